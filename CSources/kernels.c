@@ -1,0 +1,142 @@
+/* kernels.c - which variant of the kernels runs, what they cost, and how two runs of numbers
+ * combine.
+ *
+ * Selection asks the CPU at each use: the compiler's runtime has the answer in one word, and a
+ * table pointer kept here would be global state.
+ */
+#include "kernels_variants.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+__extension__ typedef __int128 int128;
+__extension__ typedef unsigned __int128 uint128;
+
+const struct muster_kernels *muster_kernels_variant(enum muster_kernel_variant variant)
+{
+#ifdef __x86_64__
+    /* A constructor that runs before the compiler's own would find nothing supported. */
+    __builtin_cpu_init();
+#endif
+    switch (variant) {
+    case MUSTER_KERNEL_PORTABLE:
+        return muster__kernels_portable();
+#ifdef __x86_64__
+    case MUSTER_KERNEL_AVX2:
+        return __builtin_cpu_supports("avx2") ? muster__kernels_avx2() : NULL;
+    case MUSTER_KERNEL_AVX512:
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")
+                   ? muster__kernels_avx512()
+                   : NULL;
+#endif
+    default:
+        return NULL;
+    }
+}
+
+const struct muster_kernels *muster_kernels_best(void)
+{
+    for (int variant = MUSTER_KERNEL_VARIANTS - 1; variant > MUSTER_KERNEL_PORTABLE; variant--) {
+        const struct muster_kernels *found =
+            muster_kernels_variant((enum muster_kernel_variant)variant);
+        if (found)
+            return found;
+    }
+    return muster__kernels_portable();
+}
+
+const struct muster_kernel_cost *muster_kernel_cost(const char *name)
+{
+    /* Moments: one flop for the sum, three for m2. */
+    static const struct muster_kernel_cost costs[] = {
+        {"fill", 8, 0}, {"copy", 16, 0}, {"scale", 16, 1}, {"add", 24, 1},    {"triad", 24, 2},
+        {"sum", 8, 1},  {"dot", 16, 2},  {"minmax", 8, 0}, {"moments", 8, 4}, {"histogram", 8, 2},
+    };
+    for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++)
+        if (strcmp(costs[i].name, name) == 0)
+            return &costs[i];
+    return NULL;
+}
+
+/* A NaN's sign and payload depend on the order of operands and on the kind of CPU. */
+static double one_nan(double x)
+{
+    return x == x ? x : (double)NAN;
+}
+
+static uint64_t finite_count(const struct muster_moments *run)
+{
+    return run->count - run->nan_count - run->infinity_count;
+}
+
+static uint128 exact_sum(const struct muster_moments *run)
+{
+    return (uint128)(uint64_t)run->sum_high << 64 | run->sum_low;
+}
+
+struct muster_moments muster_moments_combine(const struct muster_moments *left,
+                                             const struct muster_moments *right)
+{
+    const uint64_t left_count = finite_count(left), right_count = finite_count(right);
+    const uint128 exact = exact_sum(left) + exact_sum(right);
+
+    /* The side that has numbers, or neither; a side without has no mean and no extremes, and may be
+     * all zero, which reads as extremes of 0. */
+    struct muster_moments both = {.minimum = INFINITY, .maximum = -INFINITY};
+    if (left_count && !right_count)
+        both = *left;
+    if (right_count && !left_count)
+        both = *right;
+
+    if (left_count && right_count) {
+        const double l = (double)left_count, r = (double)right_count, n = l + r;
+        const double delta = right->mean - left->mean;
+        both.sum = left->sum + right->sum;
+        both.mean = one_nan(left->mean + delta * (r / n));
+        both.m2 = one_nan(left->m2 + right->m2 + delta * delta * (l * (r / n)));
+        both.minimum = muster__minimum(left->minimum, right->minimum);
+        both.maximum = muster__maximum(left->maximum, right->maximum);
+        /* Integers, unless both sums are 0, and then the lines above are exact too. */
+        if (exact_sum(left) || exact_sum(right)) {
+            both.sum = (double)(int128)exact;
+            both.mean = both.sum / n;
+        }
+        both.sum = one_nan(both.sum);
+    }
+    both.count = left->count + right->count;
+    both.nan_count = left->nan_count + right->nan_count;
+    both.infinity_count = left->infinity_count + right->infinity_count;
+    both.sum_high = (int64_t)(uint64_t)(exact >> 64);
+    both.sum_low = (uint64_t)exact;
+    return both;
+}
+
+size_t muster_dtype_bytes(enum muster_dtype dtype)
+{
+    switch (dtype) {
+    case MUSTER_I1:
+    case MUSTER_U1:
+    case MUSTER_BOOL:
+        return 1;
+    case MUSTER_F2:
+    case MUSTER_I2:
+    case MUSTER_U2:
+        return 2;
+    case MUSTER_F4:
+    case MUSTER_I4:
+    case MUSTER_U4:
+        return 4;
+    case MUSTER_F8:
+    case MUSTER_I8:
+    case MUSTER_U8:
+        return 8;
+    }
+    return 0;
+}

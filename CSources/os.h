@@ -1,0 +1,112 @@
+/* os.h - every system call that Muster makes, behind one contract. Private to the C core.
+ *
+ * The contract: 0, a count or a descriptor on success; negative errno on failure; outputs set on
+ * success only; EINTR is retried except where the caller waits for events; descriptors are
+ * close-on-exec; `errno` is left as it was. Each function first asks the fault injector
+ * (muster/testing.h), so tests can make the n-th call of a process fail. Nothing outside os.c calls
+ * the kernel; a function here does one system call and decides nothing.
+ */
+#ifndef MUSTER_OS_H
+#define MUSTER_OS_H
+
+#include <muster/base.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* -- fault injection and named points ------------------------------------------------------- */
+
+/* Non-zero while a test has armed any point; read on paths that must cost nothing otherwise. */
+extern uint32_t muster__points_armed;
+void muster__point_reached(uint32_t point);
+
+/* A named place where a test can stop or kill this process (enum muster_point in testing.h). */
+#define MUSTER__POINT(point)                                                                       \
+    do {                                                                                           \
+        if (__builtin_expect(muster__points_armed != 0, 0))                                        \
+            muster__point_reached(point);                                                          \
+    } while (0)
+
+/* -- memory --------------------------------------------------------------------------------- */
+
+int muster__os_memfd(const char *name); /* sealable */
+int muster__os_truncate(int fd, uint64_t size_bytes);
+int muster__os_seal_size(int fd);                /* no growing, no shrinking, no more seals */
+int muster__os_sealed_size(int fd);              /* 1: size is sealed, 0: not */
+int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
+
+/* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
+ * what lies there). writable: read and write; else read only. */
+int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writable, void *at,
+                   void **address);
+int muster__os_unmap(void *address, uint64_t size_bytes);
+int muster__os_populate(void *address, uint64_t size_bytes, bool write); /* MADV_POPULATE_* */
+int muster__os_advise(void *address, uint64_t size_bytes, int advice);
+
+/* -- NUMA ----------------------------------------------------------------------------------- */
+
+/* mode: MPOL_*; nodes: bit mask of mask_bits bits, rounded up to a whole of 64. */
+int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_t *nodes,
+                     uint32_t mask_bits, uint32_t flags);
+/* Node of each page into status[], or a negative errno there; nodes != NULL moves them. */
+int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *status);
+int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits); /* nodes this process may use */
+int muster__os_affinity_get(uint64_t *mask, uint32_t mask_bits); /* CPUs; returns bytes filled */
+int muster__os_affinity_set(const uint64_t *mask, uint32_t mask_bits);
+int muster__os_cpu(uint32_t *cpu, uint32_t *node);
+
+/* -- processes ------------------------------------------------------------------------------ */
+
+int muster__os_fork(void); /* in the parent: the child's pid; in the child: 0 */
+int muster__os_pidfd(int pid);
+int muster__os_kill(int pidfd, int signal);
+/* Reaps a dead child. Returns 1 with *code and *status as waitid gives them, 0: still alive. */
+int muster__os_reap(int pidfd, bool wait, int *code, int *status);
+void muster__os_end_child(int pid); /* kills and reaps a child that has no pidfd */
+int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
+int muster__os_parent(void);
+int muster__os_pid(void);
+uint32_t muster__os_page_bytes(void);
+int muster__os_thread_count(void);
+void muster__os_worker_signals(void); /* ignore INT TERM HUP, default for the rest, none blocked */
+void muster__os_name_thread(const char *name);
+_Noreturn void muster__os_exit(int status);
+
+/* -- waiting -------------------------------------------------------------------------------- */
+
+/* Sleeps while *word == expected. 0: woken or changed, possibly spurious; -ETIMEDOUT. */
+int muster__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns);
+int muster__os_futex_wake(const uint32_t *word, int count);
+int muster__os_eventfd(void); /* non-blocking */
+int muster__os_eventfd_signal(int fd);
+int muster__os_eventfd_clear(int fd);
+int muster__os_epoll(void);
+int muster__os_epoll_add(int epoll, int fd, uint64_t tag);
+int muster__os_epoll_remove(int epoll, int fd);
+/* Tags of up to capacity ready descriptors. 0: time-out or a signal. timeout_ms -1: for ever. */
+int muster__os_epoll_wait(int epoll, uint64_t *tags, int capacity, int timeout_ms);
+int muster__os_wait_readable(int fd, int timeout_ms);
+uint64_t muster__os_now_ns(void); /* CLOCK_MONOTONIC; not injected, can't fail */
+
+/* -- descriptors and files ------------------------------------------------------------------ */
+
+int muster__os_socketpair(int ends[2]); /* packets kept whole */
+int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size_bytes);
+/* Returns bytes received; *fd is a new descriptor or -1. -EAGAIN: nothing there. */
+int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity);
+int muster__os_open(const char *path, bool writable, bool create);
+/* mode_bits as in st_mode. */
+int muster__os_stat(int fd, uint64_t *size_bytes, uint32_t *mode_bits);
+int muster__os_allocate(int fd, uint64_t size_bytes); /* blocks on disk, file grown to this size */
+int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t offset_bytes);
+int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */
+int muster__os_finish(int fd); /* close, with its status */
+void muster__os_close(int fd);
+
+/* Reads a whole small file, NUL-terminated. Returns its length; -EFBIG when it exceeds capacity - 1. */
+int64_t muster__os_read_text(const char *path, char *text, size_t capacity);
+
+/* Names in a directory, one call of `visit` each, "." and ".." left out, in no order. A non-zero
+ * return of visit ends the walk and is returned. */
+int muster__os_list(const char *path, int (*visit)(const char *name, void *context), void *context);
+
+#endif

@@ -1,0 +1,231 @@
+/* space.c - the range of addresses in which a team's arrays lie, and the memory there may be.
+ *
+ * Invariant: free extents are sorted, apart, never touching (neighbours are merged), and together
+ * with the allocated ones cover arena and window exactly. Nothing here is in shared memory.
+ */
+#include <muster/segment.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os.h"
+
+#define MIB             (1ull << 20)
+#define GIB             (1ull << 30)
+#define UNIT            (2 * MIB) /* a huge page on x86-64 and on aarch64 with 4 KiB pages */
+#define SPACE_MOST      (8192 * GIB)
+#define SPACE_LEAST     (8 * GIB)
+#define EXTENTS_MOST    (2 * MUSTER_ARRAYS_MAX + 4)
+#define DONT_DUMP       16 /* MADV_DONTDUMP */
+#define CGROUP_ROOT     "/sys/fs/cgroup"
+#define PATH_BYTES_MOST 4352
+
+int muster_space_create(struct muster_space *space)
+{
+    struct muster_space made = {.arena_fd = -1};
+    made.free_extents = malloc(EXTENTS_MOST * sizeof *made.free_extents);
+    if (!made.free_extents)
+        return -ENOMEM;
+    void *address = NULL;
+    int status = -ENOMEM;
+    /* Half as much again and again: an aarch64 kernel may have 39-bit addresses, a shell ulimit -v,
+     * the thread sanitizer its own layout. */
+    for (made.size_bytes = SPACE_MOST; status == -ENOMEM && made.size_bytes >= SPACE_LEAST;
+         made.size_bytes /= 2) {
+        status = muster__os_map(-1, 0, made.size_bytes + UNIT, false, NULL, &address);
+        if (status == 0)
+            break;
+    }
+    if (status < 0) {
+        free(made.free_extents);
+        return status;
+    }
+    /* Aligned, so that array and huge-page borders agree; the spare ends go back. */
+    uintptr_t start = (uintptr_t)address, aligned = (start + UNIT - 1) / UNIT * UNIT;
+    if (aligned > start)
+        muster__os_unmap(address, aligned - start);
+    if (aligned - start < UNIT)
+        muster__os_unmap((void *)(aligned + made.size_bytes), UNIT - (aligned - start));
+    made.address = (unsigned char *)aligned;
+    made.arena_bytes = made.size_bytes / 4;
+
+    int fd = muster__os_memfd("muster-arrays");
+    status = fd < 0 ? fd : muster__os_truncate(fd, made.arena_bytes);
+    if (status == 0)
+        status = muster__os_seal_size(fd);
+    if (status == 0)
+        status = muster__os_map(fd, 0, made.arena_bytes, true, made.address, &address);
+    made.arena_fd = fd;
+    if (status < 0) {
+        muster_space_destroy(&made);
+        return status;
+    }
+    (void)muster__os_advise(made.address, made.size_bytes, DONT_DUMP);
+    made.free_extents[0] = (struct muster_extent){0, made.arena_bytes};
+    made.free_extents[1] =
+        (struct muster_extent){made.arena_bytes, made.size_bytes - made.arena_bytes};
+    made.free_count = 2;
+    made.free_capacity = EXTENTS_MOST;
+    *space = made;
+    return 0;
+}
+
+void muster_space_destroy(struct muster_space *space)
+{
+    if (!space->address)
+        return;
+    muster__os_unmap(space->address, space->size_bytes);
+    if (space->arena_fd >= 0)
+        muster__os_close(space->arena_fd);
+    free(space->free_extents);
+    *space = (struct muster_space){.arena_fd = -1};
+}
+
+int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
+                          struct muster_extent *extent)
+{
+    if (size_bytes > space->size_bytes)
+        return -ENOMEM;
+    uint64_t wanted = size_bytes == 0 ? UNIT : (size_bytes + UNIT - 1) / UNIT * UNIT;
+    for (uint32_t i = 0; i < space->free_count; i++) {
+        struct muster_extent *gap = &space->free_extents[i];
+        if ((gap->offset_bytes >= space->arena_bytes) != window || gap->size_bytes < wanted)
+            continue;
+        *extent = (struct muster_extent){gap->offset_bytes, wanted};
+        gap->offset_bytes += wanted;
+        gap->size_bytes -= wanted;
+        if (gap->size_bytes == 0) {
+            space->free_count--;
+            memmove(gap, gap + 1, (space->free_count - i) * sizeof *gap);
+        }
+        return 0;
+    }
+    return -ENOMEM;
+}
+
+void muster_space_free(struct muster_space *space, struct muster_extent extent)
+{
+    if (extent.size_bytes == 0)
+        return;
+    bool window = extent.offset_bytes >= space->arena_bytes;
+    if (!window)
+        muster__os_punch(space->arena_fd, extent.offset_bytes, extent.size_bytes);
+    uint32_t at = 0;
+    while (at < space->free_count && space->free_extents[at].offset_bytes < extent.offset_bytes)
+        at++;
+    uint64_t end = extent.offset_bytes + extent.size_bytes;
+    struct muster_extent *list = space->free_extents;
+    bool joins_left = at > 0 && list[at - 1].offset_bytes + list[at - 1].size_bytes ==
+                                    extent.offset_bytes &&
+                      extent.offset_bytes != space->arena_bytes;
+    bool joins_right = at < space->free_count && list[at].offset_bytes == end &&
+                       end != space->arena_bytes;
+    if (joins_left && joins_right) {
+        list[at - 1].size_bytes += extent.size_bytes + list[at].size_bytes;
+        space->free_count--;
+        memmove(&list[at], &list[at + 1], (space->free_count - at) * sizeof *list);
+    } else if (joins_left) {
+        list[at - 1].size_bytes += extent.size_bytes;
+    } else if (joins_right) {
+        list[at].offset_bytes = extent.offset_bytes;
+        list[at].size_bytes += extent.size_bytes;
+    } else if (space->free_count < space->free_capacity) {
+        memmove(&list[at + 1], &list[at], (space->free_count - at) * sizeof *list);
+        list[at] = extent;
+        space->free_count++;
+    }
+}
+
+int muster_space_map(struct muster_space *space, struct muster_extent extent, int fd,
+                     uint64_t file_offset_bytes, bool writable)
+{
+    if (extent.offset_bytes < space->arena_bytes || extent.offset_bytes > space->size_bytes ||
+        extent.size_bytes > space->size_bytes - extent.offset_bytes)
+        return -EINVAL;
+    void *address = NULL;
+    return muster__os_map(fd, file_offset_bytes, extent.size_bytes, writable,
+                          space->address + extent.offset_bytes, &address);
+}
+
+/* -- memory --------------------------------------------------------------------------------- */
+
+/* A file with one number, or "max" (UINT64_MAX). */
+static int read_number(const char *path, uint64_t *number)
+{
+    char text[64];
+    int64_t length = muster__os_read_text(path, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    if (strncmp(text, "max", 3) == 0) {
+        *number = UINT64_MAX;
+        return 0;
+    }
+    char *end = NULL;
+    *number = strtoull(text, &end, 10);
+    return end == text ? -EUCLEAN : 0;
+}
+
+/* The page cache of files that a cgroup holds, shared memory left out. */
+static uint64_t reclaimable_bytes(const char *group)
+{
+    char path[PATH_BYTES_MOST + 64], text[16384];
+    snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.stat", group);
+    if (muster__os_read_text(path, text, sizeof text) < 0)
+        return 0;
+    unsigned long long active = 0, inactive = 0;
+    const char *line = strstr(text, "\ninactive_file ");
+    if (line)
+        (void)sscanf(line, " inactive_file %llu", &inactive);
+    line = strstr(text, "\nactive_file ");
+    if (line)
+        (void)sscanf(line, " active_file %llu", &active);
+    return active + inactive;
+}
+
+/* Walks from this process's cgroup up to the root; version 2 of the hierarchy only. */
+static void limit_by_cgroups(uint64_t *available_bytes)
+{
+    char text[PATH_BYTES_MOST];
+    if (muster__os_read_text("/proc/self/cgroup", text, sizeof text) < 0)
+        return;
+    char *group = strstr(text, "0::");
+    if (!group)
+        return;
+    group += 3;
+    group[strcspn(group, "\n")] = '\0';
+    for (;;) {
+        char path[PATH_BYTES_MOST + 64];
+        uint64_t most = 0, used = 0;
+        snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.max", group);
+        bool limited = read_number(path, &most) == 0 && most != UINT64_MAX;
+        snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.current", group);
+        if (limited && read_number(path, &used) == 0) {
+            /* Page cache counts as used and is given back on demand. */
+            uint64_t cache = reclaimable_bytes(group);
+            used -= cache < used ? cache : used;
+            uint64_t left = most > used ? most - used : 0;
+            if (left < *available_bytes)
+                *available_bytes = left;
+        }
+        char *slash = strrchr(group, '/');
+        if (!slash || group[0] == '\0')
+            return;
+        *slash = '\0';
+    }
+}
+
+int muster_memory_available(uint64_t *available_bytes)
+{
+    char text[8192];
+    int64_t length = muster__os_read_text("/proc/meminfo", text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    const char *line = strstr(text, "MemAvailable:");
+    unsigned long long kib = 0;
+    if (!line || sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
+        return -EUCLEAN;
+    uint64_t available = (uint64_t)kib * 1024;
+    limit_by_cgroups(&available);
+    *available_bytes = available;
+    return 0;
+}

@@ -1,0 +1,558 @@
+/* team.c - the leader's side: making a team, starting and losing workers, dispatch and join.
+ *
+ * Invariant: `ranks[r].held` implies that a process with that pidfd has been forked and not yet
+ * reaped. A death is noted exactly once, by note_death, which is also the only place that makes a
+ * rank vacant while the team lives.
+ */
+#include <limits.h>
+#include <muster/testing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "team_state.h"
+
+_Static_assert(sizeof(struct muster_slot) == 4 * MUSTER_LINE_BYTES + MUSTER_MESSAGE_BYTES,
+               "a slot is four lines and a message");
+_Static_assert(offsetof(struct muster_slot, claim) == MUSTER_LINE_BYTES, "claim: line 2");
+_Static_assert(offsetof(struct muster_slot, current) == 2 * MUSTER_LINE_BYTES, "current: line 3");
+_Static_assert(offsetof(struct muster_slot, holder) == 3 * MUSTER_LINE_BYTES, "holder: line 4");
+_Static_assert(offsetof(struct muster_team_block, epoch) % MUSTER_LINE_BYTES == 0, "epoch");
+_Static_assert(offsetof(struct muster_team_block, cancelled) % MUSTER_LINE_BYTES == 0, "cancelled");
+_Static_assert(offsetof(struct muster_team_block, counter) % MUSTER_LINE_BYTES == 0, "counter");
+_Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are aligned to 16");
+
+#define PAGE          4096ull
+#define BLOCK_OFFSET  MUSTER_LINE_BYTES /* after the segment's header */
+#define EVENT_TAG     UINT64_MAX        /* of the eventfd in epoll; the others are ranks */
+#define CHUNKS_LEAST  (1ull << 20)      /* roll capacity below which a team is refused */
+#define END_WAIT_NS   1000000000ull
+
+/* How long a wait spins: a halted virtual CPU takes 50 to 60 us to wake (numa-facts), so spinning
+ * about as long costs at most twice what sleeping at once would. */
+#define SPIN_NS 50000u
+
+static uint64_t rounded(uint64_t bytes, uint64_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
+{
+    unsigned char *base = team->control.address;
+    team->block = (struct muster_team_block *)(base + BLOCK_OFFSET);
+    *team->block = *plan;
+    team->slots = (struct muster_slot *)(base + plan->slots_offset);
+    team->job = (struct muster_job *)(base + plan->job_offset);
+    for (uint32_t rank = 0; rank < plan->size; rank++)
+        team->rolls[rank] =
+            (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
+}
+
+/* Spinning is for those who have a CPU of their own. */
+static void choose_spin(struct muster_team_block *plan, const struct muster_team_options *options)
+{
+    uint32_t processes = plan->size + !plan->leader_works;
+    if (options->spin_ns >= 0) {
+        plan->spin_ns_worker = plan->spin_ns_leader = (uint32_t)options->spin_ns;
+        return;
+    }
+    plan->spin_ns_leader = processes <= options->usable_cpus ? SPIN_NS : 0;
+    plan->spin_ns_worker = plan->size <= options->usable_cpus ? SPIN_NS : 0;
+}
+
+static int make_control(struct muster_team *team, struct muster_team_block *plan)
+{
+    plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, PAGE);
+    plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), PAGE);
+    plan->rolls_offset = rounded(plan->job_offset + sizeof(struct muster_job), PAGE);
+    int status = -ENOMEM;
+    /* Rolls are address space until they are written, but a process may have little of that. */
+    for (uint64_t chunks = MUSTER_CHUNKS_MAX; status == -ENOMEM && chunks >= CHUNKS_LEAST;
+         chunks /= 2) {
+        plan->chunk_capacity = chunks;
+        plan->roll_bytes = muster_roll_bytes(chunks);
+        status = muster_segment_create("muster-control", MUSTER_SEGMENT_CONTROL,
+                                       plan->rolls_offset + plan->size * plan->roll_bytes,
+                                       &team->control);
+    }
+    return status;
+}
+
+static int make_waiting(struct muster_team *team)
+{
+    team->epoll = muster__os_epoll();
+    if (team->epoll < 0)
+        return team->epoll;
+    team->eventfd = muster__os_eventfd();
+    if (team->eventfd < 0)
+        return team->eventfd;
+    return muster__os_epoll_add(team->epoll, team->eventfd, EVENT_TAG);
+}
+
+int muster_team_create(const struct muster_team_options *options, struct muster_team **team)
+{
+    if (options->size_bytes != sizeof *options || options->size == 0 ||
+        options->size > MUSTER_RANKS_MAX || options->leader_works > 1)
+        return -EINVAL;
+    uint32_t size = options->size;
+    struct muster_team *made = calloc(1, sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    made->epoll = made->eventfd = made->worker_socket = -1;
+    made->control.fd = made->space.arena_fd = -1;
+    made->rolls = calloc(size, sizeof *made->rolls);
+    made->ranks = calloc(size, sizeof *made->ranks);
+    made->deaths = calloc(size, sizeof *made->deaths);
+    made->death_capacity = size;
+    int status = made->rolls && made->ranks && made->deaths ? 0 : -ENOMEM;
+    struct muster_team_block plan = {.size = size,
+                                     .leader_works = options->leader_works,
+                                     .leader_pid = muster__os_pid(),
+                                     .page_bytes = muster__os_page_bytes()};
+    choose_spin(&plan, options);
+    if (status == 0)
+        status = make_control(made, &plan);
+    if (status == 0)
+        status = muster_space_create(&made->space);
+    if (status == 0)
+        status = make_waiting(made);
+    if (status < 0) {
+        muster_team_destroy(made);
+        return status;
+    }
+    lay_out(made, &plan);
+    for (uint32_t rank = 0; rank < size; rank++)
+        made->ranks[rank].pidfd = made->ranks[rank].socket = -1;
+    if (plan.leader_works) {
+        muster_rank_hold(made->block, 0, plan.leader_pid);
+        made->ranks[0].held = true;
+    }
+    *team = made;
+    return 0;
+}
+
+/* -- ranks ---------------------------------------------------------------------------------- */
+
+static struct muster_slot *slot_of(struct muster_team_block *block, uint32_t rank)
+{
+    return (struct muster_slot *)((unsigned char *)block - BLOCK_OFFSET + block->slots_offset) +
+           rank;
+}
+
+int muster_rank_hold(struct muster_team_block *block, uint32_t rank, int pid)
+{
+    struct muster_slot *slot = slot_of(block, rank);
+    uint64_t vacant = 0;
+    /* Acquire: what the last holder's undertaker stored in the slot is seen by the new one. */
+    if (!__atomic_compare_exchange_n(&slot->holder, &vacant, (uint64_t)pid, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return -EBUSY;
+    __atomic_store_n(&slot->incarnation, slot->incarnation + 1, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
+{
+    uint64_t holder = (uint64_t)pid;
+    return __atomic_compare_exchange_n(&slot_of(block, rank)->holder, &holder, 0, false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
+               ? 0
+               : -EPERM;
+}
+
+/* The life of a new worker up to its first wait. Does not return on failure: the leader sees an exit
+ * like any death. */
+static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
+{
+    MUSTER__POINT(MUSTER_POINT_FORKED);
+    char name[24]; /* the kernel keeps 15 characters */
+    snprintf(name, sizeof name, "muster-%u", rank);
+    /* The leader may have died before the signal was asked for: then the parent is another. */
+    if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->block->leader_pid)
+        muster__os_exit(127);
+    muster_testing_set_rank(rank);
+    muster__os_worker_signals();
+    muster__os_name_thread(name);
+    team->worker_socket = socket;
+    if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
+        muster__os_exit(126);
+    MUSTER__POINT(MUSTER_POINT_RANK_HELD);
+}
+
+int muster_team_spawn(struct muster_team *team, uint32_t rank)
+{
+    if (rank >= team->block->size || (team->block->leader_works && rank == 0))
+        return -EINVAL;
+    struct muster__rank *entry = &team->ranks[rank];
+    if (entry->held)
+        return -EBUSY;
+    int ends[2];
+    int status = muster__os_socketpair(ends);
+    if (status < 0)
+        return status;
+    struct muster_slot *slot = &team->slots[rank];
+    slot->sleeping = 0;
+    /* A worker that starts between jobs has nothing to do with the last one. */
+    __atomic_store_n(&slot->done, team->job_number, __ATOMIC_RELEASE);
+    int pid = muster__os_fork();
+    if (pid == 0) {
+        begin_worker(team, rank, ends[1]);
+        return 0;
+    }
+    muster__os_close(ends[1]);
+    if (pid < 0) {
+        muster__os_close(ends[0]);
+        return pid;
+    }
+    *entry = (struct muster__rank){.pid = pid, .pidfd = -1, .socket = ends[0], .held = true};
+    entry->pidfd = muster__os_pidfd(pid);
+    status = entry->pidfd < 0 ? entry->pidfd
+                              : muster__os_epoll_add(team->epoll, entry->pidfd, rank);
+    if (status < 0) {
+        /* A worker whose death could not be noticed must not exist. */
+        muster__os_end_child(pid);
+        if (entry->pidfd >= 0)
+            muster__os_close(entry->pidfd);
+        muster__os_close(entry->socket);
+        *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
+        __atomic_store_n(&slot->holder, 0, __ATOMIC_RELEASE);
+        return status;
+    }
+    return pid;
+}
+
+int muster_team_adopt(struct muster_team *team, uint32_t rank)
+{
+    if (rank >= team->block->size || team->ranks[rank].held)
+        return -EBUSY;
+    __atomic_store_n(&team->slots[rank].done, team->job_number, __ATOMIC_RELEASE);
+    int status = muster_rank_hold(team->block, rank, muster__os_pid());
+    if (status == 0)
+        team->ranks[rank].held = true;
+    return status;
+}
+
+/* The chunk that a dead rank was at; UINT64_MAX: none. */
+static uint64_t chunk_in_work(const struct muster_team *team, uint32_t rank)
+{
+    const struct muster_slot *slot = &team->slots[rank];
+    const struct muster_job *job = team->job;
+    if (__atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) != team->job_number ||
+        job->kind != MUSTER_JOB_LOOP)
+        return UINT64_MAX;
+    struct muster_interval claimed =
+        muster_schedule_unpack(__atomic_load_n(&slot->current, __ATOMIC_ACQUIRE));
+    if (claimed.first >= claimed.end || claimed.end > job->chunk_count)
+        return UINT64_MAX;
+    claimed.first += job->first_chunk;
+    claimed.end += job->first_chunk;
+    uint64_t chunk = claimed.end;
+    int status = muster_roll_first_missing(team->rolls[rank], team->block->chunk_capacity,
+                                           team->job_number, job->first_chunk, job->chunk_count,
+                                           claimed, &chunk);
+    return status == 0 && chunk < claimed.end ? chunk : UINT64_MAX;
+}
+
+/* Reaps a worker and makes its rank vacant. */
+static void note_death(struct muster_team *team, uint32_t rank)
+{
+    struct muster__rank *entry = &team->ranks[rank];
+    int code = 0, status = 0;
+    if (!entry->held || entry->pidfd < 0)
+        return;
+    int reaped = muster__os_reap(entry->pidfd, false, &code, &status);
+    if (reaped == 0)
+        return; /* still alive */
+    struct muster_death death = {.rank = rank, .pid = entry->pid, .chunk = UINT64_MAX};
+    if (reaped < 0)
+        death.exit_code = -1; /* somebody else has reaped it */
+    else if (code == 1 /* CLD_EXITED */)
+        death.exit_code = status;
+    else
+        death.signal = status;
+    bool in_job = team->job_number > 0 &&
+                  __atomic_load_n(&team->slots[rank].done, __ATOMIC_ACQUIRE) != team->job_number;
+    if (in_job) {
+        death.job = team->job_number;
+        death.chunk = chunk_in_work(team, rank);
+        team->someone_died = true;
+    }
+    if (team->death_count < team->death_capacity)
+        team->deaths[team->death_count++] = death;
+    muster__os_epoll_remove(team->epoll, entry->pidfd);
+    muster__os_close(entry->pidfd);
+    muster__os_close(entry->socket);
+    *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
+    __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
+}
+
+/* -- dispatch and join ---------------------------------------------------------------------- */
+
+uint64_t muster_team_dispatch(struct muster_team *team)
+{
+    struct muster_team_block *block = team->block;
+    struct muster_job *job = team->job;
+    uint64_t number = ++team->job_number;
+    job->number = number;
+    team->not_done = 0;
+    team->someone_died = false;
+    __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
+    if (job->kind == MUSTER_JOB_LOOP && job->schedule == MUSTER_STATIC_STEAL)
+        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. */
+        for (uint32_t rank = 0; rank < block->size; rank++) {
+            struct muster_interval share =
+                muster_schedule_block(job->chunk_count, block->size, rank);
+            __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
+                             __ATOMIC_RELAXED);
+            __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
+        }
+    /* seq_cst: publishes the job (as release) and orders this store before the reads of the sleeping
+     * flags. With less, both this side and a worker about to sleep could read old values. */
+    __atomic_exchange_n(&block->epoch, number, __ATOMIC_SEQ_CST);
+    bool sleepers = false;
+    for (uint32_t rank = 0; rank < block->size; rank++)
+        if (__atomic_load_n(&team->slots[rank].sleeping, __ATOMIC_SEQ_CST)) {
+            __atomic_store_n(&team->slots[rank].sleeping, 0, __ATOMIC_RELAXED);
+            sleepers = true;
+        }
+    if (sleepers)
+        muster__os_futex_wake(muster__epoch_futex(block), INT_MAX);
+    MUSTER__POINT(MUSTER_POINT_DISPATCHED);
+    return number;
+}
+
+void muster_testing_point_array(void)
+{
+    MUSTER__POINT(MUSTER_POINT_ARRAY_CREATED);
+}
+
+static bool all_done(struct muster_team *team)
+{
+    uint32_t size = team->block->size;
+    for (; team->not_done < size; team->not_done++) {
+        /* seq_cst: pairs with the worker's store of done and its read of leader_sleeping. */
+        if (team->ranks[team->not_done].held &&
+            __atomic_load_n(&team->slots[team->not_done].done, __ATOMIC_SEQ_CST) !=
+                team->job_number)
+            return false;
+    }
+    return true;
+}
+
+static int take_events(struct muster_team *team, int timeout_ms)
+{
+    uint64_t tags[64];
+    int count = muster__os_epoll_wait(team->epoll, tags, 64, timeout_ms);
+    for (int i = 0; i < count; i++) {
+        if (tags[i] == EVENT_TAG)
+            muster__os_eventfd_clear(team->eventfd);
+        else if (tags[i] < team->block->size)
+            note_death(team, (uint32_t)tags[i]);
+    }
+    return count;
+}
+
+static bool spin_until_done(struct muster_team *team)
+{
+    if (all_done(team))
+        return true;
+    if (team->block->spin_ns_leader == 0)
+        return false;
+    uint64_t start = muster__os_now_ns();
+    do {
+        for (int turn = 0; turn < 32; turn++) {
+            if (all_done(team))
+                return true;
+            muster__pause();
+        }
+    } while (muster__os_now_ns() - start < team->block->spin_ns_leader);
+    return false;
+}
+
+int muster_team_join(struct muster_team *team, int64_t timeout_ns)
+{
+    if (spin_until_done(team))
+        return 1;
+    uint64_t start = muster__os_now_ns();
+    uint32_t *sleeping = &team->block->leader_sleeping;
+    for (;;) {
+        /* seq_cst, then look again: pairs with muster_worker_done. After a death the dead rank never
+         * says that it is done, so nobody is last: then each one wakes us. */
+        __atomic_exchange_n(sleeping, team->someone_died ? 2 : 1, __ATOMIC_SEQ_CST);
+        int status = all_done(team);
+        int timeout_ms = -1;
+        if (!status && timeout_ns >= 0) {
+            uint64_t waited = muster__os_now_ns() - start;
+            if (waited >= (uint64_t)timeout_ns) {
+                __atomic_store_n(sleeping, 0, __ATOMIC_SEQ_CST);
+                return 0;
+            }
+            timeout_ms = (int)(((uint64_t)timeout_ns - waited) / 1000000) + 1;
+        }
+        if (!status)
+            status = take_events(team, timeout_ms);
+        __atomic_store_n(sleeping, 0, __ATOMIC_SEQ_CST);
+        if (status < 0)
+            return status;
+        if (all_done(team))
+            return 1;
+    }
+}
+
+uint32_t muster_team_poll(struct muster_team *team)
+{
+    while (take_events(team, 0) == 64)
+        ;
+    uint32_t vacant = 0;
+    for (uint32_t rank = 0; rank < team->block->size; rank++)
+        vacant += !team->ranks[rank].held;
+    return vacant;
+}
+
+/* -- the end -------------------------------------------------------------------------------- */
+
+void muster_team_end(struct muster_team *team)
+{
+    bool idle = all_done(team);
+    uint32_t size = team->block->size;
+    if (idle) {
+        team->job->kind = MUSTER_JOB_END;
+        muster_team_dispatch(team);
+    }
+    uint64_t start = muster__os_now_ns();
+    for (uint32_t rank = 0; rank < size; rank++) {
+        struct muster__rank *entry = &team->ranks[rank];
+        if (entry->pidfd < 0)
+            continue;
+        int code, status;
+        while (idle && muster__os_now_ns() - start < END_WAIT_NS &&
+               muster__os_reap(entry->pidfd, false, &code, &status) == 0)
+            (void)muster__os_wait_readable(entry->pidfd, 100);
+        muster__os_kill(entry->pidfd, 9);
+        muster__os_reap(entry->pidfd, true, &code, &status);
+        muster__os_close(entry->pidfd); /* which takes it out of epoll */
+        muster__os_close(entry->socket);
+        *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
+        __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
+    }
+}
+
+void muster_team_destroy(struct muster_team *team)
+{
+    if (!team)
+        return;
+    if (team->block)
+        muster_team_end(team);
+    if (team->eventfd >= 0)
+        muster__os_close(team->eventfd);
+    if (team->epoll >= 0)
+        muster__os_close(team->epoll);
+    muster_space_destroy(&team->space);
+    muster_segment_destroy(&team->control);
+    free(team->rolls);
+    free(team->ranks);
+    free(team->deaths);
+    free(team);
+}
+
+/* -- looking -------------------------------------------------------------------------------- */
+
+struct muster_job *muster_team_job(struct muster_team *team)
+{
+    return team->job;
+}
+
+const struct muster_death *muster_team_deaths(const struct muster_team *team, uint32_t *count)
+{
+    *count = team->death_count;
+    return team->deaths;
+}
+
+void muster_team_forget_deaths(struct muster_team *team)
+{
+    team->death_count = 0;
+}
+
+int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
+                          struct muster_finding *findings, uint64_t findings_capacity)
+{
+    return muster_audit((const struct muster_roll *const *)team->rolls, team->block->size, team->block->chunk_capacity,
+                        team->job_number, team->job->first_chunk, team->job->chunk_count, audit,
+                        findings, findings_capacity);
+}
+
+int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
+                                uint32_t *ranks, uint64_t ranks_capacity)
+{
+    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->block->size, team->block->chunk_capacity,
+                              team->job_number, team->job->first_chunk, team->job->chunk_count,
+                              interval, ranks, ranks_capacity);
+}
+
+uint64_t muster_team_progress(const struct muster_team *team)
+{
+    uint64_t chunks = 0;
+    for (uint32_t rank = 0; rank < team->block->size; rank++)
+        chunks += muster_roll_progress(team->rolls[rank], team->block->chunk_capacity,
+                                       team->job_number);
+    return chunks;
+}
+
+void muster_team_cancel(struct muster_team *team)
+{
+    uint64_t number = __atomic_load_n(&team->block->epoch, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&team->block->cancelled, number, __ATOMIC_RELEASE);
+}
+
+bool muster_team_cancelled(const struct muster_team *team)
+{
+    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
+}
+
+struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank)
+{
+    return &team->slots[rank];
+}
+
+struct muster_team_block *muster_team_block(struct muster_team *team)
+{
+    return team->block;
+}
+
+struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank)
+{
+    return team->rolls[rank];
+}
+
+struct muster_space *muster_team_space(struct muster_team *team)
+{
+    return &team->space;
+}
+
+bool muster_team_holds(const struct muster_team *team, uint32_t rank)
+{
+    return rank < team->block->size && team->ranks[rank].held;
+}
+
+int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,
+                             uint64_t file_offset_bytes, bool writable)
+{
+    struct muster__mapping mapping = {.extent = extent,
+                                      .file_offset_bytes = file_offset_bytes,
+                                      .writable = writable,
+                                      .mapped = fd >= 0};
+    for (uint32_t rank = 0; rank < team->block->size; rank++) {
+        if (team->ranks[rank].socket < 0)
+            continue;
+        /* A mapping that is taken away travels with any descriptor: packets must look alike. */
+        int status = muster__os_send_descriptor(team->ranks[rank].socket,
+                                                fd >= 0 ? fd : team->control.fd, &mapping,
+                                                sizeof mapping);
+        if (status == -EPIPE || status == -ECONNRESET || status == -ENOTCONN)
+            continue; /* it is dead; the next join sees it */
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}

@@ -1,0 +1,176 @@
+/* topology_text.c - parsers for the text files of /sys and /proc.
+ *
+ * A recorded tree can come from anywhere, so every parser takes a whole text or nothing: what is
+ * left over after the value is an error, and no number wraps round.
+ */
+#include "topology_text.h"
+#include <muster/topology.h>
+#include <string.h>
+
+/* Largest number of a list. Linux has at most 8192 CPUs (NR_CPUS on x86) and 1024 nodes; a host's
+ * arrays stay affordable with any list that passes. */
+#define LIST_NUMBER_MAX 1048575u
+
+static bool is_blank(char character)
+{
+    return character == ' ' || character == '\t';
+}
+
+static const char *skip_blanks(const char *text)
+{
+    while (is_blank(*text))
+        text++;
+    return text;
+}
+
+/* Whether nothing but blanks and one line end is left. */
+static bool is_end(const char *text)
+{
+    text = skip_blanks(text);
+    if (*text == '\n')
+        text++;
+    return *text == '\0';
+}
+
+/* Scans digits at *text and moves past them. strtoull would take signs, leading blanks and "0x". */
+static int scan_number(const char **text, uint64_t max, uint64_t *number)
+{
+    const char *next = *text;
+    uint64_t sum = 0;
+
+    if (*next < '0' || *next > '9')
+        return -EUCLEAN;
+    for (; *next >= '0' && *next <= '9'; next++) {
+        uint64_t digit = (uint64_t)(*next - '0');
+        if (sum > (max - digit) / 10)
+            return -EUCLEAN;
+        sum = sum * 10 + digit;
+    }
+    *text = next;
+    *number = sum;
+    return 0;
+}
+
+int64_t muster_list_parse(const char *text, uint32_t *ids, size_t capacity)
+{
+    uint64_t count = 0, least = 0;
+
+    if (is_end(text))
+        return 0;
+    for (;;) {
+        uint64_t first, last;
+        text = skip_blanks(text);
+        if (scan_number(&text, LIST_NUMBER_MAX, &first))
+            return -EUCLEAN;
+        last = first;
+        if (*text == '-') {
+            text++;
+            if (scan_number(&text, LIST_NUMBER_MAX, &last))
+                return -EUCLEAN;
+        }
+        /* `least` rises with each range: no number comes twice, so the count is bounded too. */
+        if (first < least || last < first)
+            return -EUCLEAN;
+        for (uint64_t id = first; id <= last && count + (id - first) < capacity; id++)
+            ids[count + (id - first)] = (uint32_t)id;
+        count += last - first + 1;
+        least = last + 1;
+        if (is_end(text))
+            return (int64_t)count;
+        text = skip_blanks(text);
+        if (*text++ != ',')
+            return -EUCLEAN;
+    }
+}
+
+int muster__text_integer(const char *text, int32_t *value)
+{
+    uint64_t number;
+    bool negative = *text == '-';
+
+    if (negative)
+        text++;
+    if (scan_number(&text, INT32_MAX, &number) || !is_end(text))
+        return -EUCLEAN;
+    *value = negative ? -(int32_t)number : (int32_t)number;
+    return 0;
+}
+
+int muster__text_size(const char *text, uint64_t *size_bytes)
+{
+    uint64_t number;
+    unsigned shift;
+
+    /* 2^33 G is the most that 64 bits hold; one limit for all units is simpler, and no cache is
+     * larger. */
+    if (scan_number(&text, UINT64_C(1) << 33, &number))
+        return -EUCLEAN;
+    switch (*text++) {
+    case 'K':
+        shift = 10;
+        break;
+    case 'M':
+        shift = 20;
+        break;
+    case 'G':
+        shift = 30;
+        break;
+    default:
+        return -EUCLEAN;
+    }
+    if (!is_end(text))
+        return -EUCLEAN;
+    *size_bytes = number << shift;
+    return 0;
+}
+
+int muster__text_row(const char *text, uint32_t *values, size_t count, uint32_t max)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number;
+        const char *start = skip_blanks(text);
+        if (i > 0 && start == text)
+            return -EUCLEAN;
+        text = start;
+        if (scan_number(&text, max, &number) || number == 0)
+            return -EUCLEAN;
+        values[i] = (uint32_t)number;
+    }
+    return is_end(text) ? 0 : -EUCLEAN;
+}
+
+bool muster__text_is(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+    return strncmp(text, word, length) == 0 && is_end(text + length);
+}
+
+const char *muster__text_line(const char *text, const char *head)
+{
+    size_t length = strlen(head);
+
+    while (strncmp(text, head, length) != 0) {
+        text = strchr(text, '\n');
+        if (text == NULL)
+            return NULL;
+        text++;
+    }
+    return text + length;
+}
+
+int muster__text_memory(const char *text, const char *head, uint64_t *size_bytes)
+{
+    uint64_t number;
+    const char *line = muster__text_line(text, head);
+
+    if (line == NULL)
+        return -EUCLEAN;
+    line = skip_blanks(line);
+    if (scan_number(&line, UINT64_MAX / 1024, &number))
+        return -EUCLEAN;
+    /* The unit's absence is how a file that was cut off inside a number shows. */
+    if (strncmp(line, " kB", 3) != 0 || (line[3] != '\n' && line[3] != '\0'))
+        return -EUCLEAN;
+    *size_bytes = number * 1024;
+    return 0;
+}

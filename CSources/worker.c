@@ -1,0 +1,176 @@
+/* worker.c - the rank's side: waiting for jobs, and the jobs that need no kernel.
+ *
+ * Invariant: a worker touches the job slot only between seeing a new epoch and storing `done`.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <muster/testing.h>
+#include <signal.h>
+#include <string.h>
+
+#include "team_state.h"
+
+/* Populated at once, so that an end of the team is not waited for long: 64 MiB take some 10 ms. */
+#define POPULATE_BYTES (64ull << 20)
+
+static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t seen)
+{
+    struct muster_team_block *block = team->block;
+    struct muster_slot *slot = &team->slots[rank];
+    uint64_t epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    if (epoch == seen && block->spin_ns_worker > 0) {
+        uint64_t start = muster__os_now_ns();
+        do {
+            for (int turn = 0; turn < 32 && epoch == seen; turn++) {
+                muster__pause();
+                epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+            }
+        } while (epoch == seen && muster__os_now_ns() - start < block->spin_ns_worker);
+    }
+    while (epoch == seen) {
+        /* The flag, then the epoch again, both seq_cst: see team.h, "Dispatch". */
+        __atomic_exchange_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
+        epoch = __atomic_load_n(&block->epoch, __ATOMIC_SEQ_CST);
+        if (epoch == seen)
+            (void)muster__os_futex_wait(muster__epoch_futex(block), (uint32_t)seen, -1);
+        __atomic_store_n(&slot->sleeping, 0, __ATOMIC_SEQ_CST);
+        epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    }
+    return epoch;
+}
+
+int muster_worker_commit(struct muster_team *team, uint32_t rank)
+{
+    const struct muster_job *job = team->job;
+    uint64_t block = job->block_bytes, size = job->extent_bytes, page = team->block->page_bytes;
+    if (block == 0 || job->extent_offset > team->space.arena_bytes ||
+        size > team->space.arena_bytes - job->extent_offset)
+        return -EUCLEAN;
+    struct muster_interval share = muster_schedule_block(muster_schedule_chunks(size, block),
+                                                         team->block->size, rank);
+    /* Borders as placement.c has them: a page that two ranks share belongs to the later one. */
+    uint64_t from = share.first * block / page * page, to = share.end * block / page * page;
+    if (rank + 1 == team->block->size || to > size)
+        to = size;
+    for (uint64_t at = from; at < to; at += POPULATE_BYTES) {
+        uint64_t length = to - at < POPULATE_BYTES ? to - at : POPULATE_BYTES;
+        int status =
+            muster__os_populate(team->space.address + job->extent_offset + at, length, true);
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+static int attach_mappings(struct muster_team *team)
+{
+    for (;;) {
+        struct muster__mapping mapping;
+        int fd = -1;
+        int length = muster__os_receive_descriptor(team->worker_socket, &fd, &mapping,
+                                                   sizeof mapping);
+        if (length == -EAGAIN)
+            return 0;
+        if (length < 0)
+            return length;
+        int status = length == sizeof mapping && fd >= 0 ? 0 : -EUCLEAN;
+        if (status == 0)
+            status = muster_space_map(&team->space, mapping.extent, mapping.mapped ? fd : -1,
+                                      mapping.file_offset_bytes, mapping.writable);
+        if (fd >= 0)
+            muster__os_close(fd);
+        if (status < 0)
+            return status;
+    }
+}
+
+int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
+{
+    struct muster_slot *slot = &team->slots[rank];
+    for (;;) {
+        *seen = wait_for_epoch(team, rank, *seen);
+        MUSTER__POINT(MUSTER_POINT_JOB_SEEN);
+        int status = 0;
+        switch (team->job->kind) {
+        case MUSTER_JOB_LOOP:
+            return 1;
+        case MUSTER_JOB_END:
+            return 0;
+        case MUSTER_JOB_COMMIT:
+            status = muster_worker_commit(team, rank);
+            break;
+        case MUSTER_JOB_ATTACH:
+            status = team->worker_socket < 0 ? 0 : attach_mappings(team);
+            break;
+        default:
+            status = -EUCLEAN;
+        }
+        slot->outcome = status < 0 ? MUSTER_OUTCOME_ERROR : MUSTER_OUTCOME_FINE;
+        slot->outcome_status = status;
+        muster_worker_done(team, rank, *seen);
+    }
+}
+
+/* Whether every rank that somebody holds has ended the job: read only while the leader sleeps. */
+static bool everybody_done(struct muster_team *team, uint64_t job)
+{
+    for (uint32_t rank = 0; rank < team->block->size; rank++)
+        if (__atomic_load_n(&team->slots[rank].done, __ATOMIC_SEQ_CST) != job &&
+            __atomic_load_n(&team->slots[rank].holder, __ATOMIC_RELAXED) != 0)
+            return false;
+    return true;
+}
+
+void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job)
+{
+    /* seq_cst, and only then the flag: of the ranks that end last, at least one sees all others
+     * done, and the leader that set its flag before is woken; one that sets it after looks at the
+     * slots again before it sleeps. It also publishes, as release, everything this rank did. */
+    __atomic_store_n(&team->slots[rank].done, job, __ATOMIC_SEQ_CST);
+    uint32_t sleeping = __atomic_load_n(&team->block->leader_sleeping, __ATOMIC_SEQ_CST);
+    if (sleeping == 2 || (sleeping == 1 && everybody_done(team, job)))
+        muster__os_eventfd_signal(team->eventfd);
+}
+
+_Noreturn void muster_worker_exit(void)
+{
+    muster__os_exit(0);
+}
+
+bool muster_address_is_static(const void *address)
+{
+    Dl_info information;
+    return dladdr(address, &information) != 0;
+}
+
+int muster_process_id(void)
+{
+    return muster__os_pid();
+}
+
+int muster_process_cpu(uint32_t *cpu, uint32_t *node)
+{
+    return muster__os_cpu(cpu, node);
+}
+
+const char *muster_signal_name(int signal)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+        {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},
+        {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
+        {SIGKILL, "SIGKILL"}, {SIGSEGV, "SIGSEGV"}, {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"},
+        {SIGTERM, "SIGTERM"}, {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].number == signal)
+            return names[i].name;
+    return "unknown signal";
+}
+
+int muster_process_threads(void)
+{
+    return muster__os_thread_count();
+}

@@ -1,0 +1,177 @@
+// Access.swift - how a kernel reaches an array: input, output, in place.
+//
+// An access is an offset into the team's range of addresses, so it means the same in every rank. All
+// three kinds begin with the same ArrayHandle: the team finds the accesses of a kernel by reflection
+// over its stored properties (KernelTable.swift) and checks them before the loop starts, so that a
+// view needs no more than a comparison of bounds.
+
+public import CMuster
+
+/// What every access holds. For the team's own use.
+public struct _ArrayHandle: BitwiseCopyable, Sendable {
+    /// Bytes from the start of the team's range of addresses to element 0.
+    @usableFromInline let offset: Int
+    /// Elements of the array.
+    @usableFromInline let count: Int
+    /// Number of the array in its team.
+    @usableFromInline let id: UInt32
+    /// How many arrays have had this number before: an access to a freed array is noticed.
+    @usableFromInline let generation: UInt32
+
+    init(offset: Int, count: Int, id: UInt32, generation: UInt32) {
+        self.offset = offset
+        self.count = count
+        self.id = id
+        self.generation = generation
+    }
+}
+
+/// The kinds of access.
+enum AccessKind: UInt8, Sendable {
+    case input, output, inPlace
+}
+
+/// An access to an array, found in a kernel by reflection.
+protocol ArrayAccess: BitwiseCopyable {
+    static var kind: AccessKind { get }
+    static var elementBytes: Int { get }
+}
+
+extension SharedArray {
+    /// Read access to any range of the array.
+    public struct Input: BitwiseCopyable, ArrayAccess, Sendable {
+        @usableFromInline let handle: _ArrayHandle
+        init(handle: _ArrayHandle) { self.handle = handle }
+        static var kind: AccessKind { .input }
+        static var elementBytes: Int { MemoryLayout<Element>.stride }
+
+        /// Number of elements.
+        @inlinable public var count: Int { handle.count }
+
+        /// The chunk's elements: index 0 of the span is the chunk's first element.
+        ///
+        /// Precondition: the array is at least as long as the loop.
+        @inlinable @_lifetime(borrow chunk)
+        public func span(_ chunk: borrowing Chunk) -> Span<Element> {
+            span(chunk.range, in: chunk)
+        }
+
+        /// The chunk's elements and up to `halo` neighbours on each side, as far as the array goes.
+        ///
+        /// Index 0 is element `max(0, chunk.range.lowerBound - halo)`.
+        @inlinable @_lifetime(borrow chunk)
+        public func span(_ chunk: borrowing Chunk, halo: Int) -> Span<Element> {
+            let range = chunk.range
+            return span(
+                max(0, range.lowerBound - halo)..<min(handle.count, range.upperBound + halo),
+                in: chunk)
+        }
+
+        /// Any range of elements. Precondition: within the array.
+        @inlinable @_lifetime(borrow chunk)
+        public func span(_ range: Range<Int>, in chunk: borrowing Chunk) -> Span<Element> {
+            precondition(
+                range.lowerBound >= 0 && range.upperBound <= handle.count,
+                "the range goes beyond the array")
+            let start = UnsafeRawPointer(chunk.loop.pointee.space + handle.offset)
+                .assumingMemoryBound(to: Element.self)
+            let span = Span(_unsafeStart: start + range.lowerBound, count: range.count)
+            return _overrideLifetime(span, borrowing: chunk)
+        }
+    }
+
+    /// Write access to the claimed chunk. What the elements held before is not to be read: it is
+    /// overwritten with a pattern when a chunk is done again.
+    public struct Output: BitwiseCopyable, ArrayAccess, Sendable {
+        @usableFromInline let handle: _ArrayHandle
+        init(handle: _ArrayHandle) { self.handle = handle }
+        static var kind: AccessKind { .output }
+        static var elementBytes: Int { MemoryLayout<Element>.stride }
+
+        /// Number of elements.
+        @inlinable public var count: Int { handle.count }
+
+        /// Lends the chunk's elements for writing: index 0 is the chunk's first element.
+        ///
+        /// Every element should be written. Precondition: the array is at least as long as the loop,
+        /// and no other view of it is open in this chunk.
+        @inlinable
+        public func write<Failure: Error>(
+            _ chunk: borrowing Chunk,
+            _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
+        ) throws(Failure) {
+            let range = chunk.range
+            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
+            chunk.open(handle)
+            defer { chunk.close(handle) }
+            let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
+                .assumingMemoryBound(to: Element.self)
+            var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
+            try body(&values)
+        }
+    }
+
+    /// Access that changes the claimed chunk's elements, tile by tile.
+    ///
+    /// A tile is 4 KiB: small enough that its old contents can be kept, so that a chunk whose worker is
+    /// killed half-way can be restored.
+    public struct InPlace: BitwiseCopyable, ArrayAccess, Sendable {
+        @usableFromInline let handle: _ArrayHandle
+        init(handle: _ArrayHandle) { self.handle = handle }
+        static var kind: AccessKind { .inPlace }
+        static var elementBytes: Int { MemoryLayout<Element>.stride }
+
+        /// Number of elements.
+        @inlinable public var count: Int { handle.count }
+
+        /// Lends the chunk's elements, one tile after the other; indices begin at 0 in each tile.
+        ///
+        /// Precondition: the array is at least as long as the loop, and no other view of it is open in
+        /// this chunk.
+        @inlinable
+        public func update<Failure: Error>(
+            _ chunk: borrowing Chunk,
+            _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
+        ) throws(Failure) {
+            try update(chunk) { (values, _) throws(Failure) in try body(&values) }
+        }
+
+        /// The same, with the elements' place in the array beside each tile, for kernels that read the
+        /// same range of other arrays (`a.span(range, in: chunk)`).
+        @inlinable
+        public func update<Failure: Error>(
+            _ chunk: borrowing Chunk,
+            _ body: (inout MutableSpan<Element>, Range<Int>) throws(Failure) -> Void
+        ) throws(Failure) {
+            let range = chunk.range
+            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
+            chunk.open(handle)
+            defer { chunk.close(handle) }
+            let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
+                .assumingMemoryBound(to: Element.self)
+            let tile = max(1, Int(MUSTER_TILE_BYTES) / MemoryLayout<Element>.stride)
+            var first = range.lowerBound
+            while first < range.upperBound {
+                let end = min(first + tile, range.upperBound)
+                var values = MutableSpan(_unsafeStart: start + first, count: end - first)
+                try body(&values, first..<end)
+                first = end
+            }
+        }
+    }
+}
+
+extension Chunk {
+    /// Notes that a mutable view of an array is open; a second one at the same time traps.
+    @inlinable
+    func open(_ handle: _ArrayHandle) {
+        let mark = loop.pointee.taken + Int(handle.id)
+        precondition(mark.pointee == 0, "two mutable views of one array in one chunk")
+        mark.pointee = 1
+    }
+
+    @inlinable
+    func close(_ handle: _ArrayHandle) {
+        loop.pointee.taken[Int(handle.id)] = 0
+    }
+}

@@ -1,0 +1,220 @@
+// ArrayTable.swift - the arrays of a team: their numbers, their room, their memory, their files.
+
+internal import CMuster
+
+/// A piece of the team's range of addresses, in bytes.
+struct Extent {
+    var offset: Int
+    var bytes: Int
+}
+
+/// A file behind an array.
+struct BackingFile {
+    let path: String
+    let descriptor: Int32
+    let byteCount: Int
+}
+
+/// Which arrays a team has now. Numbers are given again after an array is freed, generations are not.
+struct ArrayTable {
+    private struct Entry {
+        var generation: UInt32 = 0
+        var isLive = false
+        var isWritable = true
+        var file: BackingFile?
+    }
+    private var entries: [Entry] = []
+    private var vacant: [Int] = []
+
+    /// A number for a new array; nil: MUSTER_ARRAYS_MAX arrays are live.
+    mutating func add(isWritable: Bool, file: BackingFile?) -> (id: UInt32, generation: UInt32)? {
+        let id: Int
+        if let reused = vacant.popLast() {
+            id = reused
+        } else {
+            guard entries.count < Int(MUSTER_ARRAYS_MAX) else { return nil }
+            id = entries.count
+            entries.append(Entry())
+        }
+        entries[id].isLive = true
+        entries[id].isWritable = isWritable
+        entries[id].file = file
+        return (UInt32(id), entries[id].generation)
+    }
+
+    mutating func remove(_ id: UInt32) {
+        entries[Int(id)].isLive = false
+        entries[Int(id)].generation += 1
+        entries[Int(id)].file = nil
+        vacant.append(Int(id))
+    }
+
+    /// Traps unless the access names a live array of this team, writable where it writes.
+    func check(_ handle: _ArrayHandle, _ kind: AccessKind) {
+        precondition(
+            Int(handle.id) < entries.count && entries[Int(handle.id)].isLive
+                && entries[Int(handle.id)].generation == handle.generation,
+            "the kernel uses an array that has been freed, or one of another team")
+        precondition(
+            kind == .input || entries[Int(handle.id)].isWritable,
+            "the kernel writes to an array that is mapped read-only")
+    }
+
+    /// A file that is shorter now than when it was mapped.
+    func shrunkFile() -> (path: String, was: Int, now: Int)? {
+        for entry in entries where entry.isLive {
+            guard let file = entry.file else { continue }
+            var now: UInt64 = 0
+            if muster_file_size(file.descriptor, &now) == 0, Int(clamping: now) < file.byteCount {
+                return (file.path, file.byteCount, Int(clamping: now))
+            }
+        }
+        return nil
+    }
+}
+
+extension TeamCore {
+    /// This process's address of offset 0.
+    var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(muster_team_space(team).pointee.address) }
+
+    /// Room and committed memory, first touched by the ranks.
+    func allocate(bytes: Int, of what: String) throws(MusterError) -> Extent {
+        let extent = try reserve(bytes: bytes, of: what)
+        do throws(MusterError) {
+            try commit(extent, bytes: bytes, blockBytes: max(1, bytes / size), of: what)
+        } catch {
+            free(extent)
+            throw error
+        }
+        return extent
+    }
+
+    /// Room without memory, after a look at how much memory there is.
+    func reserve(bytes: Int, of what: String) throws(MusterError) -> Extent {
+        var available: UInt64 = 0
+        let known = muster_memory_available(&available)
+        if known == 0 && UInt64(bytes) > available {
+            throw MusterError(
+                .memory, subject: what,
+                reason: "asked for \(formatBytes(UInt64(bytes))), but only \(formatBytes(available)) "
+                    + "are available (MemAvailable and cgroup limits)", errorNumber: 12)
+        }
+        var extent = muster_extent()
+        let status = muster_space_allocate(
+            muster_team_space(team), UInt64(bytes), false, &extent)
+        guard status == 0 else {
+            throw .system(
+                .memory, what, "no room for \(formatBytes(UInt64(bytes))) in the range of addresses",
+                status: status)
+        }
+        return Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+    }
+
+    /// Has each rank populate its share.
+    func commit(_ extent: Extent, bytes: Int, blockBytes: Int, of what: String) throws(MusterError) {
+        guard bytes > 0 else { return }
+        try smallJob { job in
+            job.pointee.kind = MUSTER_JOB_COMMIT.rawValue
+            job.pointee.extent_offset = UInt64(extent.offset)
+            job.pointee.extent_bytes = UInt64(bytes)
+            job.pointee.block_bytes = UInt64(blockBytes)
+        } own: { rank in
+            muster_worker_commit(team, rank)
+        } failed: { rank, status in
+            .system(
+                .memory, what, "rank \(rank) can't commit its share of \(formatBytes(UInt64(bytes)))",
+                status: status)
+        }
+    }
+
+    /// A job without a kernel: what a vacant or dead rank leaves undone, the leader does (`own`).
+    private func smallJob(
+        _ fill: (UnsafeMutablePointer<muster_job>) -> Void,
+        own: (UInt32) -> Int32,
+        failed: (UInt32, Int32) -> MusterError
+    ) throws(MusterError) {
+        let job = muster_team_job(team)!
+        fill(job)
+        muster_team_dispatch(team)
+        if leaderWorks {
+            let slot = muster_team_slot(team, 0)!
+            slot.pointee.outcome_status = own(0)
+            muster_worker_done(team, 0, job.pointee.number)
+        }
+        let status = muster_team_join(team, -1)
+        guard status == 1 else {
+            throw .system(.system, "team of \(size)", "can't wait for it", status: status)
+        }
+        for rank in 0..<UInt32(size) {
+            let slot = muster_team_slot(team, rank)!
+            let isDone = slot.pointee.done == job.pointee.number
+            let outcome = isDone ? slot.pointee.outcome_status : own(rank)
+            if outcome < 0 { throw failed(rank, outcome) }
+        }
+    }
+
+    func free(_ extent: Extent) {
+        muster_space_free(
+            muster_team_space(team),
+            muster_extent(offset_bytes: UInt64(extent.offset), size_bytes: UInt64(extent.bytes)))
+    }
+
+    // MARK: - Files
+
+    /// Maps a file in every rank at the same offset.
+    func map(_ file: BackingFile, writable: Bool) throws(MusterError) -> Extent {
+        var extent = muster_extent()
+        let space = muster_team_space(team)
+        var status = muster_space_allocate(space, UInt64(file.byteCount), true, &extent)
+        guard status == 0 else {
+            throw .system(
+                .memory, file.path,
+                "no room for \(formatBytes(UInt64(file.byteCount))) in the range of addresses",
+                status: status)
+        }
+        // The kernel maps whole pages: what lies beyond the file's last page stays without access.
+        let mapped = muster_extent(
+            offset_bytes: extent.offset_bytes,
+            size_bytes: (UInt64(file.byteCount) + 4095) / 4096 * 4096)
+        status = muster_space_map(space, mapped, file.descriptor, 0, writable)
+        if status == 0 {
+            status = muster_team_send_mapping(team, mapped, file.descriptor, 0, writable)
+        }
+        let result = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+        guard status == 0 else {
+            muster_space_free(space, extent)
+            throw .system(.file, file.path, "can't map it", status: status)
+        }
+        do throws(MusterError) {
+            try attach(file.path)
+        } catch {
+            unmap(result)
+            throw error
+        }
+        return result
+    }
+
+    /// Takes a file's mapping away, everywhere.
+    func unmap(_ extent: Extent) {
+        let raw = muster_extent(
+            offset_bytes: UInt64(extent.offset), size_bytes: UInt64(extent.bytes))
+        let space = muster_team_space(team)
+        _ = muster_space_map(space, raw, -1, 0, false)
+        if !hasEnded, muster_team_send_mapping(team, raw, -1, 0, false) == 0 {
+            // A worker that can't follow keeps a mapping that nothing names any more.
+            try? attach("")
+        }
+        muster_space_free(space, raw)
+    }
+
+    /// Has every rank map what has been sent to it.
+    private func attach(_ path: String) throws(MusterError) {
+        try smallJob { job in
+            job.pointee.kind = MUSTER_JOB_ATTACH.rawValue
+        } own: { _ in
+            0
+        } failed: { rank, status in
+            .system(.file, path, "rank \(rank) can't map it", status: status)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// AuditReport.swift - what the rolls of all ranks amount to.
+
+/// How often each chunk of a loop was committed, read from what the ranks recorded.
+public struct AuditReport: Sendable, CustomStringConvertible {
+    /// Neighbouring chunks that were committed more than once.
+    public struct Repeat: Sendable, Hashable {
+        /// The chunks.
+        public let chunks: Range<Int>
+        /// Ranks of the processes that committed any of them, one entry a process: two processes that
+        /// both acted as rank 3 give `[3, 3]`.
+        public let ranks: [Int]
+    }
+
+    /// A worker that died.
+    public struct Death: Sendable, Hashable {
+        /// The rank it held.
+        public let rank: Int
+        /// The signal that killed it; 0 when it left by itself.
+        public let signal: Int
+        /// Its exit status where `signal` is 0.
+        public let exitCode: Int
+        /// The chunk it was working on; nil: it was between chunks.
+        public let chunk: Int?
+        /// The how-manieth attempt at that chunk this was, from 1.
+        public let attempt: Int
+    }
+
+    /// Chunks that the loop has.
+    public var chunks: Int
+    /// Of them, committed exactly once.
+    public var exactlyOnce: Int
+    /// Never committed, by rising number.
+    public var missing: [Range<Int>] = []
+    /// Committed more than once, by rising number.
+    public var repeated: [Repeat] = []
+    /// Deaths during the loop, in the order seen.
+    public var deaths: [Death] = []
+    /// Ranks of the team.
+    public var size: Int
+    /// How the chunks were dealt.
+    public var schedule: Schedule
+    /// Elements a chunk; the last may have fewer.
+    public var grain: Int
+    /// Elements of the loop.
+    public var elements: Int
+    /// Whether the loop was asked to end early.
+    public var isCancelled = false
+
+    /// Every chunk exactly once.
+    public var isClean: Bool { exactlyOnce == chunks && missing.isEmpty && repeated.isEmpty }
+
+    /// How many chunks were never committed.
+    public var missingCount: Int { missing.reduce(0) { $0 + $1.count } }
+
+    /// How many chunks were committed more than once.
+    public var repeatedCount: Int { repeated.reduce(0) { $0 + $1.chunks.count } }
+
+    /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
+    public func elements(ofChunk chunk: Int) -> Range<Int> {
+        precondition(chunk >= 0 && chunk < chunks, "no chunk \(chunk): the loop has \(chunks)")
+        return chunk * grain..<min(elements, (chunk + 1) * grain)
+    }
+
+    /// One line: "4096 chunks, each exactly once, by 8 ranks", or what is wrong.
+    public var description: String {
+        let team = size == 1 ? "1 rank" : "\(size) ranks"
+        let count = chunks == 1 ? "1 chunk" : "\(chunks) chunks"
+        if isClean {
+            return chunks == 1 ? "\(count), exactly once, by \(team)"
+                : "\(count), each exactly once, by \(team)"
+        }
+        var text = "\(exactlyOnce) of \(count) exactly once, by \(team)"
+        if !missing.isEmpty {
+            text += "; \(missingCount) missing: \(AuditReport.list(missing))"
+        }
+        if !repeated.isEmpty {
+            let worst = repeated.prefix(3).map { fault in
+                let ranks = fault.ranks.prefix(8).map(String.init).joined(separator: " and ")
+                return "\(AuditReport.list([fault.chunks])) by rank \(ranks)"
+            }
+            text += "; \(repeatedCount) repeated: \(worst.joined(separator: ", "))"
+            text += repeated.count > 3 ? ", ..." : ""
+        }
+        return text
+    }
+
+    /// "3, 7-9, ...": at most four ranges.
+    static func list(_ ranges: [Range<Int>]) -> String {
+        let shown = ranges.prefix(4).map { range in
+            range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound - 1)"
+        }
+        return shown.joined(separator: ", ") + (ranges.count > 4 ? ", ..." : "")
+    }
+}

@@ -1,0 +1,122 @@
+// Kernel.swift - what a loop runs, and the hot loop that runs it.
+//
+// The loop is a protocol requirement with an inlinable default: it is entered once per job and rank,
+// and the kernel's `process` and the C core's claim and commit are compiled into it in the client's
+// module. A stored closure instead would cost some 15 ns a chunk and allocate.
+
+public import CMuster
+
+/// The work of a loop, done chunk by chunk by the ranks of a team.
+///
+/// A kernel is a value: its stored properties are its arguments, copied to every rank. They are plain
+/// bytes (`BitwiseCopyable`): numbers, and accesses to arrays such as ``SharedArray/InPlace``. What
+/// `process` does must depend only on these and on the chunk, since any rank may get any chunk.
+///
+/// ```swift
+/// struct Scale: Kernel {
+///     let factor: Double
+///     let x: SharedArray<Double>.InPlace
+///     func process(_ chunk: borrowing Chunk) throws {
+///         x.update(chunk) { values in
+///             for i in values.indices { values[i] *= factor }
+///         }
+///     }
+/// }
+/// ```
+///
+/// Effects outside the chunk's own elements (printing, files, cells that chunks share) are outside the
+/// exactly-once promise.
+public protocol Kernel: _Work {
+    /// Works on one chunk. Runs in a worker process. An error ends the loop and names the chunk.
+    func process(_ chunk: borrowing Chunk) throws
+}
+
+/// A loop in which every chunk leaves a partial result, combined to one result at the end.
+///
+/// The result has the same bits for any team size and schedule: partials are written per chunk and
+/// combined in a fixed binary tree over chunk numbers.
+public protocol Reduction: _Work {
+    /// What a chunk leaves behind, and the result: plain bytes.
+    associatedtype Partial: BitwiseCopyable
+    /// Works on one chunk. Runs in a worker process.
+    func process(_ chunk: borrowing Chunk) throws -> Partial
+    /// Joins the results of two neighbouring ranges of chunks, `left` before `right`. Runs in the
+    /// leader. Need not be commutative.
+    func combine(_ left: Partial, _ right: Partial) -> Partial
+    /// The result of a loop without chunks.
+    var identity: Partial { get }
+}
+
+/// What a team can run: ``Kernel`` or ``Reduction``. Not to be conformed to directly.
+public protocol _Work: BitwiseCopyable {
+    /// Runs this rank's part of a job. On a throw the chunk in work is the one before `loop.next`.
+    func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws
+}
+
+extension Kernel {
+    /// The hot loop: claim, process, commit.
+    @inlinable
+    public func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
+        var raw = muster_chunk()
+        while muster_loop_next(loop, &raw) {
+            let chunk = Chunk(_loop: loop, raw: raw)
+            try process(chunk)
+            muster_loop_commit(loop, &raw)
+        }
+    }
+}
+
+extension Reduction {
+    /// The hot loop: claim, process, store the partial, commit.
+    @inlinable
+    public func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
+        var raw = muster_chunk()
+        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        let stride = Int(loop.pointee.partial_bytes)
+        while muster_loop_next(loop, &raw) {
+            let chunk = Chunk(_loop: loop, raw: raw)
+            let partial = try process(chunk)
+            // Before the commit, whose release store publishes it to the leader.
+            (partials + Int(raw.index) * stride).storeBytes(of: partial, as: Partial.self)
+            muster_loop_commit(loop, &raw)
+        }
+    }
+}
+
+/// One claimed chunk: neighbouring elements that are processed as a unit, by one rank at a time.
+///
+/// A chunk can't be copied or kept: the views of arrays that it gives live as long as `process` runs.
+public struct Chunk: ~Copyable {
+    @usableFromInline let loop: UnsafeMutablePointer<muster_loop>
+    @usableFromInline let raw: muster_chunk
+
+    /// For the hot loop.
+    @inlinable
+    public init(_loop loop: UnsafeMutablePointer<muster_loop>, raw: muster_chunk) {
+        self.loop = loop
+        self.raw = raw
+    }
+
+    /// Number of the chunk, 0..<chunks of the loop.
+    @inlinable public var index: Int { Int(truncatingIfNeeded: raw.index) }
+
+    /// The chunk's elements.
+    @inlinable public var range: Range<Int> {
+        Range(
+            uncheckedBounds: (
+                Int(truncatingIfNeeded: raw.first), Int(truncatingIfNeeded: raw.end)
+            ))
+    }
+
+    /// Number of elements.
+    @inlinable public var count: Int { Int(truncatingIfNeeded: raw.end &- raw.first) }
+
+    /// Rank of the process that works on it, 0..<size.
+    @inlinable public var rank: Int { Int(loop.pointee.rank) }
+
+    /// Number of ranks in the team.
+    @inlinable public var size: Int { Int(loop.pointee.size) }
+
+    /// Asks the whole team to end the loop: ranks finish the chunk they are at and take no other.
+    public func cancelLoop() { muster_loop_cancel(loop) }
+}

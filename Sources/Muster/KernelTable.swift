@@ -1,0 +1,103 @@
+// KernelTable.swift - kernels that a team has seen: how a worker finds the type, and which arrays it uses.
+//
+// A forked worker finds a kernel's type by the two words of its existential metatype (metadata and
+// witness table). They are right in the worker when both lie in the program's image, or when the type
+// was known before the worker was forked; a generic type first used later is found by its mangled
+// name; a private generic type has no such name, so idle workers are forked anew.
+
+internal import CMuster
+@_spi(Reflection) import Swift
+
+/// An access within a kernel's bytes.
+struct AccessField {
+    let offset: Int
+    let kind: AccessKind
+    let elementBytes: Int
+}
+
+/// How a worker that was forked before the kernel was known can find its type.
+enum KernelLookup {
+    /// By the metatype's words.
+    case image
+    /// By mangled name.
+    case name([UInt8])
+    /// Not at all.
+    case fork
+}
+
+/// A kernel type.
+struct KernelEntry {
+    let id: UInt32
+    let type: any _Work.Type
+    let lookup: KernelLookup
+    let accesses: [AccessField]
+}
+
+/// The kernel types of a team, numbered in the order of their first use.
+struct KernelTable {
+    private(set) var entries: [KernelEntry] = []
+    private var numbers: [ObjectIdentifier: Int] = [:]
+
+    /// The entry of a type, made on its first use.
+    mutating func entry<Work: _Work>(for type: Work.Type) -> KernelEntry {
+        if let number = numbers[ObjectIdentifier(type)] { return entries[number] }
+        let entry = KernelEntry(
+            id: UInt32(entries.count), type: type, lookup: KernelTable.lookup(type),
+            accesses: KernelTable.accesses(in: type))
+        numbers[ObjectIdentifier(type)] = entries.count
+        entries.append(entry)
+        return entry
+    }
+
+    /// The two words of a metatype. An existential metatype of a protocol without class constraint is
+    /// metadata and witness table: part of the stable ABI on every platform ("TypeMetadata.rst").
+    static func words(of type: any _Work.Type) -> (UInt, UInt) {
+        unsafeBitCast(type, to: (UInt, UInt).self)
+    }
+
+    static func type(words: (UInt, UInt)) -> any _Work.Type {
+        unsafeBitCast(words, to: (any _Work.Type).self)
+    }
+
+    private static func lookup<Work: _Work>(_ type: Work.Type) -> KernelLookup {
+        let (metadata, witnesses) = words(of: type)
+        let inImage = [metadata, witnesses].allSatisfy { word in
+            muster_address_is_static(UnsafeRawPointer(bitPattern: word))
+        }
+        if inImage { return .image }
+        // Names of private types hold references that only mean something to their own image.
+        if let name = _mangledTypeName(type), let found = _typeByName(name),
+            ObjectIdentifier(found) == ObjectIdentifier(type)
+        {
+            return .name(Array(name.utf8))
+        }
+        return .fork
+    }
+
+    private static func accesses(in type: Any.Type) -> [AccessField] {
+        var found: [AccessField] = []
+        collect(type, at: 0, depth: 0, into: &found)
+        return found
+    }
+
+    /// Walks stored properties, structures within structures too. Accesses inside enumerations (an
+    /// optional access, say) are not seen.
+    private static func collect(
+        _ type: Any.Type, at base: Int, depth: Int, into found: inout [AccessField]
+    ) {
+        guard depth < 16 else { return }
+        if let access = type as? any ArrayAccess.Type {
+            found.append(
+                AccessField(offset: base, kind: access.kind, elementBytes: access.elementBytes))
+            return
+        }
+        var inner: [(Int, Any.Type)] = []
+        _ = _forEachField(of: type, options: .init(rawValue: 2)) { _, offset, fieldType, kind in
+            if kind == .struct || kind == .tuple { inner.append((offset, fieldType)) }
+            return true
+        }
+        for (offset, fieldType) in inner {
+            collect(fieldType, at: base + offset, depth: depth + 1, into: &found)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// MusterError.swift - the one error of the library: what, on what, why, and what to do about it.
+
+internal import CMuster
+
+/// Why a team, an array or a loop could not do what it was asked to.
+///
+/// `description` is one line for people: what failed, on what, why, and the remedy where there is one.
+public struct MusterError: Error, CustomStringConvertible, Sendable {
+    /// The kind of failure.
+    public enum Code: String, Sendable {
+        /// An argument that can't work on any host, or not on this one.
+        case invalidArgument
+        /// The process has more than one thread, so workers can't be forked from it.
+        case threads
+        /// A worker could not be started.
+        case start
+        /// Not enough memory, address space or descriptors.
+        case memory
+        /// A placement that this host can't give.
+        case placement
+        /// A file that can't be opened, mapped or read as an array.
+        case file
+        /// A file became shorter while it was read.
+        case fileShrank
+        /// A kernel threw an error.
+        case kernelThrew
+        /// A kernel's type can't be found in the workers.
+        case kernelUnknown
+        /// A worker died.
+        case workerDied
+        /// The loop was cancelled.
+        case cancelled
+        /// The audit found chunks missing or repeated for another reason.
+        case audit
+        /// A system call failed that has no business failing.
+        case system
+    }
+
+    /// The kind of failure.
+    public let code: Code
+    /// What it is about: "rank 3", "array of 8 GiB", a file's path.
+    public let subject: String
+    /// The system's error number behind it (positive, as in `errno`), or 0.
+    public let errorNumber: Int32
+    /// The rest of the sentence, without the subject.
+    public let reason: String
+    /// What the loop got done, where a loop was running.
+    public let report: AuditReport?
+
+    /// An error. `reason` reads on after "`subject`: ".
+    public init(
+        _ code: Code, subject: String, reason: String, errorNumber: Int32 = 0,
+        report: AuditReport? = nil
+    ) {
+        self.code = code
+        self.subject = subject
+        self.reason = reason
+        self.errorNumber = errorNumber
+        self.report = report
+    }
+
+    /// "subject: reason", one line.
+    public var description: String { subject.isEmpty ? reason : "\(subject): \(reason)" }
+
+    /// An error behind which a function of the C core returned a negative status.
+    static func system(
+        _ code: Code, _ subject: String, _ what: String, status: some BinaryInteger
+    ) -> MusterError {
+        let number = Int32(clamping: -Int64(status))
+        return MusterError(
+            code, subject: subject, reason: "\(what): \(statusText(Int32(clamping: status)))",
+            errorNumber: number)
+    }
+}
+
+/// A status of the C core in words (`muster_status_text`).
+func statusText(_ status: Int32) -> String {
+    String(cString: muster_status_text(status))
+}
+
+/// "8 GiB", "512 KiB", "17 B": a capacity for people.
+func formatBytes(_ bytes: UInt64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    var value = Double(bytes)
+    var unit = 0
+    while value >= 1024, unit < units.count - 1 {
+        value /= 1024
+        unit += 1
+    }
+    let tenths = (value * 10).rounded()
+    let whole = Int(tenths) / 10
+    return tenths.truncatingRemainder(dividingBy: 10) == 0
+        ? "\(whole) \(units[unit])" : "\(whole).\(Int(tenths) % 10) \(units[unit])"
+}

@@ -1,0 +1,144 @@
+// Team.swift - what users see of a team.
+
+internal import CMuster
+
+/// A team of processes that run loops over shared arrays together.
+///
+/// Every worker has a rank: ranks are exactly 0..<size, each held by one live process; a new team
+/// begins at 0 again. The workers are forked when the team is made, wait for loops, and end when the
+/// team does, however that comes about.
+///
+/// ```swift
+/// let team = try Team(size: 8)
+/// let x = try team.array(of: Double.self, count: 1 << 28)
+/// let report = try team.run(Scale(factor: 2, x: x.inPlace), schedule: .staticSteal)
+/// print(report)                            // 4096 chunks, each exactly once, by 8 ranks
+/// ```
+///
+/// A team and its arrays belong to the thread that made them.
+public struct Team: ~Copyable {
+    /// What the process that makes a team does in its loops.
+    public enum Leader: Sendable {
+        /// It waits: every rank is a process of its own, and no kernel can take the leader down.
+        case waits
+        /// It is rank 0: the fastest dispatch; a kernel that crashes there takes the program along.
+        case works
+    }
+
+    let core: TeamCore
+
+    /// Starts a team.
+    ///
+    /// - Parameters:
+    ///   - size: Number of ranks, 1...4096. More ranks than CPUs work, more slowly.
+    ///   - leader: Whether this process is rank 0.
+    /// - Throws: `.threads` when this process has more than one thread (workers are forked),
+    ///   `.invalidArgument`, `.memory`, `.start`.
+    public init(size: Int, leader: Leader = .waits) throws(MusterError) {
+        core = try TeamCore(size: size, leaderWorks: leader == .works, start: .fork)
+    }
+
+    /// For tests: a team started in another way.
+    package init(size: Int, leader: Leader = .waits, start: Start) throws(MusterError) {
+        core = try TeamCore(size: size, leaderWorks: leader == .works, start: start)
+    }
+
+    deinit { core.end() }
+
+    /// Number of ranks.
+    public var size: Int { core.size }
+
+    /// Process ids by rank; 0: vacant.
+    public var processIDs: [Int] {
+        (0..<UInt32(size)).map { Int(muster_team_slot(core.team, $0).pointee.holder) }
+    }
+
+    /// Called about ten times a second while the leader waits for a loop; nil: never. Only for loops
+    /// that are still running when the leader has nothing else to do.
+    public var onProgress: ((Progress) -> Void)? {
+        get { core.onProgress }
+        nonmutating set { core.onProgress = newValue }
+    }
+
+    /// Runs a kernel over the elements of a loop, each chunk exactly once.
+    ///
+    /// - Parameters:
+    ///   - kernel: The work.
+    ///   - count: Elements of the loop. Without it: the length of the arrays that the kernel writes, or
+    ///     of those it reads when it writes none; they must agree.
+    ///   - grain: Elements a chunk. Without it a power of two up to 65,536 that depends on `count` only.
+    ///   - schedule: How chunks are dealt.
+    /// - Returns: The audit: every chunk exactly once.
+    /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew`, `.workerDied`,
+    ///   `.cancelled`, `.fileShrank`, `.audit`; before the loop: `.invalidArgument`, `.start`.
+    @discardableResult
+    public func run<Work: Kernel>(
+        _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static
+    ) throws(MusterError) -> AuditReport {
+        try core.run(kernel, LoopPlan(count: count, grain: grain, schedule: schedule))
+    }
+
+    /// Runs a kernel once in each rank: chunk r, of one element, goes to rank r. The oldest way to share
+    /// out work.
+    @discardableResult
+    public func eachRank<Work: Kernel>(_ kernel: Work) throws(MusterError) -> AuditReport {
+        try core.run(kernel, LoopPlan(count: size, grain: 1, schedule: .static))
+    }
+
+    /// Runs a reduction: the same bits for any team size and schedule.
+    ///
+    /// Parameters as for ``run(_:count:grain:schedule:)``; the grain grows where partial results would
+    /// take more than a sixteenth of the data.
+    public func reduce<Work: Reduction>(
+        _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Work.Partial, report: AuditReport) {
+        var result = reduction.identity
+        let report = try core.run(
+            reduction, LoopPlan(count: count, grain: grain, schedule: schedule),
+            partialBytes: MemoryLayout<Work.Partial>.stride
+        ) { partials, chunks in
+            result = combineTree(
+                reduction, UnsafeRawPointer(partials).assumingMemoryBound(to: Work.Partial.self),
+                chunks)
+        }
+        return (result, report)
+    }
+
+    /// Asks the loop in progress to end: ranks finish the chunk they are at. `run` then throws
+    /// `.cancelled`. Call it from ``onProgress``; from elsewhere use ``cancellation``.
+    public func cancel() { muster_team_cancel(core.team) }
+
+    /// A handle that can cancel this team's loops from a signal handler or another thread. Valid as long
+    /// as the team.
+    public var cancellation: Cancellation { Cancellation(team: core.team) }
+}
+
+/// Cancels a team's loop from anywhere.
+public struct Cancellation: @unchecked Sendable {
+    let team: OpaquePointer
+
+    /// Asks the loop in progress to end. Async-signal-safe; nothing happens when none is running.
+    public func cancel() { muster_team_cancel(team) }
+}
+
+/// Combines partials in a binary tree over chunk numbers that depends on their count alone.
+///
+/// The tree of a counter in binary: whole subtrees of 2^k neighbours, and at the end what is left from
+/// right to left. `stack[k]` waits for its right neighbour of the same size.
+func combineTree<Work: Reduction>(
+    _ reduction: Work, _ partials: UnsafePointer<Work.Partial>, _ count: Int
+) -> Work.Partial {
+    var stack: [Work.Partial] = []
+    for index in 0..<count {
+        var value = partials[index]
+        var number = index
+        while number & 1 == 1 {
+            value = reduction.combine(stack.removeLast(), value)
+            number >>= 1
+        }
+        stack.append(value)
+    }
+    guard var result = stack.popLast() else { return reduction.identity }
+    while let left = stack.popLast() { result = reduction.combine(left, result) }
+    return result
+}

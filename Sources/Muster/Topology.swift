@@ -1,0 +1,117 @@
+// Topology.swift - nodes, CPUs, memory and distances of a host.
+
+internal import CMuster
+
+/// A host: its NUMA nodes, CPUs, memory and distances, read when asked (`muster_topology_create`).
+public struct Topology: Sendable {
+    /// A NUMA node that is on line.
+    public struct Node: Sendable {
+        /// The kernel's number; numbers may have gaps.
+        public let id: Int
+        /// Its on-line CPUs, by number; empty: memory only.
+        public let cpus: [Int]
+        /// Memory in bytes; 0: CPUs only.
+        public let memoryTotalBytes: UInt64
+        /// Memory that nothing uses, in bytes.
+        public let memoryFreeBytes: UInt64
+        /// Whether this process may allocate on it (cpuset).
+        public let isAllowed: Bool
+    }
+
+    /// A logical CPU.
+    public struct CPU: Sendable {
+        /// The kernel's number.
+        public let id: Int
+        /// Its node; nil: unknown, as for CPUs off line.
+        public let node: Int?
+        /// Number of its core, unique within the package; nil: unknown.
+        public let core: Int?
+        /// Number of its package (socket); nil: unknown.
+        public let package: Int?
+        /// Whether it is on line.
+        public let isOnline: Bool
+        /// Whether this process may run on it (affinity and cpuset).
+        public let isAllowed: Bool
+    }
+
+    /// Nodes, by rising number.
+    public let nodes: [Node]
+    /// CPUs, by rising number.
+    public let cpus: [CPU]
+    /// ACPI SLIT values by position in `nodes`, `distances[from][to]`; 10 is local, 0 unknown.
+    public let distances: [[Int]]
+    /// CPUs on line that this process may run on.
+    public let usableCPUCount: Int
+    /// Size of the last-level cache that one CPU sees, in bytes; 0: unknown.
+    public let lastLevelCacheBytes: UInt64
+    /// All last-level caches together, in bytes; 0: unknown.
+    public let lastLevelCacheTotalBytes: UInt64
+    /// Size of a base page, in bytes.
+    public let pageBytes: Int
+
+    /// Reads this host.
+    public static func read() throws(MusterError) -> Topology {
+        try Topology(root: nil)
+    }
+
+    /// Reads a recorded tree: a directory that holds `sys/devices/system` as a host has it.
+    public init(recordedAt path: String) throws(MusterError) {
+        try self.init(root: path)
+    }
+
+    private init(root: String?) throws(MusterError) {
+        var raw: UnsafeMutablePointer<muster_topology>?
+        let status = muster_topology_create(root, &raw)
+        guard status == 0, let raw else {
+            throw .system(
+                .system, root ?? "this host", "can't read its topology", status: status)
+        }
+        defer { muster_topology_destroy(raw) }
+        let host = raw.pointee
+        let allCPUs = (0..<Int(host.cpu_count)).map { host.cpus[$0] }
+        cpus = allCPUs.map { cpu in
+            CPU(
+                id: Int(cpu.id), node: known(cpu.node), core: known(cpu.core),
+                package: known(cpu.package), isOnline: cpu.online != 0,
+                isAllowed: cpu.allowed != 0)
+        }
+        nodes = (0..<Int(host.node_count)).map { position in
+            let node = host.nodes[position]
+            let own = allCPUs.filter { $0.node == Int32(node.id) && $0.online != 0 }
+            return Node(
+                id: Int(node.id), cpus: own.map { Int($0.id) },
+                memoryTotalBytes: node.memory_total_bytes,
+                memoryFreeBytes: node.memory_free_bytes, isAllowed: node.allowed != 0)
+        }
+        let count = nodes.count
+        distances = (0..<count).map { from in
+            (0..<count).map { to in Int(host.distances[from * count + to]) }
+        }
+        usableCPUCount = Int(host.usable_cpu_count)
+        lastLevelCacheBytes = host.last_level_cache_bytes
+        lastLevelCacheTotalBytes = host.last_level_cache_total_bytes
+        pageBytes = Int(host.page_bytes)
+    }
+
+    /// Home node of each rank: neighbouring ranks in equal blocks over the nodes that have CPUs this
+    /// process may use.
+    func homeNodes(ranks: Int) -> [UInt32] {
+        let usable = nodes.filter { node in
+            cpus.contains { $0.node == node.id && $0.isOnline && $0.isAllowed }
+        }
+        guard !usable.isEmpty else { return Array(repeating: 0, count: ranks) }
+        return (0..<ranks).map { UInt32(usable[$0 * usable.count / ranks].id) }
+    }
+
+    /// Binds this process to a node's CPUs. Best effort: where the system refuses, the process runs
+    /// where it may, and placement is read back all the same.
+    func run(onNode node: UInt32) {
+        var raw: UnsafeMutablePointer<muster_topology>?
+        guard muster_topology_create(nil, &raw) == 0 else { return }
+        _ = muster_placement_run_on(raw, node)
+        muster_topology_destroy(raw)
+    }
+}
+
+/// -1 stands for "unknown" in the C core.
+private func known(_ number: Int32) -> Int? { number < 0 ? nil : Int(number) }

@@ -1,0 +1,145 @@
+// Worker.swift - the life of a rank: wait for a job, find its kernel, run it, say how it ended.
+
+internal import CMuster
+internal import Glibc
+
+/// Where the parts of a job's argument bytes lie: the metatype's words, the length of the name, the
+/// kernel's own bytes, the name.
+enum ArgumentLayout {
+    static let nameLength = 16
+    static let kernel = 32
+    static let capacity = Int(MUSTER_ARGUMENT_BYTES_MAX)
+    static func name(kernelBytes: Int) -> Int { (kernel + kernelBytes + 15) / 16 * 16 }
+}
+
+/// Bits of a job's `flags`.
+enum JobFlags {
+    /// The metatype's words are right in every process.
+    static let kernelInImage: UInt32 = 1
+}
+
+/// One rank, in a worker process, in the leader, or (in tests under a thread sanitizer) in a thread.
+struct Worker {
+    let core: TeamCore
+    let rank: UInt32
+    /// Kernels that came after this process was forked, by number.
+    private var late: [UInt32: any _Work.Type] = [:]
+    /// For `muster_loop.taken`.
+    private let taken: UnsafeMutablePointer<UInt8>
+
+    init(core: TeamCore, rank: UInt32) {
+        self.core = core
+        self.rank = rank
+        taken = .allocate(capacity: Int(MUSTER_ARRAYS_MAX))
+        taken.initialize(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
+    }
+
+    /// Runs jobs until the team ends.
+    mutating func run() {
+        var seen = muster_team_block(core.team).pointee.epoch
+        // A rank that starts between jobs begins after the last one, whose number its slot has.
+        seen = muster_team_slot(core.team, rank).pointee.done
+        while muster_worker_wait(core.team, rank, &seen) == 1 {
+            runJob(muster_team_job(core.team), known: nil)
+            muster_worker_done(core.team, rank, seen)
+        }
+        taken.deallocate()
+    }
+
+    /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
+    /// has it at hand.
+    mutating func runJob(_ job: UnsafeMutablePointer<muster_job>, known: (any _Work.Type)?) {
+        let slot = muster_team_slot(core.team, rank)!
+        slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
+        var loop = muster_loop()
+        loop.taken = taken
+        let status = muster_loop_begin(&loop, core.team, rank)
+        guard status == 0 else {
+            slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
+            slot.pointee.outcome_status = status
+            return
+        }
+        guard let type = known ?? find(job) else {
+            slot.pointee.outcome = MUSTER_OUTCOME_KERNEL.rawValue
+            return
+        }
+        let bytes = UnsafeRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
+        do {
+            try Worker.work(type, bytes, &loop)
+        } catch {
+            fail(slot, at: loop.next - 1, error)
+            taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
+        }
+        muster_loop_end(&loop)
+    }
+
+    private static func work<Work: _Work>(
+        _ type: Work.Type, _ bytes: UnsafeRawPointer, _ loop: UnsafeMutablePointer<muster_loop>
+    ) throws {
+        try bytes.loadUnaligned(as: Work.self)._work(loop)
+    }
+
+    /// Leaves the error's words in the slot and asks the other ranks to stop.
+    private func fail(_ slot: UnsafeMutablePointer<muster_slot>, at chunk: UInt64, _ error: any Error)
+    {
+        slot.pointee.outcome = MUSTER_OUTCOME_THREW.rawValue
+        slot.pointee.outcome_chunk = chunk
+        var text = Array(String(describing: error).utf8.prefix(Int(MUSTER_MESSAGE_BYTES) - 1))
+        // A cut may fall inside a character: what is left of it goes too.
+        while !text.isEmpty, String(validating: text, as: UTF8.self) == nil { text.removeLast() }
+        withUnsafeMutableBytes(of: &slot.pointee.message) { message in
+            message.copyBytes(from: text)
+            message[text.count] = 0
+        }
+        muster_team_cancel(core.team)
+    }
+
+    private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {
+        let id = job.pointee.kernel
+        if Int(id) < core.kernels.entries.count { return core.kernels.entries[Int(id)].type }
+        if let type = late[id] { return type }
+        let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
+        var type: (any _Work.Type)?
+        if job.pointee.flags & JobFlags.kernelInImage != 0 {
+            type = KernelTable.type(words: arguments.load(as: (UInt, UInt).self))
+        } else {
+            let length = Int(arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))
+            let start = ArgumentLayout.name(kernelBytes: Int(job.pointee.argument_bytes))
+            guard length > 0, length <= ArgumentLayout.capacity,
+                start + length <= ArgumentLayout.capacity
+            else { return nil }
+            let name = UnsafeRawBufferPointer(start: arguments + start, count: length)
+            type = _typeByName(String(decoding: name, as: UTF8.self)) as? any _Work.Type
+        }
+        late[id] = type
+        return type
+    }
+}
+
+/// A rank run by a thread of the leader's process: the thread sanitizer sees one process only.
+func startThread(_ core: TeamCore, rank: UInt32) -> pthread_t? {
+    final class Start {
+        let core: TeamCore
+        let rank: UInt32
+        init(core: TeamCore, rank: UInt32) {
+            self.core = core
+            self.rank = rank
+        }
+    }
+    // Unowned: the team ends its threads before it goes away.
+    let start = Unmanaged.passRetained(Start(core: core, rank: rank))
+    var thread = pthread_t()
+    let status = pthread_create(
+        &thread, nil,
+        { argument in
+            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+            var worker = Worker(core: start.core, rank: start.rank)
+            worker.run()
+            return nil
+        }, start.toOpaque())
+    if status != 0 {
+        start.release()
+        return nil
+    }
+    return thread
+}

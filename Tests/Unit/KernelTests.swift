@@ -1,0 +1,553 @@
+/// The kernels against naive loops that follow kernels.h to the letter: results are compared bit by
+/// bit, never with a tolerance.
+
+import CMuster
+import Testing
+
+private typealias Kernels = muster_kernels
+
+private func variant(_ which: muster_kernel_variant) -> Kernels? {
+    muster_kernels_variant(which)?.pointee
+}
+
+/// What this CPU can run. What it lacks is said by the skipped tests in `KernelVariantTests`.
+private let variants = [MUSTER_KERNEL_PORTABLE, MUSTER_KERNEL_AVX2, MUSTER_KERNEL_AVX512].filter {
+    variant($0) != nil
+}
+
+private let dtypes = (MUSTER_F2.rawValue...MUSTER_BOOL.rawValue).map { muster_dtype(rawValue: $0) }
+private let integerTypes = dtypes.filter { $0.rawValue >= MUSTER_I1.rawValue }
+
+/// Lengths around every border of lanes and blocks.
+private let lengths = Array(0...200) + [2047, 2048, 2049, 5003]
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from a seed on every host.
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// Doubles of ordinary size; `wild` mixes in everything that has rules of its own.
+private func numbers(_ count: Int, wild: Bool, _ random: inout Seeded) -> [Double] {
+    let odd: [Double] = [
+        .nan, .infinity, -.infinity, 0, -0.0, .leastNonzeroMagnitude, -.leastNonzeroMagnitude,
+        .greatestFiniteMagnitude, 1e-300, -1e300,
+    ]
+    return (0..<count).map { _ in
+        wild && random.next() % 16 == 0
+            ? odd.randomElement(using: &random)! : Double.random(in: -100...100, using: &random)
+    }
+}
+
+/// Bytes of `count` elements. For floating-point types `wild` means any bits at all: NaNs,
+/// infinities, subnormals and sums that overflow; otherwise all are finite and of ordinary size.
+private func bytes(of dtype: muster_dtype, _ count: Int, wild: Bool, _ random: inout Seeded) -> [UInt8] {
+    func raw<T>(_ values: [T]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
+    switch dtype {
+    case MUSTER_F2 where !wild:
+        return raw((0..<count).map { _ in Float16.random(in: -8...8, using: &random) })
+    case MUSTER_F4 where !wild:
+        return raw((0..<count).map { _ in Float.random(in: -8...8, using: &random) })
+    case MUSTER_F8 where !wild:
+        return raw(numbers(count, wild: random.next() % 2 == 0, &random))
+    default:
+        return (0..<count * muster_dtype_bytes(dtype)).map { _ in
+            UInt8(truncatingIfNeeded: random.next() >> 32)
+        }
+    }
+}
+
+/// Elements as integers, exactly; nil for floating-point types.
+private func integers(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Int128]? {
+    func all<T: FixedWidthInteger>(_: T.Type) -> [Int128] {
+        bytes.withUnsafeBytes { raw in
+            (0..<raw.count / MemoryLayout<T>.size).map {
+                Int128(raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
+            }
+        }
+    }
+    switch dtype {
+    case MUSTER_I1: return all(Int8.self)
+    case MUSTER_I2: return all(Int16.self)
+    case MUSTER_I4: return all(Int32.self)
+    case MUSTER_I8: return all(Int64.self)
+    case MUSTER_U1: return all(UInt8.self)
+    case MUSTER_U2: return all(UInt16.self)
+    case MUSTER_U4: return all(UInt32.self)
+    case MUSTER_U8: return all(UInt64.self)
+    case MUSTER_BOOL: return all(UInt8.self).map { $0 == 0 ? 0 : 1 }
+    default: return nil
+    }
+}
+
+private func doubles(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Double] {
+    func all<T: BinaryFloatingPoint>(_: T.Type) -> [Double] {
+        bytes.withUnsafeBytes { raw in
+            (0..<raw.count / MemoryLayout<T>.size).map {
+                Double(raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
+            }
+        }
+    }
+    switch dtype {
+    case MUSTER_F2: return all(Float16.self)
+    case MUSTER_F4: return all(Float.self)
+    case MUSTER_F8: return all(Double.self)
+    // Through Int64 and UInt64, whose conversions are the CPU's own.
+    default:
+        return integers(dtype, bytes)!.map { $0 < 0 ? Double(Int64($0)) : Double(UInt64($0)) }
+    }
+}
+
+// MARK: - Naive kernels
+
+private func fold(_ values: [Double?]) -> Double {
+    var lanes = [Double](repeating: 0, count: 16)
+    for (i, value) in values.enumerated() {
+        if let value { lanes[i % 16] += value }
+    }
+    for half in [8, 4, 2, 1] {
+        for l in 0..<half { lanes[l] += lanes[l + half] }
+    }
+    return lanes[0].isNaN ? .nan : lanes[0]
+}
+
+private func extremes(_ values: [Double]) -> (Double, Double) {
+    // Total order has -0.0 below +0.0.
+    let numbers = values.filter { !$0.isNaN }.sorted { $0.isTotallyOrdered(belowOrEqualTo: $1) }
+    return (numbers.first ?? .infinity, numbers.last ?? -.infinity)
+}
+
+private func naiveMoments(_ dtype: muster_dtype, _ bytes: [UInt8]) -> muster_moments {
+    let all = doubles(dtype, bytes)
+    let whole = integers(dtype, bytes)
+    var result = muster_moments()
+    (result.minimum, result.maximum) = (.infinity, -.infinity)
+    for start in stride(from: 0, to: all.count, by: 2048) {
+        let block = Array(all[start..<min(start + 2048, all.count)])
+        let finite = block.filter(\.isFinite)
+        var m = muster_moments()
+        m.count = UInt64(block.count)
+        m.nan_count = UInt64(block.count(where: \.isNaN))
+        m.infinity_count = UInt64(block.count(where: \.isInfinite))
+        (m.minimum, m.maximum) = extremes(finite)
+        if !finite.isEmpty {
+            m.sum = fold(block.map { $0.isFinite ? $0 : nil })
+            if let exact = whole?[start..<start + block.count].reduce(0, +) {
+                m.sum_high = Int64(exact >> 64)
+                m.sum_low = UInt64(truncatingIfNeeded: exact)
+                m.sum = Double(exact)
+            }
+            m.mean = m.sum / Double(finite.count)
+            m.m2 = fold(block.map { $0.isFinite ? ($0 - m.mean) * ($0 - m.mean) : nil })
+            if m.mean.isNaN { m.mean = .nan }
+        }
+        result = muster_moments_combine([result], [m])
+    }
+    return result
+}
+
+private func naiveHistogram(_ values: [Double], _ edges: [Double]) -> [UInt64] {
+    var counts = [UInt64](repeating: 0, count: edges.count - 1)
+    for x in values where x.isFinite {
+        for b in counts.indices where edges[b] <= x {
+            if x < edges[b + 1] || (b == counts.count - 1 && x == edges[b + 1]) { counts[b] += 1 }
+        }
+    }
+    return counts
+}
+
+// MARK: - Calls
+
+/// Runs `body` on a copy of `bytes` that starts `offset` bytes past a multiple of 64.
+private func withBytes<R>(_ bytes: [UInt8], offset: Int, _ body: (UnsafeRawPointer) -> R) -> R {
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count + 64, alignment: 64)
+    defer { room.deallocate() }
+    let start = room.baseAddress! + offset
+    bytes.withUnsafeBytes {
+        if let from = $0.baseAddress { start.copyMemory(from: from, byteCount: $0.count) }
+    }
+    return body(start)
+}
+
+private extension muster_kernels {
+    func moments(_ dtype: muster_dtype, _ bytes: [UInt8], offset: Int = 0) -> muster_moments {
+        withBytes(bytes, offset: offset) {
+            var result = muster_moments()
+            moments(dtype, $0, bytes.count / muster_dtype_bytes(dtype), &result)
+            return result
+        }
+    }
+
+    func histogram(_ dtype: muster_dtype, _ bytes: [UInt8], _ edges: [Double], offset: Int = 0)
+        -> [UInt64]
+    {
+        withBytes(bytes, offset: offset) {
+            var counts = [UInt64](repeating: 0, count: edges.count - 1)
+            let count = bytes.count / muster_dtype_bytes(dtype)
+            histogram(dtype, $0, count, edges, counts.count, &counts)
+            return counts
+        }
+    }
+}
+
+private func raw(_ values: [Double]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
+
+private func bits(_ values: [Double]) -> [UInt64] { values.map(\.bitPattern) }
+
+/// Bits, with all NaNs the same: two meeting NaNs may give either payload.
+private func tamed(_ values: [Double]) -> [UInt64] { bits(values.map { $0.isNaN ? .nan : $0 }) }
+
+private func bits(_ m: muster_moments) -> [UInt64] {
+    [m.count, m.nan_count, m.infinity_count]
+        + bits([m.sum, m.mean, m.m2, m.minimum, m.maximum])
+        + [UInt64(bitPattern: m.sum_high), m.sum_low]
+}
+
+private func exact(_ m: muster_moments) -> Int128 { Int128(m.sum_high) << 64 | Int128(m.sum_low) }
+
+// MARK: - Selection
+
+@Suite struct KernelSelectionTests {
+    @Test func bestIsTheHighestVariantThatRuns() {
+        let best = muster_kernels_best().pointee
+        #expect(best.variant == variants.last!.rawValue)
+        for which in variants { #expect(variant(which)!.variant == which.rawValue) }
+        #expect(muster_kernels_variant(MUSTER_KERNEL_VARIANTS) == nil)
+        #expect(muster_kernels_variant(muster_kernel_variant(rawValue: 77)) == nil)
+    }
+
+    @Test func costsAreKnownByName() {
+        #expect(muster_kernel_cost("triad").pointee.bytes_per_element == 24)
+        #expect(muster_kernel_cost("triad").pointee.flops_per_element == 2)
+        #expect(muster_kernel_cost("copy").pointee.bytes_per_element == 16)
+        #expect(muster_kernel_cost("sum").pointee.bytes_per_element == 8)
+        for name in ["", "Triad", "triads", "tri"] { #expect(muster_kernel_cost(name) == nil) }
+    }
+
+    @Test func dtypeSizes() {
+        #expect(dtypes.map(muster_dtype_bytes) == [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
+        for unknown in [0, 13, .max] as [UInt32] {
+            #expect(muster_dtype_bytes(muster_dtype(rawValue: unknown)) == 0)
+        }
+    }
+
+    @Test func anUnknownDtypeIsAnAssertion() async {
+        await #expect(processExitsWith: .failure) {
+            var result = muster_moments()
+            muster_kernels_best().pointee.moments(muster_dtype(rawValue: 0), [0], 1, &result)
+        }
+        await #expect(processExitsWith: .failure) {
+            var count: UInt64 = 0
+            muster_kernels_best().pointee.histogram(
+                muster_dtype(rawValue: 13), [0], 1, [0, 1], 1, &count)
+        }
+    }
+}
+
+// MARK: - Streams and reductions
+
+@Suite struct KernelStreamTests {
+    @Test(arguments: variants, [false, true])
+    func elementwiseKernelsWriteTheirRangeOnly(_ which: muster_kernel_variant, streaming: Bool) {
+        let kernels = variant(which)!
+        let seed: UInt64 = 11
+        var random = Seeded(seed)
+        for count in lengths {
+            let offset = Int(random.next() % 8)
+            let a = numbers(count + offset, wild: true, &random)
+            let b = numbers(count + offset, wild: true, &random)
+            let factor = Double.random(in: -3...3, using: &random)
+            func check(
+                _ name: String, _ expected: (Int) -> Double,
+                _ call: (UnsafeMutablePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>)
+                    -> Void
+            ) {
+                let guarded = 8 + offset
+                let to = UnsafeMutableRawBufferPointer.allocate(
+                    byteCount: (count + guarded + 16) * 8, alignment: 64
+                ).bindMemory(to: Double.self)
+                defer { to.deallocate() }
+                to.initialize(repeating: 7)
+                a.withUnsafeBufferPointer { a in
+                    b.withUnsafeBufferPointer { b in
+                        guard let a = a.baseAddress, let b = b.baseAddress else { return }
+                        call(to.baseAddress! + guarded, a + offset, b + offset)
+                    }
+                }
+                if a.isEmpty { call(to.baseAddress! + guarded, [], []) }
+                let got = tamed(Array(to))
+                let wanted = tamed(
+                    to.indices.map { i in
+                        (guarded..<guarded + count).contains(i) ? expected(i - 8) : 7
+                    })
+                #expect(got == wanted, "\(name), \(count) elements, offset \(offset), seed \(seed)")
+            }
+            check("fill", { _ in factor }) { to, _, _ in kernels.fill(to, factor, count, streaming)
+            }
+            check("copy", { a[$0] }) { to, a, _ in kernels.copy(to, a, count, streaming) }
+            check("scale", { factor * a[$0] }) { to, a, _ in
+                kernels.scale(to, factor, a, count, streaming)
+            }
+            check("add", { a[$0] + b[$0] }) { to, a, b in kernels.add(to, a, b, count, streaming) }
+            check("triad", { a[$0] + factor * b[$0] }) { to, a, b in
+                kernels.triad(to, a, factor, b, count, streaming)
+            }
+        }
+    }
+
+    @Test(arguments: variants)
+    func reductionsFollowTheLanes(_ which: muster_kernel_variant) {
+        let kernels = variant(which)!
+        let seed: UInt64 = 12
+        var random = Seeded(seed)
+        for count in lengths {
+            for wild in [false, true] {
+                let a = numbers(count, wild: wild, &random), b = numbers(count, wild: wild, &random)
+                let comment: Comment = "\(count) elements, wild \(wild), seed \(seed)"
+                #expect(bits([kernels.sum(a, count)]) == bits([fold(a)]), comment)
+                #expect(bits([kernels.dot(a, b, count)]) == bits([fold(zip(a, b).map(*))]), comment)
+                var low = 0.0, high = 0.0
+                kernels.minmax(a, count, &low, &high)
+                #expect(bits([low, high]) == bits([extremes(a).0, extremes(a).1]), comment)
+            }
+        }
+    }
+
+    @Test(arguments: variants)
+    func negativeZeroIsLessThanZeroWhereverItStands(_ which: muster_kernel_variant) {
+        for place in [0, 1, 31, 32, 40] {
+            for (many, one) in [(0.0, -0.0), (-0.0, 0.0)] {
+                var values = [Double](repeating: many, count: 41)
+                values[place] = one
+                var low = 1.0, high = 1.0
+                variant(which)!.minmax(values, 41, &low, &high)
+                let moments = variant(which)!.moments(MUSTER_F8, raw(values))
+                #expect(bits([low, high]) == bits([-0.0, 0.0]), "place \(place)")
+                #expect(bits([moments.minimum, moments.maximum]) == bits([-0.0, 0.0]))
+            }
+        }
+    }
+}
+
+// MARK: - Moments
+
+@Suite struct KernelMomentsTests {
+    @Test(arguments: variants, dtypes)
+    func momentsFollowTheBlocks(_ which: muster_kernel_variant, _ dtype: muster_dtype) {
+        let seed = 100 + UInt64(dtype.rawValue)
+        var random = Seeded(seed)
+        for count in lengths {
+            for wild in [false, true] {
+                let run = bytes(of: dtype, count, wild: wild, &random)
+                let offset = Int(random.next() % 64)
+                #expect(
+                    bits(variant(which)!.moments(dtype, run, offset: offset))
+                        == bits(naiveMoments(dtype, run)),
+                    "\(count) elements, wild \(wild), offset \(offset), seed \(seed)")
+            }
+        }
+    }
+
+    @Test(arguments: variants) func everyHalfIsConverted(_ which: muster_kernel_variant) {
+        for half in UInt16.min...UInt16.max {
+            let value = Double(Float16(bitPattern: half))
+            let m = variant(which)!.moments(MUSTER_F2, [UInt8(half & 0xff), UInt8(half >> 8)])
+            if value.isFinite {
+                guard bits([m.minimum]) == bits([value]) else {
+                    Issue.record("half \(half): \(m.minimum), not \(value)")
+                    return
+                }
+            } else if m.nan_count != (value.isNaN ? 1 : 0)
+                || m.infinity_count != (value.isInfinite ? 1 : 0)
+            {
+                Issue.record("half \(half) is counted wrong")
+                return
+            }
+        }
+    }
+
+    @Test(arguments: variants) func integerSumsAreExact(_ which: muster_kernel_variant) {
+        let most = [UInt8](repeating: 0xff, count: 5000 * 8)
+        let unsigned = variant(which)!.moments(MUSTER_U8, most)
+        #expect(exact(unsigned) == 5000 * Int128(UInt64.max))
+        #expect(unsigned.sum == 5000 * 0x1p64 && unsigned.mean == 0x1p64 && unsigned.m2 == 0)
+        let least = [Int64](repeating: .min, count: 5000).withUnsafeBytes { Array($0) }
+        #expect(exact(variant(which)!.moments(MUSTER_I8, least)) == 5000 * Int128(Int64.min))
+        // 2^53 + 1 is no double: rounding each element, or the running sum, would lose the ones.
+        let ones = [Int64](repeating: (1 << 53) + 1, count: 3).withUnsafeBytes { Array($0) }
+        #expect(variant(which)!.moments(MUSTER_I8, ones).sum == 0x1.8p54 + 4)
+    }
+
+    @Test(arguments: variants, integerTypes)
+    func integerSumAndMeanDontDependOnTheCut(_ which: muster_kernel_variant, _ dtype: muster_dtype)
+    {
+        let seed = 200 + UInt64(dtype.rawValue), size = muster_dtype_bytes(dtype)
+        var random = Seeded(seed)
+        let run = bytes(of: dtype, 4999, wild: true, &random)
+        let whole = variant(which)!.moments(dtype, run)
+        #expect(exact(whole) == integers(dtype, run)!.reduce(0, +))
+        for cut in [1, 2048, 3001] {
+            let left = variant(which)!.moments(dtype, Array(run[..<(cut * size)]))
+            let right = variant(which)!.moments(dtype, Array(run[(cut * size)...]))
+            let both = muster_moments_combine([left], [right])
+            #expect(exact(both) == exact(whole), "cut \(cut), seed \(seed)")
+            #expect(both.sum == whole.sum && both.mean == whole.mean, "cut \(cut), seed \(seed)")
+            #expect(both.minimum == whole.minimum && both.maximum == whole.maximum)
+        }
+    }
+
+    @Test func combineKeepsTheSideThatHasNumbers() {
+        let best = muster_kernels_best().pointee
+        let numbers = best.moments(MUSTER_F8, raw([-3, -1, .nan]))
+        let lost = best.moments(MUSTER_F8, raw([.nan, .infinity, -.infinity]))
+        let nothing = muster_moments()
+        #expect(bits(muster_moments_combine([nothing], [numbers])) == bits(numbers))
+        #expect(bits(muster_moments_combine([numbers], [nothing])) == bits(numbers))
+        for both in [
+            muster_moments_combine([numbers], [lost]), muster_moments_combine([lost], [numbers]),
+        ] {
+            #expect([both.count, both.nan_count, both.infinity_count] == [6, 2, 2])
+            #expect([both.sum, both.mean, both.m2] == [-4, -2, 2])
+            #expect([both.minimum, both.maximum] == [-3, -1])
+        }
+        for empty in [muster_moments_combine([nothing], [nothing]), best.moments(MUSTER_F8, [])] {
+            #expect(bits(empty) == [0, 0, 0] + bits([0, 0, 0, .infinity, -.infinity]) + [0, 0])
+        }
+    }
+
+    @Test func combineIsChansFormula() {
+        let best = muster_kernels_best().pointee
+        let both = muster_moments_combine(
+            [best.moments(MUSTER_F8, raw([1, 2, 3]))], [best.moments(MUSTER_F8, raw([10]))])
+        #expect([both.sum, both.mean, both.m2, both.minimum, both.maximum] == [16, 4, 50, 1, 10])
+        let integers = muster_moments_combine(
+            [best.moments(MUSTER_I1, [0xff])], [best.moments(MUSTER_I1, [1, 0])])
+        #expect(exact(integers) == 0 && integers.sum == 0 && integers.mean == 0)
+    }
+}
+
+// MARK: - Histogram
+
+@Suite struct KernelHistogramTests {
+    @Test(arguments: variants, dtypes)
+    func countsAreDefinedByTheEdges(_ which: muster_kernel_variant, _ dtype: muster_dtype) {
+        let seed = 300 + UInt64(dtype.rawValue)
+        var random = Seeded(seed)
+        for count in [0, 1, 15, 16, 63, 200, 2049] {
+            let run = bytes(of: dtype, count, wild: count % 2 == 0, &random)
+            let values = doubles(dtype, run), finite = values.filter(\.isFinite)
+            let (low, high) = finite.isEmpty ? (0, 1) : extremes(finite)
+            for bins in [1, 2, 7, 64] {
+                let even = (0...bins).map {
+                    low * (1 - Double($0) / Double(bins)) + high * (Double($0) / Double(bins))
+                }.sorted()
+                // Elements on edges, edges that repeat, bins without any width.
+                let drawn = (0...bins).map { _ in
+                    finite.randomElement(using: &random) ?? 0
+                }.sorted()
+                for edges in [even, drawn] {
+                    #expect(
+                        variant(which)!.histogram(dtype, run, edges, offset: count % 9)
+                            == naiveHistogram(values, edges),
+                        "\(count) elements, \(bins) bins, seed \(seed)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: variants) func unusualEdges(_ which: muster_kernel_variant) {
+        let most = Double.greatestFiniteMagnitude, tiny = Double.leastNonzeroMagnitude
+        let values: [Double] = [
+            -most, -1e308, -1, -tiny, -0.0, 0, tiny, 2 * tiny, 0.1, 0.2, 0.3, 0.1 + 0.2, 1,
+            1.nextUp,
+            1.nextDown, 2, 3, 1e308, most, .nan, .infinity, -.infinity,
+        ]
+        for edges: [Double] in [
+            [-most, 0, most], [-most, -1e308, 1e308, most], [0, tiny, 2 * tiny, 3 * tiny],
+            [0, tiny],
+            [1, 1], [1, 1, 1], [0, 1, 1, 2], [0, 0, 1], [0, 0.1, 0.2, 0.3], [-1, 0, 1, 2, 3],
+            [0, 1e-300, 1, 1e300], [1, 1.nextUp, 1.nextUp.nextUp], [-0.0, 0.0, 1], [-2, -1.5],
+        ] {
+            // Many copies too: with more elements than bins the even edges are recognised.
+            for copies in [1, 40] {
+                let many = Array(repeatElement(values, count: copies).joined())
+                #expect(
+                    variant(which)!.histogram(MUSTER_F8, raw(many), edges)
+                        == naiveHistogram(many, edges), "edges \(edges)")
+            }
+        }
+    }
+
+    /// 0, 0.1, 0.2, ... as NumPy's linspace has them: the estimated bin is often one off.
+    @Test(arguments: variants) func elementsOnEvenEdges(_ which: muster_kernel_variant) {
+        for bins in [3, 10, 49, 1000] {
+            let edges = (0...bins).map { Double($0) * (1 / Double(bins)) }
+            let values = edges + edges.map(\.nextDown) + edges.map(\.nextUp)
+            #expect(
+                variant(which)!.histogram(MUSTER_F8, raw(values), edges)
+                    == naiveHistogram(values, edges), "\(bins) bins")
+        }
+    }
+
+    @Test func countsAreAddedTo() {
+        var counts: [UInt64] = [5, 6]
+        muster_kernels_best().pointee.histogram(
+            MUSTER_U1, [0, 1, 2, 9] as [UInt8], 4, [0, 1, 2], 2, &counts)
+        #expect(counts == [6, 8])
+        muster_kernels_best().pointee.histogram(MUSTER_U1, [0] as [UInt8], 1, [0], 0, &counts)
+        #expect(counts == [6, 8])
+    }
+}
+
+// MARK: - Variants
+
+@Suite struct KernelVariantTests {
+    @Test(.enabled(if: variant(MUSTER_KERNEL_AVX2) != nil, "this CPU or build has no AVX2"))
+    func avx2GivesThePortableBits() { compare(MUSTER_KERNEL_AVX2) }
+
+    @Test(.enabled(if: variant(MUSTER_KERNEL_AVX512) != nil, "this CPU or build has no AVX-512"))
+    func avx512GivesThePortableBits() { compare(MUSTER_KERNEL_AVX512) }
+
+    /// On runs longer than the naive kernels could do in time, and at every offset.
+    private func compare(_ which: muster_kernel_variant) {
+        let one = variant(MUSTER_KERNEL_PORTABLE)!, other = variant(which)!
+        let seed: UInt64 = 400
+        var random = Seeded(seed)
+        let edges = (0...100).map { Double($0) * 0.15 - 7.5 }
+        for count in lengths + [60_007] {
+            for dtype in dtypes {
+                let run = bytes(of: dtype, count, wild: random.next() % 2 == 0, &random)
+                let offset = Int(random.next() % 64)
+                let comment: Comment = "\(dtype), \(count) elements, offset \(offset), seed \(seed)"
+                #expect(
+                    bits(one.moments(dtype, run, offset: offset))
+                        == bits(other.moments(dtype, run, offset: offset)), comment)
+                #expect(
+                    one.histogram(dtype, run, edges, offset: offset)
+                        == other.histogram(dtype, run, edges, offset: offset), comment)
+            }
+            let a = numbers(count, wild: count % 2 == 0, &random)
+            let b = numbers(count, wild: count % 2 == 0, &random)
+            func both(_ name: String, _ call: (Kernels, inout [Double]) -> Void) {
+                var to = [a, a]
+                call(one, &to[0])
+                call(other, &to[1])
+                #expect(tamed(to[0]) == tamed(to[1]), "\(name), \(count) elements, seed \(seed)")
+            }
+            for streaming in [false, true] {
+                both("scale") { $0.scale(&$1, 0.1, a, count, streaming) }
+                both("add") { $0.add(&$1, a, b, count, streaming) }
+                both("triad") { $0.triad(&$1, a, 0.1, b, count, streaming) }
+            }
+            #expect(bits([one.sum(a, count)]) == bits([other.sum(a, count)]), "seed \(seed)")
+            #expect(bits([one.dot(a, b, count)]) == bits([other.dot(a, b, count)]), "seed \(seed)")
+        }
+    }
+}

@@ -1,0 +1,615 @@
+import Muster
+import Testing
+
+@Suite("NPY header")
+struct NPYHeaderTests {
+    // MARK: What NumPy writes
+
+    /// Bytes that NumPy 2.4 wrote: version and length, text, spaces before the newline.
+    static let writtenByNumPy: [WrittenByNumPy] = [
+        .init("\u{1}\0v\0", "'<f2', 'fortran_order': False, 'shape': (3,), }", 60, .f2, [3]),
+        .init("\u{1}\0v\0", "'<f4', 'fortran_order': False, 'shape': (), }", 62, .f4, []),
+        .init("\u{1}\0v\0", "'<f8', 'fortran_order': False, 'shape': (0,), }", 60, .f8, [0]),
+        .init(
+            "\u{1}\0v\0", "'|i1', 'fortran_order': False, 'shape': (3, 0, 2), }", 55, .i1,
+            [3, 0, 2]),
+        .init("\u{1}\0v\0", "'<i2', 'fortran_order': False, 'shape': (2, 3), }", 58, .i2, [2, 3]),
+        .init("\u{1}\0v\0", "'<i4', 'fortran_order': False, 'shape': (1,), }", 60, .i4, [1]),
+        .init(
+            "\u{1}\0v\0", "'<i8', 'fortran_order': False, 'shape': (100000,), }", 55, .i8,
+            [100_000]),
+        .init(
+            "\u{1}\0v\0", "'|u1', 'fortran_order': False, 'shape': (2, 1, 2), }", 55, .u1,
+            [2, 1, 2]),
+        .init("\u{1}\0v\0", "'<u2', 'fortran_order': False, 'shape': (7,), }", 60, .u2, [7]),
+        .init("\u{1}\0v\0", "'<u4', 'fortran_order': False, 'shape': (0, 0), }", 58, .u4, [0, 0]),
+        .init(
+            "\u{1}\0v\0", "'<u8', 'fortran_order': False, 'shape': (1, 1, 1, 1), }", 52, .u8,
+            [1, 1, 1, 1]),
+        .init(
+            "\u{1}\0v\0", "'|b1', 'fortran_order': False, 'shape': (12, 34), }", 56, .bool,
+            [12, 34]),
+        .init(
+            "\u{1}\0v\0", "'<f8', 'fortran_order': False, 'shape': (1000000000000000000,), }", 42,
+            .f8, [1_000_000_000_000_000_000]),
+        .init(
+            "\u{2}\0t\0\0\0", "'<f8', 'fortran_order': False, 'shape': (4, 5), }", 56, .f8, [4, 5]),
+        .init(
+            "\u{3}\0t\0\0\0", "'<f8', 'fortran_order': False, 'shape': (4, 5), }", 56, .f8, [4, 5]),
+        .init("\u{2}\0t\0\0\0", "'<i8', 'fortran_order': False, 'shape': (), }", 60, .i8, []),
+    ]
+
+    @Test("NumPy's own headers are read", arguments: writtenByNumPy)
+    func readsNumPy(_ sample: WrittenByNumPy) throws {
+        let count = sample.shape.reduce(1, *)
+        let size = sample.bytes.count + count * sample.dtype.byteCount
+        let header = try NPYHeader(prefix: sample.bytes, fileByteCount: size)
+        #expect(header.dtype == sample.dtype)
+        #expect(header.shape == sample.shape)
+        #expect(header.count == count)
+        #expect(header.dataByteCount == size - sample.bytes.count)
+        #expect(header.dataOffset == 128)
+        #expect(header.version.major == sample.bytes[6])
+        #expect(header.version.minor == 0)
+        #expect(
+            try NPYHeader.requiredPrefix(Array(sample.bytes.prefix(12)), fileByteCount: size) == 128
+        )
+    }
+
+    @Test("What is written has NumPy's bytes", arguments: writtenByNumPy.filter { $0.isVersion1 })
+    func writesAsNumPy(_ sample: WrittenByNumPy) {
+        #expect(NPYHeader.encode(dtype: sample.dtype, shape: sample.shape) == sample.bytes)
+    }
+
+    @Test("Each type has NumPy's name, code and size")
+    func types() {
+        let expected: [(DType, String, String, Int)] = [
+            (.f2, "<f2", "float16", 2), (.f4, "<f4", "float32", 4), (.f8, "<f8", "float64", 8),
+            (.i1, "|i1", "int8", 1), (.i2, "<i2", "int16", 2), (.i4, "<i4", "int32", 4),
+            (.i8, "<i8", "int64", 8), (.u1, "|u1", "uint8", 1), (.u2, "<u2", "uint16", 2),
+            (.u4, "<u4", "uint32", 4), (.u8, "<u8", "uint64", 8), (.bool, "|b1", "bool", 1),
+        ]
+        #expect(expected.map(\.0) == DType.allCases)
+        for (dtype, description, name, byteCount) in expected {
+            #expect(dtype.npyDescription == description)
+            #expect(dtype.name == name)
+            #expect(dtype.byteCount == byteCount)
+        }
+    }
+
+    // MARK: Round trip
+
+    @Test("What is written is read back", arguments: DType.allCases)
+    func roundTrip(_ dtype: DType) throws {
+        let shapes: [[Int]] = [
+            [], [0], [1], [3, 0, 2], [2, 3, 4], [9, 1], [99_999_999_999], [.max, 0],
+            Array(repeating: 1, count: 64), [0] + Array(repeating: 9, count: 18),
+        ]
+        for shape in shapes {
+            let bytes = NPYHeader.encode(dtype: dtype, shape: shape)
+            #expect(bytes.count.isMultiple(of: 64))
+            #expect(bytes.count <= NPYHeader.prefixByteCount)
+            #expect(bytes.last == UInt8(ascii: "\n"))
+            // Int.max bytes fit in an Int, Int.max elements of more than a byte do not.
+            if shape.contains(.max), dtype.byteCount > 1 { continue }
+            let count = shape.contains(0) ? 0 : shape.reduce(1, *)
+            let size = bytes.count + count * dtype.byteCount
+            let header = try NPYHeader(prefix: bytes, fileByteCount: size)
+            #expect(header.dtype == dtype)
+            #expect(header.shape == shape)
+            #expect(header.count == count)
+            #expect(header.dataOffset == bytes.count)
+            #expect(header.version.major == 1)
+            #expect(try header == NPYHeader(prefix: bytes, fileByteCount: size))
+        }
+    }
+
+    @Test("A text too long for version 1.0 is framed as 2.0, as late as NumPy does")
+    func longText() throws {
+        let text = "{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }"
+        // A 16-bit length reaches up to 65,536 bytes in all. Lengths and totals as NumPy has them.
+        let expected: [(Int, UInt8, Int)] = [
+            (65_460, 1, 65_472), (65_524, 1, 65_536), (65_525, 2, 65_600), (70_000, 2, 70_016),
+        ]
+        for (length, major, total) in expected {
+            let spaces = String(repeating: " ", count: length - text.utf8.count)
+            let bytes = NPYHeader.frame(text + spaces)
+            #expect(bytes[6] == major)
+            #expect(bytes.count == total)
+            let header = try NPYHeader(prefix: bytes, fileByteCount: total + 3)
+            #expect(header.dataOffset == total)
+            #expect(header.shape == [3])
+        }
+    }
+
+    @Test("Writing traps on a shape that no array has")
+    func encodePreconditions() async {
+        await #expect(processExitsWith: .failure) {
+            _ = NPYHeader.encode(dtype: .f8, shape: [-1])
+        }
+        await #expect(processExitsWith: .failure) {
+            _ = NPYHeader.encode(dtype: .f8, shape: Array(repeating: 1, count: 65))
+        }
+    }
+
+    // MARK: What other writers write
+
+    @Test(
+        "Any Python dictionary with the three keys is read",
+        arguments: [
+            "{'shape': (3,), 'fortran_order': False, 'descr': '<f8'}",
+            "{\"descr\": \"<f8\", \"fortran_order\": False, \"shape\": (3,)}",
+            "{'descr':'<f8','fortran_order':False,'shape':(3,)}",
+            " \t\n{ 'descr' : '<f8' ,\r\n 'fortran_order' : False ,\u{0C} 'shape' : ( 3 , ) , } ",
+            "{'descr': '=f8', 'fortran_order': False, 'shape': (3,), }",
+            "{'descr': '|f8', 'fortran_order': False, 'shape': (3,), }",
+            "{'descr': 'f8', 'fortran_order': False, 'shape': (3,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (((3,))), }",
+            "{'descr': ('<f8'), 'fortran_order': (False), 'shape': ((3),), }",
+            "{'descr': '<f8', 'fortran_order': True, 'shape': (3,), }",
+            "{'descr': '<f8', 'fortran_order': True, 'shape': (1, 3, 1), }",
+        ])
+    func otherWriters(_ text: String) throws {
+        let file = npy(text)
+        let header = try NPYHeader(prefix: file, fileByteCount: file.count + 24)
+        #expect(header.dtype == .f8)
+        #expect(header.count == 3)
+    }
+
+    @Test("The byte order of a byte does not matter", arguments: ["<", ">", "=", "|", ""])
+    func orderOfBytes(_ order: String) throws {
+        for (code, dtype) in [("u1", DType.u1), ("i1", .i1), ("b1", .bool)] {
+            let file = npy(
+                "{'descr': '\(order)\(code)', 'fortran_order': False, 'shape': (3,), }")
+            #expect(try NPYHeader(prefix: file, fileByteCount: file.count + 3).dtype == dtype)
+        }
+    }
+
+    @Test("Python 2's long integers are read in versions 1.0 and 2.0, as NumPy does")
+    func longIntegers() throws {
+        let text = "{'descr': '<f8', 'fortran_order': False, 'shape': (3L, 2L), }"
+        for major in [1, 2] {
+            let file = npy(text, major: UInt8(major))
+            #expect(try NPYHeader(prefix: file, fileByteCount: file.count + 48).shape == [3, 2])
+        }
+        #expect(refusal(npy(text, major: 3), data: 48) == .malformedHeader)
+    }
+
+    @Test("In Fortran order an array without elements, or of one dimension, is the same")
+    func harmlessFortranOrder() throws {
+        for (shape, count) in [("()", 1), ("(5,)", 5), ("(1, 5)", 5), ("(3, 0, 2)", 0)] {
+            let file = npy("{'descr': '|u1', 'fortran_order': True, 'shape': \(shape), }")
+            #expect(try NPYHeader(prefix: file, fileByteCount: file.count + count).count == count)
+        }
+    }
+
+    // MARK: Refusals
+
+    /// One of each reason that a dictionary can give: data bytes, text.
+    static let badTexts: [(NPYError.Reason, Int, String)] = [
+        (.malformedHeader, 8, ""),
+        (.malformedHeader, 8, "[]"),
+        (.malformedHeader, 8, "{"),
+        (.malformedHeader, 8, "{'descr'"),
+        (.malformedHeader, 8, "{'descr': '<f8"),
+        (.malformedHeader, 8, "{'descr': '<f8\\"),
+        (.malformedHeader, 8, "{'descr': '<f8\n', 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{descr: '<f8', 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr' '<f8', 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8' 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{,'descr': '<f8', 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), } x"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\0"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': false, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': Falsehood, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': 0, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': None, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': 8, 'fortran_order': False, 'shape': (1,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1,,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1]}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1 2)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (01,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (-,)}"),
+        (.malformedHeader, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': {}}"),
+        (.malformedHeader, 8, "{1: '<f8', 'fortran_order': False, 'shape': (1,)}"),
+        (.unknownKey, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'x': 1}"),
+        (.unknownKey, 8, "{'Descr': '<f8', 'fortran_order': False, 'shape': (1,)}"),
+        (.unknownKey, 8, #"{'d\x65scr': '<f8', 'fortran_order': False, 'shape': (1,)}"#),
+        (.missingKey, 8, "{}"),
+        (.missingKey, 8, "{'fortran_order': False, 'shape': (1,), }"),
+        (.missingKey, 8, "{'descr': '<f8', 'shape': (1,), }"),
+        (.missingKey, 8, "{'descr': '<f8', 'fortran_order': False, }"),
+        (.duplicateKey, 8, "{'descr': '<f8', 'fortran_order': False, 'descr': '<f8'}"),
+        (.duplicateKey, 8, "{'shape': (1,), 'shape': (1,)}"),
+        (.duplicateKey, 8, "{'fortran_order': False, 'fortran_order': False}"),
+        (.fortranOrder, 48, "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }"),
+        (.fortranOrder, 48, "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 1, 3), }"),
+        (.bigEndian, 8, "{'descr': '>f8', 'fortran_order': False, 'shape': (1,), }"),
+        (.bigEndian, 2, "{'descr': '>i2', 'fortran_order': False, 'shape': (1,), }"),
+        (.objectDType, 8, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"),
+        (.objectDType, 8, "{'descr': 'O8', 'fortran_order': False, 'shape': (1,), }"),
+        (
+            .structuredDType, 8,
+            "{'descr': [('a', '<f4'), ('b', '<i4', (1,))], 'fortran_order': False, 'shape': (1,)}"
+        ),
+        (
+            .structuredDType, 8,
+            #"{'descr': [(('t', 'q"\''), [('x', 'u1')])], 'fortran_order': False, 'shape': ()}"#
+        ),
+        (.structuredDType, 8, "{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}"),
+        (.complexDType, 16, "{'descr': '<c16', 'fortran_order': False, 'shape': (1,), }"),
+        (.complexDType, 8, "{'descr': '>c8', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 16, "{'descr': '<f16', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 5, "{'descr': '|S5', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 12, "{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': '<m8[ns]', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 3, "{'descr': '|V3', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': 'float64', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': 'bool', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': '<<f8', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': '', 'fortran_order': False, 'shape': (1,), }"),
+        (.unsupportedDType, 8, "{'descr': '\u{1B}[2J', 'fortran_order': False, 'shape': (1,), }"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': 1}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': [1]}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1.0,)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (1e+0,)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': ('1',)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}"),
+        (.invalidShape, 8, "{'descr': '<f8', 'fortran_order': False, 'shape': ((1,),)}"),
+        (
+            .invalidShape, 8,
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-99999999999999999999,)}"
+        ),
+        (
+            .invalidShape, 8,
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-9223372036854775808,)}"
+        ),
+        (
+            .countOverflow, 8,
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,)}"
+        ),
+        (
+            .countOverflow, 8,
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (9223372036854775808,)}"
+        ),
+        (
+            .countOverflow, 8,
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (2000000000000000000,)}"
+        ),
+        (
+            .countOverflow, 8,
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (4294967296, 4294967296)}"
+        ),
+        (
+            .countOverflow, 0,
+            "{'descr': '|u1', 'fortran_order': False, 'shape': (0, 4294967296, 4294967296)}"
+        ),
+        (.dataTruncated, 23, "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"),
+        (.dataTruncated, 0, "{'descr': '<f8', 'fortran_order': False, 'shape': (), }"),
+        (.dataTooLong, 25, "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"),
+        (.dataTooLong, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }"),
+    ]
+
+    @Test("A bad dictionary is refused, in each version of the format")
+    func badDictionaries() {
+        for (reason, data, text) in Self.badTexts {
+            for major: UInt8 in 1...3 {
+                let file = npy(text, major: major)
+                #expect(refusal(file, data: data) == reason, "\(text) in version \(major)")
+            }
+        }
+    }
+
+    @Test("A bad fixed part is refused")
+    func badPreambles() {
+        let good = NPYHeader.encode(dtype: .f8, shape: [3])
+        func refused(_ bytes: [UInt8], size: Int? = nil) -> NPYError.Reason? {
+            refusal(bytes, data: (size ?? bytes.count) - bytes.count)
+        }
+        #expect(refused([]) == .emptyFile)
+        #expect(refused([], size: -1) == .emptyFile)
+        #expect(refused(Array("hello, world".utf8)) == .notNPY)
+        #expect(refused(Array("h".utf8)) == .notNPY)
+        #expect(refused([0x50, 0x4B, 3, 4] + good) == .notNPY)
+        #expect(refused([0x93] + Array("NUMPX".utf8) + good.dropFirst(6)) == .notNPY)
+        for count in 1..<10 { #expect(refused(Array(good.prefix(count))) == .truncatedHeader) }
+        for count in 10..<128 { #expect(refused(Array(good.prefix(count))) == .headerBeyondFile) }
+        let second = npy("{}", major: 2)
+        for count in 8..<12 { #expect(refused(Array(second.prefix(count))) == .truncatedHeader) }
+        #expect(refused(second.prefix(8) + [255, 255, 255, 255]) == .headerBeyondFile)
+        for (major, minor): (UInt8, UInt8) in [(0, 0), (4, 0), (255, 0), (1, 1), (2, 1), (3, 9)] {
+            var bytes = good
+            (bytes[6], bytes[7]) = (major, minor)
+            #expect(refused(bytes, size: 152) == .unsupportedVersion)
+        }
+    }
+
+    @Test("Too few bytes supplied is the caller's error, and says how many it takes")
+    func prefixTooShort() throws {
+        let file = NPYHeader.encode(dtype: .f8, shape: [3])
+        for count in 0..<128 {
+            let error = #expect(throws: NPYError.self) {
+                try NPYHeader(prefix: Array(file.prefix(count)), fileByteCount: 152)
+            }
+            #expect(error?.reason == .prefixTooShort)
+            if count >= 10 {
+                #expect(error?.description.contains("read 128") == true)
+                let needed = try NPYHeader.requiredPrefix(
+                    Array(file.prefix(count)), fileByteCount: 152)
+                #expect(needed == 128)
+            }
+        }
+        // A prefix longer than the file, of a file that shrank in between.
+        #expect(refusal(file, data: -28) == .headerBeyondFile)
+        #expect(refusal(file + Array(repeating: 0, count: 24), data: 0) == nil)
+    }
+
+    @Test("The header may have 1 MiB, not more")
+    func headerTooLong() throws {
+        let text = "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
+        func file(total: Int) -> [UInt8] {
+            npy(text + String(repeating: " ", count: total - 12 - text.utf8.count - 1), major: 2)
+        }
+        let longest = file(total: NPYHeader.maximumByteCount)
+        #expect(longest.count == NPYHeader.maximumByteCount)
+        #expect(try NPYHeader(prefix: longest, fileByteCount: longest.count + 24).count == 3)
+        let tooLong = file(total: NPYHeader.maximumByteCount + 64)
+        #expect(refusal(tooLong, data: 24) == .headerTooLong)
+        // Claims of 4 GiB need no 4 GiB to be refused.
+        let claim = Array(longest.prefix(8)) + [0xFF, 0xFF, 0xFF, 0xFF]
+        #expect(refusal(claim, data: 1 << 40) == .headerTooLong)
+    }
+
+    @Test("Data must be aligned to the element")
+    func alignment() throws {
+        for (dtype, offset, isFine) in [
+            (DType.f8, 80, true), (.f8, 84, false), (.f4, 84, true), (.i2, 85, false),
+            (.u1, 85, true),
+        ] {
+            let text = "{'descr': '\(dtype.npyDescription)', 'fortran_order': False, 'shape': (3,)}"
+            let spaces = String(repeating: " ", count: offset - 10 - text.utf8.count)
+            let file = npy(text + spaces, isPadded: false)
+            #expect(file.count == offset)
+            let reason = refusal(file, data: 3 * dtype.byteCount)
+            #expect(reason == (isFine ? nil : .dataMisaligned))
+        }
+    }
+
+    @Test("At most 64 dimensions")
+    func dimensions() {
+        let expected: [(Int, NPYError.Reason?)] = [
+            (64, nil), (65, .tooManyDimensions), (9999, .tooManyDimensions),
+        ]
+        for (count, reason) in expected {
+            let lengths = String(repeating: "1,", count: count)
+            let file = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (\(lengths))}")
+            #expect(refusal(file, data: 8) == reason)
+        }
+    }
+
+    @Test("Version 3.0 is UTF-8, the others are Latin-1")
+    func encodings() {
+        let text = "{'descr': [('\u{E4}', '<f8')], 'fortran_order': False, 'shape': (1,)}"
+        #expect(refusal(npy(text, major: 1), data: 8) == .structuredDType)
+        #expect(refusal(npy(text, major: 3), data: 8) == .structuredDType)
+        var latin1 = npy(text, major: 2)
+        latin1[6] = 3
+        #expect(refusal(latin1, data: 8) == .malformedHeader)
+    }
+
+    @Test("Nesting is bounded, also unbalanced and a megabyte deep")
+    func nestingBomb() {
+        func nested(_ depth: Int) -> String {
+            String(repeating: "[(", count: depth / 2) + String(repeating: ",)]", count: depth / 2)
+        }
+        // "(,)" is no Python: the innermost pair needs a value.
+        func file(_ depth: Int) -> [UInt8] {
+            npy("{'descr': " + nested(depth).replacing("(,)", with: "(1,)") + "}", major: 2)
+        }
+        #expect(refusal(file(64), data: 8) == .missingKey)
+        for depth in [66, 1000, 100_000] {
+            #expect(refusal(file(depth), data: 8) == .malformedHeader)
+        }
+        for bracket in ["(", "[", "{", "-", "'", "((((["] {
+            let bomb = String(repeating: bracket, count: 1_000_000 / bracket.utf8.count)
+            #expect(refusal(npy("{'descr': \(bomb)", major: 2), data: 8) == .malformedHeader)
+        }
+        // A million bytes wide is no problem.
+        let wide = String(repeating: "[(1,)],", count: 140_000)
+        #expect(refusal(npy("{'descr': [\(wide)]}", major: 2), data: 8) == .missingKey)
+    }
+
+    @Test("A claim of 10^18 elements is refused with both numbers")
+    func hugeClaim() {
+        let file = NPYHeader.encode(dtype: .f8, shape: [1_000_000_000_000_000_000])
+        let error = #expect(throws: NPYError.self) {
+            try NPYHeader(prefix: file, fileByteCount: file.count + 80)
+        }
+        #expect(error?.reason == .dataTruncated)
+        #expect(
+            error?.description
+                == "the header claims 8000000000000000000 bytes of data (1000000000000000000 x "
+                + "float64), but the file has only 80; it was cut short, so copy or save it again")
+    }
+
+    @Test("Every reason has been refused here, in one printable line with a remedy")
+    func messages() throws {
+        var seen: [NPYError.Reason: String] = [:]
+        func collect(_ file: [UInt8], data: Int) {
+            do throws(NPYError) {
+                _ = try NPYHeader(prefix: file, fileByteCount: file.count + data)
+            } catch {
+                seen[error.reason] = error.description
+                #expect(isOneLine(error), "\(error)")
+            }
+        }
+        for (_, data, text) in Self.badTexts { collect(npy(text), data: data) }
+        let good = NPYHeader.encode(dtype: .f8, shape: [3])
+        collect([], data: 0)
+        collect([1, 2, 3], data: 0)
+        collect(Array(good.prefix(7)), data: 0)
+        collect(Array(good.prefix(7)), data: 99)
+        collect(Array(good.prefix(70)), data: 0)
+        collect(Array(good.prefix(6)) + [9, 9, 0, 0], data: 0)
+        collect(Array(good.prefix(6)) + [2, 0, 255, 255, 255, 255], data: 1 << 40)
+        collect(
+            npy("{'descr': '<f8', 'fortran_order': False, 'shape': ()}", isPadded: false), data: 8)
+        let lengths = String(repeating: "1,", count: 65)
+        collect(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (\(lengths))}"), data: 8)
+        for reason in NPYError.Reason.allCases { #expect(seen[reason] != nil, "\(reason)") }
+        #expect(seen[.bigEndian]?.contains("astype('<i2')") == true)
+        #expect(seen[.fortranOrder]?.contains("numpy.ascontiguousarray") == true)
+    }
+
+    // MARK: Fuzz
+
+    /// In a process of its own: a trap is a failure that names the seed, not the end of the run.
+    @Test(
+        "No mutation of a valid header traps",
+        arguments: [1, 2, 3, 4, UInt64.random(in: 5...(.max))])
+    func mutations(seed: UInt64) async {
+        await #expect(processExitsWith: .success, "seed \(seed)") { [seed] in
+            var random = SplitMix64(state: seed)
+            var acceptedCount = 0
+            for round in 0..<20_000 {
+                var (file, data) = mutationBase(&random)
+                for _ in 0...Int(random.next() % 3) { mutate(&file, &random) }
+                // Length and size are mostly mended, so that what comes after them is reached.
+                if random.next() % 4 != 0 { mendLength(&file) }
+                if random.next() % 4 == 0 {
+                    data = [0, 1, 8, 1 << 60].randomElement(using: &random)!
+                }
+                let size = file.count + data
+                do throws(NPYError) {
+                    let header = try NPYHeader(prefix: file, fileByteCount: size)
+                    acceptedCount += 1
+                    let product = header.shape.contains(0) ? 0 : header.shape.reduce(1, *)
+                    #expect(header.count == product, "seed \(seed), round \(round)")
+                    #expect(
+                        header.dataOffset + header.dataByteCount == size,
+                        "seed \(seed), round \(round)")
+                    #expect(
+                        header.dataOffset.isMultiple(of: header.dtype.byteCount),
+                        "seed \(seed), round \(round)")
+                } catch {
+                    #expect(isOneLine(error), "seed \(seed), round \(round): \(error)")
+                }
+            }
+            // Were all refused at once, nothing would have been tested.
+            #expect(acceptedCount > 200, "seed \(seed)")
+        }
+    }
+}
+
+// MARK: - Helpers
+
+/// A header of NumPy's: `\x93NUMPY`, version and length, the text, spaces, a newline.
+struct WrittenByNumPy: Sendable, CustomTestStringConvertible {
+    let bytes: [UInt8]
+    let dtype: DType
+    let shape: [Int]
+
+    init(_ lead: String, _ text: String, _ spaces: Int, _ dtype: DType, _ shape: [Int]) {
+        let padding = String(repeating: " ", count: spaces)
+        let all = "\u{93}NUMPY\(lead){'descr': \(text)\(padding)\n"
+        self.bytes = all.unicodeScalars.map { UInt8($0.value) }
+        self.dtype = dtype
+        self.shape = shape
+    }
+
+    var isVersion1: Bool { bytes[6] == 1 }
+    var testDescription: String { "\(dtype.name) \(shape), version \(bytes[6])" }
+}
+
+/// Frames a dictionary's text, without the help of what is tested. Version 3 is in UTF-8.
+private func npy(_ text: String, major: UInt8 = 1, isPadded: Bool = true) -> [UInt8] {
+    var body =
+        major == 3
+        ? Array(text.utf8) : text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+    let start = major == 1 ? 10 : 12
+    if isPadded {
+        while !(start + body.count + 1).isMultiple(of: 64) { body.append(UInt8(ascii: " ")) }
+        body.append(UInt8(ascii: "\n"))
+    }
+    var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [major, 0]
+    for index in 0..<(start - 8) { bytes.append(UInt8(body.count >> (8 * index) & 255)) }
+    return bytes + body
+}
+
+/// Why a file of these first bytes and so many bytes of data is refused, or nil if it isn't.
+private func refusal(_ file: [UInt8], data: Int) -> NPYError.Reason? {
+    do throws(NPYError) {
+        _ = try NPYHeader(prefix: file, fileByteCount: file.count + data)
+        return nil
+    } catch {
+        return error.reason
+    }
+}
+
+private func isOneLine(_ error: NPYError) -> Bool {
+    error.description.contains("; ")
+        && error.description.utf8.count < 250
+        && error.description.utf8.allSatisfy { (0x20..<0x7F).contains($0) }
+}
+
+private struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// A header of any version, and how many bytes of data make its file a good one.
+private func mutationBase(_ random: inout SplitMix64) -> (file: [UInt8], data: Int) {
+    let texts = [
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }", 24),
+        ("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 24), }", 24),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }", 24),
+        ("{'descr': '<i2', 'fortran_order': False, 'shape': (), }", 2),
+        ("{'descr': '>i8', 'fortran_order': False, 'shape': (0, 5), }", 0),
+        ("{'descr': [('a', '<f4'), ('b', [('c', '|S4')])], 'shape': (3L,), }", 24),
+    ]
+    let (text, data) = texts.randomElement(using: &random)!
+    return (npy(text, major: UInt8.random(in: 1...3, using: &random)), data)
+}
+
+private func mutate(_ file: inout [UInt8], _ random: inout SplitMix64) {
+    let tokens = [
+        "(", ")", "[", "]", "{", "}", ",", ":", "'", "\"", "\\", "-", "0", "9", "L", ".", "e", "\0",
+        "True", "None", "\n", "'shape'", ">", "|", "9223372036854775807", "-9223372036854775808",
+        "99999999999999999999999", "\u{E9}", "((((((((((((((((",
+    ]
+    let place = Int.random(in: 0...file.count, using: &random)
+    let other = Int.random(in: 0...file.count, using: &random)
+    let span = min(place, other)..<max(place, other)
+    switch random.next() % 8 {
+    case 0 where place < file.count: file[place] ^= 1 << UInt8(random.next() % 8)
+    case 1 where place < file.count: file[place] = UInt8(truncatingIfNeeded: random.next())
+    case 2: file.removeSubrange(place..<min(place + 3, file.count))
+    case 3: file.insert(contentsOf: Array(file[span]), at: span.upperBound)
+    case 4 where random.next() % 4 == 0: file.removeSubrange(place...)
+    case 5 where file.count > 11:
+        file[Int.random(in: 0..<12, using: &random)] = UInt8(truncatingIfNeeded: random.next())
+    default: file.insert(contentsOf: Array(tokens.randomElement(using: &random)!.utf8), at: place)
+    }
+}
+
+/// Pads the text and writes the length that it now has, if the fixed part still is one.
+private func mendLength(_ file: inout [UInt8]) {
+    guard file.count >= 12 else { return }
+    while !file.count.isMultiple(of: 64) { file.append(UInt8(ascii: " ")) }
+    let start = file[6] == 1 ? 10 : 12
+    for index in 0..<(start - 8) {
+        file[8 + index] = UInt8((file.count - start) >> (8 * index) & 255)
+    }
+}

@@ -1,0 +1,72 @@
+/* base.h - status values, limits and layout rules that every other header of Muster shares.
+ *
+ * Errors. A function that can fail returns 0 or a count on success and a negative errno value on
+ * failure, and sets its outputs on success only. The library never prints, never exits and never
+ * touches `errno`. Meanings that are Muster's own:
+ *
+ *   -EOWNERDEAD  a rank died, so what it held or owed is not there
+ *   -EXDEV       this placement can't be enforced on this host
+ *   -EPROTO      a segment of another layout version, or not a segment of Muster's at all
+ *   -EUCLEAN     shared memory fails validation: torn, or written by a stranger
+ *   -ECANCELED   the job was cancelled before every chunk was claimed
+ *
+ * What is read from shared memory was written by another process: it is validated and an error
+ * returned. A mistake of the calling process is an assertion, in release builds too.
+ */
+#ifndef MUSTER_BASE_H
+#define MUSTER_BASE_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version of the library. */
+#define MUSTER_VERSION "0.1.0"
+
+/* Version of everything that lies in shared memory: raised with any change of layout or protocol. */
+#define MUSTER_LAYOUT_VERSION 1u
+
+/* Most ranks in a team. Well above any host's CPUs; a rank slot takes 512 bytes. */
+#define MUSTER_RANKS_MAX 4096u
+
+/* Most chunks in one loop. A claim word packs two chunk numbers into 64 bits. */
+#define MUSTER_CHUNKS_MAX 0xfffffffeu
+
+/* Most arrays of one team at a time. */
+#define MUSTER_ARRAYS_MAX 1024u
+
+/* Most bytes of a kernel's arguments. They travel in the job slot. */
+#define MUSTER_ARGUMENT_BYTES_MAX 8192u
+
+/* Room for a message that a kernel's error leaves behind, and for a subject's name. */
+#define MUSTER_MESSAGE_BYTES 256u
+
+/* Words that different processes write are kept this far apart: two cache lines, since x86 CPUs
+ * fetch lines in pairs (Intel Optimization Manual, "spatial prefetcher"). */
+#define MUSTER_LINE_BYTES 128u
+
+/* Bytes that an in-place kernel sees at a time. One 4 KiB tile stays in the first-level cache while
+ * it is journaled and changed. */
+#define MUSTER_TILE_BYTES 4096u
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Muster's futex words are the low halves of 64-bit words: little-endian hosts only"
+#endif
+
+/* Describes a status in words, for instance "a rank died" for -EOWNERDEAD.
+ *
+ * status: a value returned by a function of Muster.
+ * Returns: a constant string, never NULL.
+ * Concurrency: any thread, any time. */
+const char *muster_status_text(int status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

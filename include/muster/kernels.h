@@ -1,0 +1,150 @@
+/* kernels.h - loops over doubles and other numbers that come with Muster, and what each one moves.
+ *
+ * Every kernel gives the same bits whichever variant runs: lanes, blocks and the order of additions
+ * are fixed here, not by the CPU, and products are never fused with sums. So a reduction is equal
+ * between a laptop and a server, and a test can compare variants bit by bit. One exception: where
+ * add and triad meet two NaNs, the compiler chooses whose payload survives. A reduction that is NaN
+ * is C's NAN.
+ *
+ * Reductions over doubles use MUSTER_KERNEL_LANES running values that start at +0.0: element i goes
+ * to lane i modulo MUSTER_KERNEL_LANES; at the end lane l takes in lane l + half, for half = 8, 4,
+ * 2, 1. A sum depends on where a run is cut, so runs that must agree are cut alike.
+ *
+ * Extremes don't depend on order: -0.0 counts as less than +0.0.
+ *
+ * Concurrency: no kernel keeps state. All assume rounding to nearest.
+ */
+#ifndef MUSTER_KERNELS_H
+#define MUSTER_KERNELS_H
+
+#include <muster/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Running values of a reduction. 16 doubles: four AVX registers, to hide an add's latency. */
+#define MUSTER_KERNEL_LANES 16u
+
+/* Elements that the statistics kernel takes at a time: 2,048 doubles, half a first-level cache. */
+#define MUSTER_KERNEL_BLOCK 2048u
+
+/* Variants of the kernels. */
+enum muster_kernel_variant {
+    MUSTER_KERNEL_PORTABLE = 0, /* plain C, any CPU */
+    MUSTER_KERNEL_AVX2 = 1,     /* x86-64 with AVX2 */
+    MUSTER_KERNEL_AVX512 = 2,   /* x86-64 with AVX-512 F, DQ, VL and BW */
+    MUSTER_KERNEL_VARIANTS = 3
+};
+
+/* Types of elements, as `.npy` files name them. */
+enum muster_dtype {
+    MUSTER_F2 = 1,
+    MUSTER_F4,
+    MUSTER_F8,
+    MUSTER_I1,
+    MUSTER_I2,
+    MUSTER_I4,
+    MUSTER_I8,
+    MUSTER_U1,
+    MUSTER_U2,
+    MUSTER_U4,
+    MUSTER_U8,
+    MUSTER_BOOL
+};
+
+/* What a run of numbers amounts to. NaN and infinities are counted and otherwise left out: finite =
+ * count - nan - infinity. Two of them combine by muster_moments_combine. All zero: nothing yet.
+ *
+ * An overflowing sum, mean or m2 becomes an infinity or NaN; 2^63 elements are the most. */
+struct muster_moments {
+    uint64_t count; /* elements seen */
+    uint64_t nan_count;
+    uint64_t infinity_count; /* of either sign */
+    double sum;              /* of the finite ones; integer types: the exact sum, rounded once */
+    double mean;             /* of the finite ones; 0 when there are none */
+    double m2;               /* sum of squared differences from the mean: variance times finite */
+    double minimum;          /* of the finite ones; +infinity when there are none */
+    double maximum;          /* of the finite ones; -infinity when there are none */
+    int64_t sum_high;        /* integer types: the exact sum as a 128-bit two's complement number; 0
+                              * for floating-point types */
+    uint64_t sum_low;
+};
+
+/* What a kernel moves and computes for each element of 8 bytes, declared once for benchmarks. */
+struct muster_kernel_cost {
+    const char *name;
+    uint32_t bytes_per_element; /* read and written, as STREAM counts: no write-allocate */
+    uint32_t flops_per_element;
+};
+
+/* The kernels of one variant. Pointers to doubles are aligned to 8 bytes; a range that is written
+ * overlaps no other. Elements of a dtype may have any alignment; bool takes any byte but 0 as 1,
+ * and 8-byte integers are rounded to the nearest double, but for their exact sum. An unknown dtype
+ * is an assertion: check one that was read from shared memory or a file by muster_dtype_bytes. */
+struct muster_kernels {
+    uint32_t variant; /* enum muster_kernel_variant */
+    uint32_t reserved;
+
+    /* a[i] = value, and so on. The streaming ones write past the caches where the variant can, for
+     * arrays that don't fit them, and end with a store fence, so that a release store after them
+     * publishes what they wrote. Results are the same. */
+    void (*fill)(double *a, double value, size_t count, bool streaming);
+    void (*copy)(double *to, const double *from, size_t count, bool streaming);
+    void (*scale)(double *to, double factor, const double *from, size_t count, bool streaming);
+    void (*add)(double *to, const double *a, const double *b, size_t count, bool streaming);
+    void (*triad)(double *to, const double *a, double factor, const double *b, size_t count,
+                  bool streaming); /* to = a + factor * b */
+
+    double (*sum)(const double *a, size_t count);
+    double (*dot)(const double *a, const double *b, size_t count);
+    /* Extremes of the numbers that are not NaN; +infinity and -infinity when there are none. */
+    void (*minmax)(const double *a, size_t count, double *minimum, double *maximum);
+
+    /* Statistics of `count` elements of a type, added to nothing: *moments is overwritten. Blocks
+     * of MUSTER_KERNEL_BLOCK elements, lanes as above, m2 by a second look at the block, combined
+     * left to right by muster_moments_combine. */
+    void (*moments)(enum muster_dtype dtype, const void *a, size_t count,
+                    struct muster_moments *moments);
+
+    /* Adds to counts[0..<bins] how many finite elements lie in each bin, edges[b] <= x <
+     * edges[b+1], the last bin closed: as numpy.histogram does with these edges. Elements outside
+     * are left out. edges: bins + 1 finite doubles, none less than the one before. One comparison
+     * for each element where edges are even; a binary search where they are not, or where there are
+     * more bins than elements: then pass more elements at once. */
+    void (*histogram)(enum muster_dtype dtype, const void *a, size_t count, const double *edges,
+                      size_t bins, uint64_t *counts);
+};
+
+/* The fastest variant that this CPU can run. Returns: a constant, never NULL. */
+const struct muster_kernels *muster_kernels_best(void);
+
+/* One variant. Returns: NULL where this CPU, or this build, can't run it. */
+const struct muster_kernels *muster_kernels_variant(enum muster_kernel_variant variant);
+
+/* Cost of a kernel by the name of its field in struct muster_kernels ("copy", "triad", "sum", ...);
+ * moments and histogram as for MUSTER_F8. Comparisons are not flops.
+ * Returns: a constant; NULL for an unknown name. */
+const struct muster_kernel_cost *muster_kernel_cost(const char *name);
+
+/* Combines two runs of numbers of one dtype, left before right. With l and r finite elements,
+ * n = l + r and delta = right mean - left mean:
+ *
+ *   mean = left mean + delta * (r / n)
+ *   m2   = left m2 + right m2 + delta * delta * (l * (r / n))
+ *
+ * Counts and sums add. For integer types the exact sums add, sum is the exact sum rounded once, and
+ * mean = sum / n, so neither depends on where runs are cut. Not commutative in its last bits: keep
+ * the order. A side without finite elements adds its counts only, whatever its other fields hold.
+ * Source: Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm", 1979. */
+struct muster_moments muster_moments_combine(const struct muster_moments *left,
+                                             const struct muster_moments *right);
+
+/* Size of an element. Returns: 1, 2, 4 or 8 bytes; 0 for an unknown type. */
+size_t muster_dtype_bytes(enum muster_dtype dtype);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,16 @@
+/* muster.h - all of Muster's C API. */
+#ifndef MUSTER_H
+#define MUSTER_H
+
+#include <muster/base.h>
+#include <muster/file.h>
+#include <muster/kernels.h>
+#include <muster/loop.h>
+#include <muster/placement.h>
+#include <muster/roll.h>
+#include <muster/schedule.h>
+#include <muster/segment.h>
+#include <muster/team.h>
+#include <muster/topology.h>
+
+#endif

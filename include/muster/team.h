@@ -1,0 +1,279 @@
+/* team.h - rank slots, the job slot, dispatch and join.
+ *
+ * A team's control segment holds the team block, one slot a rank, the job slot and one roll a rank.
+ * Each word has one writer at a time, named beside it. Numbers of jobs rise from 1 and stand beside
+ * everything that belongs to a job (done, current, claim words, rolls), so that what an earlier job
+ * left behind is never taken for this one's.
+ *
+ * Dispatch. The leader writes the job, then exchanges the epoch (seq_cst), then reads each slot's
+ * sleeping flag and wakes the sleepers if there are any. A worker that wants to sleep exchanges its
+ * flag (seq_cst), then reads the epoch again. In the one order that all seq_cst operations have,
+ * either the leader sees the flag or the worker sees the epoch: no wake-up is lost.
+ *
+ * Join. A worker stores the job's number in its slot's `done` (seq_cst) and then reads the leader's
+ * sleeping flag; a sleeping leader is woken by the worker that finds all others done. The leader
+ * waits in epoll on an eventfd and on the workers' pidfds, so a death ends the wait as well: no wait
+ * hangs on a dead process.
+ *
+ * Who may call: "leader" functions are for the process that created the team, from one thread;
+ * "worker" functions for the process (or, in tests, thread) that runs a rank.
+ */
+#ifndef MUSTER_TEAM_H
+#define MUSTER_TEAM_H
+
+#include <muster/base.h>
+#include <muster/roll.h>
+#include <muster/schedule.h>
+#include <muster/segment.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a job asks of a worker. */
+enum muster_job_kind {
+    MUSTER_JOB_LOOP = 1,   /* run a kernel over chunks */
+    MUSTER_JOB_COMMIT = 2, /* populate this rank's share of an array */
+    MUSTER_JOB_ATTACH = 3, /* map what the leader has sent */
+    MUSTER_JOB_END = 4     /* leave */
+};
+
+/* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
+struct muster_job {
+    uint64_t number; /* from 1 */
+    uint32_t kind;
+    uint32_t schedule;
+    uint64_t first_chunk; /* this job deals chunks first_chunk ..< first_chunk + chunk_count */
+    uint64_t chunk_count;
+    uint64_t elements; /* of the whole loop: chunk c is elements c * grain ..< (c + 1) * grain */
+    uint64_t grain;
+    uint64_t batch;           /* chunks a claim: cyclic, dynamic, least of guided */
+    uint64_t partials_offset; /* in the space: where chunk c leaves its partial result; 0 with bytes 0 */
+    uint32_t partial_bytes;   /* distance from one partial to the next */
+    uint32_t kernel;          /* number of the kernel in the leader's table */
+    uint32_t argument_bytes;
+    uint32_t flags;
+    uint64_t extent_offset; /* MUSTER_JOB_COMMIT: the array */
+    uint64_t extent_bytes;
+    uint64_t block_bytes; /* MUSTER_JOB_COMMIT: bytes of a chunk */
+    uint64_t reserved[3];
+    unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
+};
+
+/* Where a job's argument bytes are. (Swift does not see arrays of this size as fields.) */
+static inline unsigned char *muster_job_arguments(struct muster_job *job)
+{
+    return job->arguments;
+}
+
+/* How a rank's part of a job ended. */
+enum muster_outcome {
+    MUSTER_OUTCOME_FINE = 0,
+    MUSTER_OUTCOME_THREW = 1,  /* the kernel threw: outcome_chunk and message say where and what */
+    MUSTER_OUTCOME_ERROR = 2,  /* a system call failed: outcome_status */
+    MUSTER_OUTCOME_KERNEL = 3  /* this process can't find the kernel */
+};
+
+/* A rank's slot. Lines of MUSTER_LINE_BYTES, one writer each. */
+struct muster_slot {
+    /* Line 1: written by the rank at the borders of a job, read by the leader. */
+    uint64_t done;        /* number of the last job that this rank has ended */
+    uint32_t sleeping;    /* 1: in a futex wait on the epoch; the leader sets it back */
+    uint32_t outcome;     /* enum muster_outcome of job `done` */
+    int32_t outcome_status;
+    uint32_t reserved1;
+    uint64_t outcome_chunk;
+    uint64_t reserved2[12];
+
+    /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
+    uint64_t claim;     /* muster_schedule_pack, relative to first_chunk */
+    uint64_t claim_job;
+    uint64_t reserved3[14];
+
+    /* Line 3: written by the rank, once a claim; read when it is dead, or for progress. */
+    uint64_t current;     /* interval being worked on, packed as a claim word; 0: none */
+    uint64_t current_job;
+    uint64_t reserved4[14];
+
+    /* Line 4: who holds the rank. */
+    uint64_t holder;      /* pid of the process that holds it; 0: vacant */
+    uint32_t incarnation; /* how many processes have held it */
+    uint32_t reserved5;
+    uint64_t reserved6[14];
+
+    char message[MUSTER_MESSAGE_BYTES]; /* of a kernel that threw; ends with NUL */
+};
+
+/* The first part of the control segment, after the segment's header. Offsets are from the start of
+ * the segment. All but the last lines is written once, before the first worker starts. */
+struct muster_team_block {
+    uint32_t size;
+    uint32_t leader_works; /* 1: the leader is rank 0 */
+    int32_t leader_pid;
+    uint32_t spin_ns_worker; /* how long to spin before sleeping; 0 when CPUs are short */
+    uint32_t spin_ns_leader;
+    uint32_t page_bytes; /* of this host */
+    uint64_t slots_offset;
+    uint64_t job_offset;
+    uint64_t rolls_offset;
+    uint64_t roll_bytes;     /* distance from one rank's roll to the next */
+    uint64_t chunk_capacity; /* chunks that each roll has room for */
+    uint64_t reserved1[8];
+
+    uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
+    uint64_t reserved2[15];
+    uint64_t cancelled; /* number of the job that should end early; written by anybody */
+    uint64_t reserved3[15];
+    uint32_t leader_sleeping; /* 1: wake when all are done; 2: wake at each that is done */
+    uint32_t reserved4[31];
+    uint64_t counter; /* dynamic and guided: chunks dealt so far */
+    uint64_t reserved5[15];
+};
+
+/* A death that the leader has seen. */
+struct muster_death {
+    uint32_t rank;
+    int32_t pid;
+    int32_t signal;    /* that killed it; 0: it left by itself */
+    int32_t exit_code; /* where signal is 0 */
+    uint64_t job;      /* it was in; 0: it was idle */
+    uint64_t chunk;    /* it was working on; UINT64_MAX: on none */
+};
+
+struct muster_team;
+
+/* How a team should be. */
+struct muster_team_options {
+    uint32_t size_bytes;   /* sizeof this struct, as the caller was compiled */
+    uint32_t size;         /* ranks, 1 ..= MUSTER_RANKS_MAX */
+    uint32_t leader_works; /* 1: this process is rank 0 */
+    uint32_t usable_cpus;  /* from muster_topology_create: decides about spinning */
+    int32_t spin_ns;       /* -1: chosen; else how long a wait spins before it sleeps */
+    uint32_t reserved;
+};
+
+/* -- leader --------------------------------------------------------------------------------- */
+
+/* Makes the shared memory of a team. No process is started.
+ *
+ * Returns: 0; -EINVAL: size 0 or above MUSTER_RANKS_MAX, or a size_bytes that this library does not
+ * know; -ENOMEM; -EMFILE; or an errno. Ownership: muster_team_destroy. */
+int muster_team_create(const struct muster_team_options *options, struct muster_team **team);
+
+/* Ends all workers: asks them to leave, kills those that don't within a second or are in a job, reaps
+ * all. Memory and arrays stay. A second call does nothing. */
+void muster_team_end(struct muster_team *team);
+
+/* Ends a team: muster_team_end, then unmaps everything. In a forked worker
+ * it must not be called. NULL is allowed. */
+void muster_team_destroy(struct muster_team *team);
+
+/* Starts a worker for a vacant rank by fork.
+ *
+ * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader, and
+ * must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank is
+ * held; -EINVAL: no such rank, or the leader's own; -EAGAIN, -ENOMEM, -EMFILE: no more processes,
+ * memory, descriptors.
+ * Concurrency: the caller has one thread (muster_process_threads): a fork would copy locks that
+ * other threads hold, and the worker dies with the thread that forked it. */
+int muster_team_spawn(struct muster_team *team, uint32_t rank);
+
+/* For tests under a thread sanitizer: declares that a thread of this process will run a rank. */
+int muster_team_adopt(struct muster_team *team, uint32_t rank);
+
+/* The job slot, to be filled in before muster_team_dispatch. Leader, between jobs. */
+struct muster_job *muster_team_job(struct muster_team *team);
+
+/* Publishes the job slot's content under a new number. Returns: the number. */
+uint64_t muster_team_dispatch(struct muster_team *team);
+
+/* A named point for tests: an array has room and a policy, and no page yet. */
+void muster_testing_point_array(void);
+
+/* Waits until every live rank has ended the job.
+ *
+ * timeout_ns: -1: for ever. Returns: 1: all have; 0: the time is over; or a negative errno of
+ * epoll_wait. Deaths are noted on the way: muster_team_deaths. */
+int muster_team_join(struct muster_team *team, int64_t timeout_ns);
+
+/* Notices deaths without waiting. Returns: how many ranks are vacant. */
+uint32_t muster_team_poll(struct muster_team *team);
+
+/* Deaths seen since the last muster_team_forget_deaths. Owned by the team. */
+const struct muster_death *muster_team_deaths(const struct muster_team *team, uint32_t *count);
+void muster_team_forget_deaths(struct muster_team *team);
+
+/* Audits the job last dispatched: muster_audit over the rolls of all slots. */
+int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
+                          struct muster_finding *findings, uint64_t findings_capacity);
+int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
+                                uint32_t *ranks, uint64_t ranks_capacity);
+
+/* Chunks committed so far in the job last dispatched; a guess, for progress. */
+uint64_t muster_team_progress(const struct muster_team *team);
+
+/* Asks the job in progress to end early: ranks finish the chunk they are at and claim no more.
+ * Async-signal-safe; any process or thread of the team. */
+void muster_team_cancel(struct muster_team *team);
+bool muster_team_cancelled(const struct muster_team *team);
+
+/* A rank's slot, for reading its outcome. rank: 0..<size. */
+struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank);
+struct muster_team_block *muster_team_block(struct muster_team *team);
+struct muster_space *muster_team_space(struct muster_team *team);
+
+/* A rank's roll. rank: 0..<size. */
+struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank);
+
+/* Whether a live process holds the rank, as far as the leader knows. */
+bool muster_team_holds(const struct muster_team *team, uint32_t rank);
+
+/* Sends a mapping of a file to every worker: each maps it in the next MUSTER_JOB_ATTACH job. fd -1
+ * takes it away again. Returns: 0, or an errno; ranks that it could not be sent to are ended. */
+int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,
+                             uint64_t file_offset_bytes, bool writable);
+
+/* -- worker --------------------------------------------------------------------------------- */
+
+/* Takes a vacant rank for a process.
+ *
+ * Returns: 0, or -EBUSY: a process holds it. */
+int muster_rank_hold(struct muster_team_block *block, uint32_t rank, int pid);
+
+/* Gives a rank back. Returns: 0, or -EPERM: this pid does not hold it. */
+int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid);
+
+/* Waits for the next loop and does the other kinds of jobs on the way.
+ *
+ * seen: number of the last job that this rank has ended, updated. Returns: 1: a loop is in the job
+ * slot; 0: leave; the worker then calls muster_worker_exit. */
+int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen);
+
+/* Populates a rank's share of the array that the job slot names (MUSTER_JOB_COMMIT). Returns: 0, or
+ * an errno of madvise. Called by muster_worker_wait, and by a leader for itself and vacant ranks. */
+int muster_worker_commit(struct muster_team *team, uint32_t rank);
+
+/* Says that this rank has ended a job. The outcome must be in the slot. */
+void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job);
+
+/* Ends the process, flushing nothing that it has inherited. */
+_Noreturn void muster_worker_exit(void);
+
+/* Whether an address lies in the program or a library, hence is the same in a forked worker. */
+bool muster_address_is_static(const void *address);
+
+/* This process's id, and the CPU and node that it runs on now. */
+int muster_process_id(void);
+int muster_process_cpu(uint32_t *cpu, uint32_t *node);
+
+/* Name of a signal, "SIGKILL" for 9. Returns: a constant string, "unknown signal" for no signal. */
+const char *muster_signal_name(int signal);
+
+/* Threads of this process. Returns: at least 1, or a negative errno of reading /proc/self/task. */
+int muster_process_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,91 @@
+/* topology.h - nodes, CPUs, memory and distances of this host, or of a recorded /sys tree.
+ *
+ * Everything is read when asked, never cached: CPUs go off line, cpusets change. Node ids are the
+ * kernel's and may have gaps, so loop over `nodes`, never over 0..<count of ids. A recorded tree is
+ * a directory with the files of /sys (and, where it has them, /proc) under the same relative paths;
+ * it needs no privileges and no NUMA.
+ */
+#ifndef MUSTER_TOPOLOGY_H
+#define MUSTER_TOPOLOGY_H
+
+#include <muster/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One NUMA node that is on line. */
+struct muster_node {
+    uint32_t id;                 /* the kernel's number */
+    uint32_t cpu_count;          /* on-line CPUs of this node; 0: memory only (CXL, HBM) */
+    uint64_t memory_total_bytes; /* 0: a node of CPUs only, or a host that does not say */
+    uint64_t memory_free_bytes;  /* at most the total */
+    uint32_t allowed; /* 1: has memory, and this process's cpuset lets it allocate here */
+    uint32_t reserved;
+};
+
+/* One logical CPU that the host could have. */
+struct muster_cpu {
+    uint32_t id;      /* the kernel's number */
+    int32_t node;     /* id of its node; -1: unknown, as for most CPUs that are off line */
+    int32_t core;     /* core_id, unique only with its package; -1: unknown, or off line */
+    int32_t package;  /* physical_package_id; -1: unknown, or off line */
+    uint32_t online;  /* 1: on line */
+    uint32_t allowed; /* 1: this process may run on it (affinity and cpuset) */
+};
+
+/* A host as it was when read. Owned by the caller, freed by muster_topology_destroy. */
+struct muster_topology {
+    struct muster_node *nodes; /* node_count of them, by rising id */
+    struct muster_cpu *cpus;   /* cpu_count of them, by rising id */
+    uint32_t *distances;       /* node_count x node_count, row = from; by position, not by id; SLIT
+                                  values, 10 = local, 0 = the host does not say */
+    uint32_t node_count;
+    uint32_t cpu_count;
+    uint32_t usable_cpu_count; /* on line and allowed: how many ranks have a CPU each */
+    uint32_t reserved;
+    uint64_t last_level_cache_bytes;       /* the largest last-level cache of a CPU; 0: unknown */
+    uint64_t last_level_cache_total_bytes; /* all distinct last-level caches of known size */
+    uint64_t page_bytes; /* the base page; 0: a recorded host, since /sys does not say */
+};
+
+/* Reads a host.
+ *
+ * root: NULL for this host; else a directory that holds `sys/devices/system/node` and so on, as
+ *       recorded. A recorded tree counts every on-line CPU and every node with memory as allowed.
+ * topology: set to a new topology on success.
+ * Returns: 0; -ENOENT: root has no sys/devices/system/cpu/online; -EUCLEAN: a file there that can't
+ *          be parsed, contradicts another, or is missing though its directory is there (or a host
+ *          that changed meanwhile: ask again); -ENAMETOOLONG; -ENOMEM; or the errno of a failed
+ *          read. More than 1024 nodes or a CPU number above 1,048,575 are -EUCLEAN.
+ *          A host without node directories (a kernel without NUMA) is one node 0 with all CPUs and
+ *          the memory of proc/meminfo, where there is one. Without core_id, physical_package_id,
+ *          distance or cache files, those values are unknown.
+ * Ownership: the caller frees it with muster_topology_destroy.
+ * Source: Documentation/ABI/stable/sysfs-devices-node, sysfs-devices-system-cpu. */
+int muster_topology_create(const char *root, struct muster_topology **topology);
+
+/* Frees a topology. NULL is allowed. */
+void muster_topology_destroy(struct muster_topology *topology);
+
+/* Finds a node by its kernel number.
+ *
+ * Returns: its position in `nodes`, or -ENOENT. */
+int muster_topology_node_position(const struct muster_topology *topology, uint32_t id);
+
+/* Parses a kernel list such as "0-3,8,10-11\n" or the empty list.
+ *
+ * text: the list, NUL-terminated. Numbers rise strictly, so none comes twice. Blanks and tabs are
+ *       allowed around commas and at both ends, and one final newline.
+ * ids: receives the first `capacity` numbers; may be NULL with capacity 0 to count.
+ * Returns: how many numbers the list has (may exceed capacity), or -EUCLEAN for anything that is
+ *          not such a list, a falling range or list, or a number above 1,048,575; ids may then hold
+ *          part of it.
+ * Source: Documentation/admin-guide/cputopology.rst, "cpulist". */
+int64_t muster_list_parse(const char *text, uint32_t *ids, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

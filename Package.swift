@@ -1,6 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+// Spans that are tied to a chunk need the Lifetimes feature; it is no unsafe flag, so packages that
+// depend on this one by URL are not affected.
 let settings: [SwiftSetting] = [.enableExperimentalFeature("Lifetimes")]
 
 let package = Package(
@@ -8,7 +10,7 @@ let package = Package(
     products: [
         .library(name: "Muster", targets: ["Muster"]),
         .library(name: "CMuster", type: .static, targets: ["CMuster"]),
-        //.executable(name: "muster", targets: ["MusterCommand"]),
+        .executable(name: "muster", targets: ["MusterCommand"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -16,9 +18,36 @@ let package = Package(
         .package(url: "https://github.com/ordo-one/TextTable", from: "0.0.2"),
     ],
     targets: [
+        // CSources/include is a link to include/, so that headers stand at the top for C users too.
         .target(
             name: "CMuster", path: "CSources",
             linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
         .target(name: "Muster", dependencies: ["CMuster"], swiftSettings: settings),
+        .target(name: "MusterBench", dependencies: ["Muster"]),
+        .executableTarget(
+            name: "MusterCommand",
+            dependencies: [
+                "Muster", "MusterBench", "Rainbow", "TextTable",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // Teams are forked, and a test runner has threads: team tests run in this helper program.
+        .executableTarget(
+            name: "muster-test-host", dependencies: ["Muster", "CMuster"], path: "Tests/Host",
+            swiftSettings: settings),
+        .testTarget(name: "UnitTests", dependencies: ["Muster", "CMuster"], path: "Tests/Unit"),
+        .testTarget(name: "ExhaustiveTests", dependencies: ["CMuster"], path: "Tests/Exhaustive"),
+        .testTarget(name: "ModelTests", dependencies: ["CMuster"], path: "Tests/Model"),
+        .testTarget(
+            name: "RecordedHostTests", dependencies: ["CMuster"], path: "Tests/RecordedHosts",
+            exclude: ["Hosts"]),
+        .testTarget(
+            name: "FaultTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Fault"),
+        .testTarget(
+            name: "CrashTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Crash"),
+        .testTarget(
+            name: "StressTests", dependencies: ["Muster", "CMuster"], path: "Tests/Stress",
+            swiftSettings: settings),
+        .testTarget(name: "CommandTests", dependencies: ["MusterCommand"], path: "Tests/Command"),
     ]
 )

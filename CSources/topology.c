@@ -299,6 +299,9 @@ static int read_host(struct muster__reader *reader, struct muster_topology *topo
 
 int muster_topology_create(const char *root, struct muster_topology **topology)
 {
+    /* As for every path; it must not become this host by way of "/sys". */
+    if (root != NULL && *root == '\0')
+        return -ENOENT;
     struct muster_topology *host = calloc(1, sizeof *host);
     if (host == NULL)
         return -ENOMEM;

@@ -52,18 +52,33 @@ struct KernelTable {
     /// The two words of a metatype. An existential metatype of a protocol without class constraint is
     /// metadata and witness table: part of the stable ABI on every platform ("TypeMetadata.rst").
     static func words(of type: any _Work.Type) -> (UInt, UInt) {
-        unsafeBitCast(type, to: (UInt, UInt).self)
+        // `as`: without it the existential is opened, and a concrete metatype has other bytes.
+        unsafeBitCast(type as any _Work.Type, to: (UInt, UInt).self)
     }
 
     static func type(words: (UInt, UInt)) -> any _Work.Type {
         unsafeBitCast(words, to: (any _Work.Type).self)
     }
 
+    /// Whether a type's metadata is complete in the program's image: not generic (the runtime makes such
+    /// metadata when first used, at first in a buffer of its own image), and not initialised at run
+    /// time. Flags of the nominal type descriptor, which the second word points to; part of the stable
+    /// ABI ("TypeMetadata.rst", "Nominal type descriptor").
+    private static func isComplete(_ metadata: UInt) -> Bool {
+        let words = UnsafePointer<UInt>(bitPattern: metadata)!
+        guard words[0] == 0x200 || words[0] == 0x201 else { return false }  // structure, enumeration
+        let flags = UnsafePointer<UInt32>(bitPattern: words[1])!.pointee
+        let isGeneric = flags & 0x80 != 0
+        let isInitialisedLater = (flags >> 16) & 3 != 0
+        return !isGeneric && !isInitialisedLater
+    }
+
     private static func lookup<Work: _Work>(_ type: Work.Type) -> KernelLookup {
         let (metadata, witnesses) = words(of: type)
-        let inImage = [metadata, witnesses].allSatisfy { word in
-            muster_address_is_static(UnsafeRawPointer(bitPattern: word))
-        }
+        let inImage = isComplete(metadata)
+            && [metadata, witnesses].allSatisfy { word in
+                muster_address_is_static(UnsafeRawPointer(bitPattern: word))
+            }
         if inImage { return .image }
         // Names of private types hold references that only mean something to their own image.
         if let name = _mangledTypeName(type), let found = _typeByName(name),

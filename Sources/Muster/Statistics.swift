@@ -1,0 +1,180 @@
+// Statistics.swift - what a numeric array amounts to: moments, extremes, histogram.
+//
+// Each chunk leaves its moments (or its counts) behind as a partial result; they are combined in the
+// fixed tree of Team.reduce, so the bits don't depend on team, schedule or machine.
+
+internal import CMuster
+internal import Glibc
+
+/// Count, sum, mean, deviation and extremes of the finite elements of an array.
+public struct Statistics: Sendable {
+    /// Elements, NaN and infinities included.
+    public let count: Int
+    /// Elements that are not a number.
+    public let nanCount: Int
+    /// Infinite elements, of either sign.
+    public let infinityCount: Int
+    /// Sum of the finite elements. Of integers: exact in 128 bits, rounded once.
+    public let sum: Double
+    /// Mean of the finite elements; nil when there are none.
+    public let mean: Double?
+    /// Standard deviation of the finite elements as a population (divided by their number); nil when
+    /// there are none.
+    public let standardDeviation: Double?
+    /// Least finite element; nil when there are none.
+    public let minimum: Double?
+    /// Greatest finite element; nil when there are none.
+    public let maximum: Double?
+
+    /// Elements that are neither NaN nor infinite.
+    public var finiteCount: Int { count - nanCount - infinityCount }
+
+    init(_ moments: muster_moments) {
+        count = Int(moments.count)
+        nanCount = Int(moments.nan_count)
+        infinityCount = Int(moments.infinity_count)
+        sum = moments.sum
+        let finite = moments.count - moments.nan_count - moments.infinity_count
+        mean = finite == 0 ? nil : moments.sum / Double(finite)
+        standardDeviation = finite == 0 ? nil : (moments.m2 / Double(finite)).squareRoot()
+        minimum = finite == 0 ? nil : moments.minimum
+        maximum = finite == 0 ? nil : moments.maximum
+    }
+}
+
+/// How many elements lie between which edges.
+public struct Histogram: Sendable {
+    /// Rising edges, one more than bins: bin b is edges[b] ..< edges[b + 1], the last one closed.
+    public let edges: [Double]
+    /// Elements in each bin.
+    public let counts: [Int]
+
+    /// Edges of equal bins from `minimum` to `maximum`, the same doubles as NumPy's `histogram` makes
+    /// (`linspace`); half a unit to each side when the two are equal.
+    public static func edges(minimum: Double, maximum: Double, bins: Int) -> [Double] {
+        precondition(bins >= 1 && minimum <= maximum)
+        let first = minimum == maximum ? minimum - 0.5 : minimum
+        let last = minimum == maximum ? maximum + 0.5 : maximum
+        let delta = last - first
+        let step = delta / Double(bins)
+        var edges = (0...bins).map { index in
+            // As linspace: where the step underflows, divide last.
+            step == 0
+                ? Double(index) / Double(bins) * delta + first : Double(index) * step + first
+        }
+        edges[bins] = last
+        return edges
+    }
+}
+
+extension Team {
+    /// Most bins of a histogram.
+    public static var maximumBinCount: Int { 65_536 }
+
+    /// Statistics of an array, with the audit of the loop that made them.
+    public func statistics<Element: NPYElement>(
+        of array: borrowing SharedArray<Element>, schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
+        let (moments, report) = try reduce(
+            Moments(array: array.input, dtype: Element.dtype.code), schedule: schedule)
+        return (Statistics(moments), report)
+    }
+
+    /// Counts an array's elements between edges. NaN, infinities and what lies outside is left out.
+    ///
+    /// - Parameter edges: 2 to 65,537 finite numbers that rise or stay equal.
+    public func histogram<Element: NPYElement>(
+        of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
+        guard edges.count >= 2, edges.count - 1 <= Team.maximumBinCount,
+            edges.allSatisfy({ $0.isFinite }), zip(edges, edges.dropFirst()).allSatisfy({ $0 <= $1 })
+        else {
+            throw MusterError(
+                .invalidArgument, subject: "histogram of \(edges.count) edges",
+                reason: "needs 2 to \(Team.maximumBinCount + 1) finite edges that never fall")
+        }
+        let bins = edges.count - 1
+        let shared = try self.array(edges)
+        var counts = [Int](repeating: 0, count: bins)
+        let report = try core.run(
+            Binning(
+                array: array.input, edges: shared.input, bins: bins, dtype: Element.dtype.code),
+            LoopPlan(count: array.count, schedule: schedule),
+            partialBytes: bins * MemoryLayout<UInt64>.stride
+        ) { partials, chunks in
+            let all = partials.assumingMemoryBound(to: UInt64.self)
+            for index in 0..<chunks * bins { counts[index % bins] += Int(all[index]) }
+        }
+        return (Histogram(edges: edges, counts: counts), report)
+    }
+}
+
+extension DType {
+    /// As the C core numbers it.
+    var code: UInt32 {
+        switch self {
+        case .f2: MUSTER_F2.rawValue
+        case .f4: MUSTER_F4.rawValue
+        case .f8: MUSTER_F8.rawValue
+        case .i1: MUSTER_I1.rawValue
+        case .i2: MUSTER_I2.rawValue
+        case .i4: MUSTER_I4.rawValue
+        case .i8: MUSTER_I8.rawValue
+        case .u1: MUSTER_U1.rawValue
+        case .u2: MUSTER_U2.rawValue
+        case .u4: MUSTER_U4.rawValue
+        case .u8: MUSTER_U8.rawValue
+        case .bool: MUSTER_BOOL.rawValue
+        }
+    }
+}
+
+private struct Moments<Element: NPYElement>: Reduction {
+    let array: SharedArray<Element>.Input
+    let dtype: UInt32
+
+    var identity: muster_moments { muster_moments() }
+
+    func process(_ chunk: borrowing Chunk) throws -> muster_moments {
+        var moments = muster_moments()
+        array.span(chunk).withUnsafeBufferPointer { elements in
+            muster_kernels_best().pointee.moments(
+                muster_dtype(dtype), elements.baseAddress, elements.count, &moments)
+        }
+        return moments
+    }
+
+    func combine(_ left: muster_moments, _ right: muster_moments) -> muster_moments {
+        withUnsafePointer(to: left) { left in
+            withUnsafePointer(to: right) { right in muster_moments_combine(left, right) }
+        }
+    }
+}
+
+/// Leaves `bins` counts a chunk.
+private struct Binning<Element: NPYElement>: _Work {
+    let array: SharedArray<Element>.Input
+    let edges: SharedArray<Double>.Input
+    let bins: Int
+    let dtype: UInt32
+
+    func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
+        var raw = muster_chunk()
+        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        while muster_loop_next(loop, &raw) {
+            let chunk = Chunk(_loop: loop, raw: raw)
+            let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
+                .assumingMemoryBound(to: UInt64.self)
+            counts.update(repeating: 0, count: bins)
+            let edgeSpan = edges.span(0..<bins + 1, in: chunk)
+            array.span(chunk).withUnsafeBufferPointer { elements in
+                edgeSpan.withUnsafeBufferPointer { edges in
+                    muster_kernels_best().pointee.histogram(
+                        muster_dtype(dtype), elements.baseAddress, elements.count,
+                        edges.baseAddress, bins, counts)
+                }
+            }
+            muster_loop_commit(loop, &raw)
+        }
+    }
+}

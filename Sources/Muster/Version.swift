@@ -1,0 +1,9 @@
+// Version.swift - which Muster this is.
+
+internal import CMuster
+
+/// The version of Muster.
+public enum Version {
+    /// "0.1.0"
+    public static var text: String { MUSTER_VERSION }
+}

@@ -1,0 +1,60 @@
+// Output.swift - the tool's one way to stdout and stderr.
+//
+// Text is collected and written when a command is done (or when `flush` is called), so a failure half
+// way leaves no half table; a write that fails is a failure of the tool, never ignored.
+
+@preconcurrency import Glibc
+
+enum Output {
+    /// What is still to be written to stdout. The tool has one thread.
+    nonisolated(unsafe) private static var pending: [UInt8] = []
+
+    /// A line on stdout.
+    static func line(_ text: String = "") {
+        pending += Array(text.utf8)
+        pending.append(10)
+    }
+
+    /// Writes what is pending.
+    static func flush() throws {
+        var start = 0
+        while start < pending.count {
+            let written = pending[start...].withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
+            if written < 0 && errno == EINTR { continue }
+            if written < 0 {
+                let reason = String(cString: strerror(errno))
+                pending = []
+                throw Failure.cannotRun("standard output: can't write to it: \(reason)")
+            }
+            start += written
+        }
+        pending = []
+    }
+
+    /// The end of a command: everything is written, or it has failed.
+    static func finish() throws { try flush() }
+
+    /// What a command had ready before it failed is still worth having.
+    static func flushAfterFailure() { try? flush() }
+
+    /// "muster: ..." on stderr.
+    static func error(_ text: String) { writeError("muster: \(text)\n") }
+
+    /// A remark on stderr that is no failure.
+    static func note(_ text: String) { writeError("muster: note: \(text)\n") }
+
+    static func writeError(_ text: String) {
+        let bytes = Array(text.utf8)
+        _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
+
+    /// Whether stdout is a terminal.
+    static var isTerminal: Bool { isatty(1) == 1 }
+
+    /// Width of the terminal on stdout, 80 where it has none.
+    static var width: Int {
+        var size = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+}

@@ -1,0 +1,312 @@
+// `/sys` trees made to be wrong: each gives its documented error or unknown value, never a crash.
+
+import CMuster
+import Foundation
+import Testing
+
+/// A `/sys` tree in a directory of its own, which goes away with it.
+private final class Tree {
+    let root: String
+
+    init(_ files: [String: String]) throws {
+        var template = Array((NSTemporaryDirectory() + "/muster-topology-XXXXXX").utf8CString)
+        root = String(cString: try #require(mkdtemp(&template)))
+        for (path, text) in files {
+            try write(path, Array(text.utf8))
+        }
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(atPath: root)
+    }
+
+    func write(_ path: String, _ bytes: [UInt8]) throws {
+        let url = URL(fileURLWithPath: "\(root)/\(path)")
+        let folder = url.deletingLastPathComponent()
+        if access(folder.path, F_OK) != 0 {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        }
+        try Data(bytes).write(to: url)
+    }
+}
+
+private let cpus = "sys/devices/system/cpu"
+private let nodes = "sys/devices/system/node"
+private let cache = "\(cpus)/cpu0/cache/index2"
+
+/// One node, two CPUs, one cache; each test changes one file of it.
+private let soundFiles = [
+    "\(cpus)/possible": "0-1\n",
+    "\(cpus)/online": "0-1\n",
+    "\(cpus)/cpu0/topology/core_id": "0\n",
+    "\(cpus)/cpu0/topology/physical_package_id": "0\n",
+    "\(cpus)/cpu1/topology/core_id": "1\n",
+    "\(cpus)/cpu1/topology/physical_package_id": "0\n",
+    "\(cache)/level": "2\n",
+    "\(cache)/type": "Unified\n",
+    "\(cache)/size": "1024K\n",
+    "\(cache)/shared_cpu_list": "0-1\n",
+    "\(nodes)/online": "0\n",
+    "\(nodes)/node0/cpulist": "0-1\n",
+    "\(nodes)/node0/meminfo": "Node 0 MemTotal:  2048 kB\nNode 0 MemFree:  1024 kB\n",
+    "\(nodes)/node0/distance": "10\n",
+]
+
+private let soundHost = Host(
+    nodes: [.init(id: 0, cpus: 2, totalKiB: 2048, freeKiB: 1024)],
+    cpus: plainCPUs(0, 0),
+    distances: [[10]],
+    usableCPUs: 2, cacheKiB: 1024, allCachesKiB: 1024)
+
+/// The sound tree with files changed, added, or (nil) taken away.
+private func changed(_ changes: [String: String?]) throws -> Tree {
+    var files = soundFiles
+    for (path, text) in changes {
+        files[path] = text
+    }
+    return try Tree(files)
+}
+
+@Suite("Damaged trees")
+struct DamagedTreeTests {
+    @Test("The sound tree is read")
+    func soundTree() throws {
+        let tree = try Tree(soundFiles)
+        #expect(try readHost(tree.root) == soundHost)
+    }
+
+    @Test(
+        "A file that can't be right is an error",
+        arguments: [
+            ("\(cpus)/possible", ["", "\n", "x", "0-", "1", "0-1048576", "0-1\0", "0-1\n\n"]),
+            ("\(cpus)/online", ["", "\n", "x", "0-2", "1,0", "0,99999999999999999999"]),
+            ("\(cpus)/cpu1/topology/core_id", ["", "\n", "x", "-", "2147483648", "1 2", "1.0"]),
+            ("\(cpus)/cpu1/topology/physical_package_id", ["", "x", "99999999999999999999999"]),
+            ("\(nodes)/online", ["", "\n", "x", "0-1", "0,7", "1024", "0-1048575"]),
+            ("\(nodes)/node0/cpulist", ["x", "0-2", "0,0", "0-1048575"]),
+            (
+                "\(nodes)/node0/meminfo",
+                [
+                    "", "\n", "Node 0 MemTotal:", "Node 0 MemTotal:  20",
+                    "Node 0 MemTotal:  2048 kB\n", "Node 0 MemFree:  1024 kB\n",
+                    "Node 0 MemTotal:  2048 kB\nNode 0 MemFree:  10",
+                    "Node 1 MemTotal:  2048 kB\nNode 1 MemFree:  1024 kB\n",
+                    "MemTotal:  2048 kB\nMemFree:  1024 kB\n",
+                    "Node 0 MemTotal:  2048 MB\nNode 0 MemFree:  1024 kB\n",
+                    "Node 0 MemTotal:  -1 kB\nNode 0 MemFree:  1024 kB\n",
+                    "Node 0 MemTotal:  18014398509481984 kB\nNode 0 MemFree:  1024 kB\n",
+                    "Node 0 MemTotal:  99999999999999999999 kB\nNode 0 MemFree:  1024 kB\n",
+                ]
+            ),
+            (
+                "\(nodes)/node0/distance",
+                ["", "\n", "x", "10 20", "10x", "0", "-10", "256", "4294967306"]
+            ),
+            ("\(cache)/level", ["", "x", "0", "-1", "99999999999"]),
+            ("\(cache)/type", ["", "unified", "Unified Data"]),
+            (
+                "\(cache)/size",
+                ["", "\n", "1024", "K", "1024T", "1024KB", "-1K", "99999999999999999999K"]
+            ),
+            ("\(cache)/shared_cpu_list", ["", "x", "1", "0-2", "0-1048575"]),
+        ])
+    func wrongFile(path: String, texts: [String]) throws {
+        for text in texts {
+            let tree = try changed([path: text])
+            #expect(throws: Status(value: -EUCLEAN), "\(path): \(text.debugDescription)") {
+                try readHost(tree.root)
+            }
+        }
+    }
+
+    @Test("A file too long to be one of the kernel's is an error")
+    func longFile() throws {
+        let tree = try changed(["\(cpus)/possible": String(repeating: " ", count: 1 << 20) + "0-1"])
+        #expect(throws: Status(value: -EUCLEAN)) { try readHost(tree.root) }
+    }
+
+    @Test("A CPU of two nodes is an error")
+    func cpuOfTwoNodes() throws {
+        let tree = try changed([
+            "\(nodes)/online": "0-1",
+            "\(nodes)/node0/distance": "10 20",
+            "\(nodes)/node1/distance": "20 10",
+            "\(nodes)/node1/cpulist": "1",
+            "\(nodes)/node1/meminfo": "Node 1 MemTotal: 1 kB\nNode 1 MemFree: 1 kB\n",
+        ])
+        #expect(throws: Status(value: -EUCLEAN)) { try readHost(tree.root) }
+    }
+
+    @Test("A node directory without its files is an error", arguments: ["cpulist", "meminfo"])
+    func bareNode(name: String) throws {
+        let tree = try changed(["\(nodes)/node0/\(name)": nil])
+        #expect(throws: Status(value: -EUCLEAN)) { try readHost(tree.root) }
+    }
+
+    @Test("What is optional is unknown when missing")
+    func optionalFiles() throws {
+        var expected = soundHost
+        expected.distances = [[0]]
+        expected.cpus[0].core = -1
+        expected.cpus[1].package = -1
+        expected.cacheKiB = 0
+        expected.allCachesKiB = 0
+        let tree = try changed([
+            "\(cpus)/possible": nil,
+            "\(cpus)/cpu0/topology/core_id": nil,
+            "\(cpus)/cpu1/topology/physical_package_id": "-1\n",
+            "\(nodes)/node0/distance": nil,
+            "\(cache)/level": nil,
+        ])
+        #expect(try readHost(tree.root) == expected)
+    }
+
+    @Test("Without nodes and without proc the memory is unknown")
+    func unknownMemory() throws {
+        let tree = try Tree(soundFiles.filter { !$0.key.hasPrefix(nodes) })
+        var expected = soundHost
+        expected.nodes[0].totalKiB = 0
+        expected.nodes[0].freeKiB = 0
+        #expect(try readHost(tree.root) == expected)
+
+        try tree.write("proc/meminfo", Array("MemTotal: 20".utf8))
+        #expect(throws: Status(value: -EUCLEAN)) { try readHost(tree.root) }
+    }
+
+    @Test("Free memory is at most the total")
+    func freeMemory() throws {
+        let tree = try changed([
+            "\(nodes)/node0/meminfo": "Node 0 MemTotal: 8 kB\nNode 0 MemFree: 9 kB\n"
+        ])
+        #expect(try readHost(tree.root).nodes[0].freeKiB == 8)
+    }
+
+    @Test("An off-line CPU that a node lists is known but not counted")
+    func offlineCPU() throws {
+        let tree = try changed(["\(cpus)/online": "0\n"])
+        let host = try readHost(tree.root)
+        #expect(host.nodes[0].cpus == 1)
+        #expect(host.usableCPUs == 1)
+        #expect(
+            host.cpus[1]
+                == .init(id: 1, node: 0, core: -1, package: -1, online: false, allowed: false))
+    }
+
+    @Test(
+        "Cache sizes have units",
+        arguments: [
+            ("16M\n", 16_384), ("1G", 1_048_576), ("512K\n", 512), ("0K\n", 0),
+        ] as [(String, UInt64)])
+    func cacheUnits(text: String, expectedKiB: UInt64) throws {
+        let tree = try changed(["\(cache)/size": text])
+        #expect(try readHost(tree.root).cacheKiB == expectedKiB)
+    }
+
+    @Test("The last-level cache is the largest of the highest level that holds data")
+    func lastLevel() throws {
+        let files: [String: String?] = [
+            "\(cpus)/cpu0/cache/index0/level": "1\n",
+            "\(cpus)/cpu0/cache/index0/type": "Data\n",
+            "\(cpus)/cpu0/cache/index0/size": "4096K\n",
+            "\(cpus)/cpu0/cache/index1/level": "3\n",
+            "\(cpus)/cpu0/cache/index1/type": "Instruction\n",
+            "\(cpus)/cpu0/cache/index1/size": "8192K\n",
+            "\(cpus)/cpu0/cache/uevent": "",
+        ]
+        // Directories are walked in any order, so each place has the largest once.
+        let places = [2, 3, 7, 12]
+        for largest in places {
+            var changes = files
+            for place in places {
+                let index = "\(cpus)/cpu0/cache/index\(place)"
+                changes["\(index)/level"] = "2\n"
+                changes["\(index)/size"] = place == largest ? "1024K\n" : "512K\n"
+                changes["\(index)/shared_cpu_list"] = "0-1\n"
+            }
+            let tree = try changed(changes)
+            #expect(try readHost(tree.root) == soundHost, "the largest in index\(largest)")
+        }
+    }
+
+    @Test("Caches that are not shared are counted one by one")
+    func privateCaches() throws {
+        let other = "\(cpus)/cpu1/cache/index2"
+        let tree = try changed([
+            "\(cache)/shared_cpu_list": nil,
+            "\(other)/level": "2\n",
+            "\(other)/size": "256K\n",
+            "\(other)/shared_cpu_list": "1\n",
+        ])
+        let host = try readHost(tree.root)
+        #expect(host.cacheKiB == 1024)
+        #expect(host.allCachesKiB == 1280)
+    }
+
+    @Test("A missing root is not a host")
+    func missingRoot() throws {
+        let tree = try Tree(["notes": "no /sys here"])
+        #expect(throws: Status(value: -ENOENT)) { try readHost(tree.root) }
+        #expect(throws: Status(value: -ENOENT)) { try readHost(tree.root + "/absent") }
+        #expect(throws: Status(value: -ENOENT)) { try readHost("") }
+        #expect(throws: Status(value: -ENOTDIR)) { try readHost(tree.root + "/notes") }
+        let long = String(repeating: "/.", count: 4096)
+        #expect(throws: Status(value: -ENAMETOOLONG)) { try readHost(long) }
+    }
+
+    /// As many nodes and CPUs as Linux can have.
+    @Test("The largest host is read")
+    func largestHost() throws {
+        var files = [
+            "\(cpus)/possible": "0-8191\n",
+            "\(cpus)/online": "0-8191\n",
+            "\(nodes)/online": "0-1023\n",
+        ]
+        let row = Array(repeating: "255", count: 1024).joined(separator: " ")
+        for node in 0..<1024 {
+            // Every 1024th CPU: the longest list that eight CPUs can make.
+            let list = (0..<8).map { "\(node + $0 * 1024)" }.joined(separator: ",")
+            files["\(nodes)/node\(node)/cpulist"] = list + "\n"
+            files["\(nodes)/node\(node)/distance"] = row + "\n"
+            files["\(nodes)/node\(node)/meminfo"] =
+                "Node \(node) MemTotal: 4096 kB\nNode \(node) MemFree: \(node) kB\n"
+        }
+        let tree = try Tree(files)
+        let host = try readHost(tree.root)
+        #expect(host.nodes.count == 1024)
+        #expect(host.usableCPUs == 8192)
+        #expect(host.cpus.allSatisfy { $0.node == Int32($0.id % 1024) })
+        #expect(host.nodes.allSatisfy { $0.cpus == 8 && $0.freeKiB == UInt64($0.id) })
+        #expect(host.distances == Array(repeating: Array(repeating: 255, count: 1024), count: 1024))
+    }
+
+    /// Bytes changed at random: every outcome but a crash is right.
+    @Test("Random damage is an error or a host, never a crash")
+    func randomDamage() throws {
+        let tree = try Tree(soundFiles)
+        let paths = soundFiles.keys.sorted()
+        let alphabet = Array("0123456789-, \n\0xKkBM:".utf8)
+        for seed in UInt64(1)...400 {
+            var random = SeededGenerator(state: seed)
+            let path = paths[Int.random(in: 0..<paths.count, using: &random)]
+            let sound = Array(try #require(soundFiles[path]).utf8)
+            var bytes = sound
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                bytes[place] = alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+            }
+            if Bool.random(using: &random) {
+                bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
+            }
+            try tree.write(path, bytes)
+            do {
+                let host = try readHost(tree.root)
+                #expect(host.nodes.count == 1, "seed \(seed), \(path)")
+                #expect(
+                    host.cpus.allSatisfy { (-1...0).contains($0.node) }, "seed \(seed), \(path)")
+            } catch let status as Status {
+                #expect(status.value == -EUCLEAN, "seed \(seed), \(path)")
+            }
+            try tree.write(path, sound)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// A topology as values that compare and print, and what the tests of this folder share.
+
+import CMuster
+import Testing
+
+/// A copy of a `muster_topology` in values that compare and print.
+struct Host: Equatable {
+    struct Node: Equatable {
+        var id: UInt32
+        var cpus: UInt32
+        var totalKiB: UInt64
+        var freeKiB: UInt64
+        var allowed = true
+    }
+
+    struct CPU: Equatable {
+        var id: UInt32
+        var node: Int32
+        var core: Int32
+        var package: Int32
+        var online = true
+        var allowed = true
+    }
+
+    var nodes: [Node]
+    var cpus: [CPU]
+    var distances: [[UInt32]]
+    var usableCPUs: UInt32
+    var cacheKiB: UInt64
+    var allCachesKiB: UInt64
+    var pageBytes: UInt64 = 0
+}
+
+struct Status: Error, Equatable, CustomStringConvertible {
+    let value: Int32
+    var description: String { String(cString: muster_status_text(value)) }
+}
+
+func withTopology<Result>(
+    _ root: String?, _ body: (UnsafeMutablePointer<muster_topology>) throws -> Result
+) throws -> Result {
+    // An output that a failure must leave alone.
+    let untouched = UnsafeMutablePointer<muster_topology>(bitPattern: 8)
+    var topology = untouched
+    let status = muster_topology_create(root, &topology)
+    guard status == 0, let topology else {
+        #expect(topology == untouched)
+        throw Status(value: status)
+    }
+    defer { muster_topology_destroy(topology) }
+    return try body(topology)
+}
+
+func readHost(_ root: String?) throws -> Host {
+    try withTopology(root) { pointer in
+        let topology = pointer.pointee
+        let nodes = UnsafeBufferPointer(start: topology.nodes, count: Int(topology.node_count))
+        let cpus = UnsafeBufferPointer(start: topology.cpus, count: Int(topology.cpu_count))
+        return Host(
+            nodes: nodes.map {
+                Host.Node(
+                    id: $0.id, cpus: $0.cpu_count, totalKiB: $0.memory_total_bytes / 1024,
+                    freeKiB: $0.memory_free_bytes / 1024, allowed: $0.allowed == 1)
+            },
+            cpus: cpus.map {
+                Host.CPU(
+                    id: $0.id, node: $0.node, core: $0.core, package: $0.package,
+                    online: $0.online == 1, allowed: $0.allowed == 1)
+            },
+            distances: nodes.indices.map { from in
+                let row = topology.distances + from * nodes.count
+                return Array(UnsafeBufferPointer(start: row, count: nodes.count))
+            },
+            usableCPUs: topology.usable_cpu_count,
+            cacheKiB: topology.last_level_cache_bytes / 1024,
+            allCachesKiB: topology.last_level_cache_total_bytes / 1024,
+            pageBytes: topology.page_bytes)
+    }
+}
+
+/// A host with as many rows as `nodes`, each CPU a core of its own in package 0.
+func plainCPUs(_ nodes: Int32...) -> [Host.CPU] {
+    nodes.enumerated().map { id, node in
+        Host.CPU(id: UInt32(id), node: node, core: Int32(id), package: 0)
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,1 @@
+// MusterBench.swift - measuring.

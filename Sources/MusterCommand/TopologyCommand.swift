@@ -1,0 +1,5 @@
+import ArgumentParser
+
+struct TopologyCommand: ParsableCommand {
+    func run() throws { throw Failure.cannotRun("not in this build") }
+}

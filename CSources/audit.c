@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Chunks that the bitmap pass looks at together: 2 x 4 KiB of bits, well inside a first-level cache. */
+/* Chunks that the bitmap pass looks at together: 2 x 4 KiB of bits, well inside a first-level
+ * cache. */
 #define BLOCK_WORDS  512u
 #define BLOCK_CHUNKS (BLOCK_WORDS * 64u)
 
-/* Intervals and rolls up to this many are merged without asking for memory: a small job's audit must
- * cost nanoseconds. */
+/* Intervals and rolls up to this many are merged without asking for memory: a small job's audit
+ * must cost nanoseconds. */
 #define SMALL 64u
 
 struct merge {
@@ -28,7 +29,8 @@ struct merge {
     struct muster_audit audit;
     struct muster_finding *findings;
     uint64_t capacity, found;
-    struct muster_finding open; /* the finding that the next run may lengthen; empty: first == end */
+    struct muster_finding
+        open; /* the finding that the next run may lengthen; empty: first == end */
 };
 
 static void flush(struct merge *merge)
@@ -170,8 +172,7 @@ static void sweep_blocks(struct merge *merge, struct muster_interval *active)
 {
     uint64_t once[BLOCK_WORDS], twice[BLOCK_WORDS], next = 0, active_count = 0;
     for (uint64_t base = 0; base < merge->count; base += BLOCK_CHUNKS) {
-        uint64_t chunks =
-            merge->count - base < BLOCK_CHUNKS ? merge->count - base : BLOCK_CHUNKS;
+        uint64_t chunks = merge->count - base < BLOCK_CHUNKS ? merge->count - base : BLOCK_CHUNKS;
         uint64_t block_first = merge->first + base, block_end = block_first + chunks;
         memset(once, 0, sizeof once);
         memset(twice, 0, sizeof twice);
@@ -221,10 +222,9 @@ static int gather(struct merge *merge, const struct muster_roll *const *rolls, u
     return 0;
 }
 
-int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count,
-                     uint64_t capacity, uint64_t job, uint64_t first, uint64_t count,
-                     struct muster_audit *audit, struct muster_finding *findings,
-                     uint64_t findings_capacity)
+int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count, uint64_t capacity,
+                     uint64_t job, uint64_t first, uint64_t count, struct muster_audit *audit,
+                     struct muster_finding *findings, uint64_t findings_capacity)
 {
     struct muster_interval small_intervals[SMALL];
     struct muster__roll_view small_views[SMALL];

@@ -45,8 +45,8 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     /* Nothing is current in the new job before the number says that it is this job's. */
     __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->current_job, job->number, __ATOMIC_RELEASE);
-    muster_roll_begin(&loop->roll, muster_team_roll(team, rank), block->chunk_capacity,
-                      job->number, rank, job->first_chunk, job->chunk_count);
+    muster_roll_begin(&loop->roll, muster_team_roll(team, rank), block->chunk_capacity, job->number,
+                      rank, job->first_chunk, job->chunk_count);
     return 0;
 }
 

@@ -143,7 +143,7 @@ static int64_t taken(int64_t result, int saved_errno)
     return result;
 }
 
-#define ENTER()          int errno_before = errno
+#define ENTER() int errno_before = errno
 #define RETRY(result, expression)                                                                  \
     do {                                                                                           \
         result = taken((int64_t)(expression), errno_before);                                       \
@@ -426,9 +426,9 @@ int muster__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeo
     struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
                                .tv_nsec = timeout_ns % 1000000000};
     /* Not FUTEX_PRIVATE: the word is shared between processes. */
-    int64_t result = taken(syscall(SYS_futex, word, FUTEX_WAIT, expected,
-                                   timeout_ns < 0 ? NULL : &timeout, NULL, 0),
-                           errno_before);
+    int64_t result = taken(
+        syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns < 0 ? NULL : &timeout, NULL, 0),
+        errno_before);
     return result == -EAGAIN || result == -EINTR ? 0 : (int)result;
 }
 
@@ -613,8 +613,8 @@ int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t off
     size_t done = 0;
     while (done < size_bytes) {
         int64_t result;
-        RETRY(result, pread(fd, (char *)buffer + done, size_bytes - done,
-                            (off_t)(offset_bytes + done)));
+        RETRY(result,
+              pread(fd, (char *)buffer + done, size_bytes - done, (off_t)(offset_bytes + done)));
         if (result < 0)
             return result;
         if (result == 0)

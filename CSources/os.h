@@ -30,8 +30,8 @@ void muster__point_reached(uint32_t point);
 
 int muster__os_memfd(const char *name); /* sealable */
 int muster__os_truncate(int fd, uint64_t size_bytes);
-int muster__os_seal_size(int fd);                /* no growing, no shrinking, no more seals */
-int muster__os_sealed_size(int fd);              /* 1: size is sealed, 0: not */
+int muster__os_seal_size(int fd);   /* no growing, no shrinking, no more seals */
+int muster__os_sealed_size(int fd); /* 1: size is sealed, 0: not */
 int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 
 /* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
@@ -61,7 +61,7 @@ int muster__os_pidfd(int pid);
 int muster__os_kill(int pidfd, int signal);
 /* Reaps a dead child. Returns 1 with *code and *status as waitid gives them, 0: still alive. */
 int muster__os_reap(int pidfd, bool wait, int *code, int *status);
-void muster__os_end_child(int pid); /* kills and reaps a child that has no pidfd */
+void muster__os_end_child(int pid);   /* kills and reaps a child that has no pidfd */
 int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
 int muster__os_parent(void);
 int muster__os_pid(void);
@@ -102,7 +102,8 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all,
 int muster__os_finish(int fd); /* close, with its status */
 void muster__os_close(int fd);
 
-/* Reads a whole small file, NUL-terminated. Returns its length; -EFBIG when it exceeds capacity - 1. */
+/* Reads a whole small file, NUL-terminated. Returns its length; -EFBIG when it exceeds capacity
+ * - 1. */
 int64_t muster__os_read_text(const char *path, char *text, size_t capacity);
 
 /* Names in a directory, one call of `visit` each, "." and ".." left out, in no order. A non-zero

@@ -51,8 +51,7 @@ static void append(struct muster_roll_writer *writer, uint64_t chunk)
     struct muster_roll *roll = writer->roll;
     if (writer->length > 0) {
         const struct muster_interval *last = &writer->log[writer->length - 1];
-        __atomic_store_n(&roll->closed, roll->closed + (last->end - last->first),
-                         __ATOMIC_RELAXED);
+        __atomic_store_n(&roll->closed, roll->closed + (last->end - last->first), __ATOMIC_RELAXED);
     }
     struct muster_interval *entry = &writer->log[writer->length];
     __atomic_store_n(&entry->first, chunk, __ATOMIC_RELAXED);

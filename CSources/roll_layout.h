@@ -23,8 +23,8 @@ static inline uint64_t muster__roll_log_capacity(uint64_t capacity)
 
 static inline uint64_t muster__roll_bitmap_offset(uint64_t capacity)
 {
-    return muster__roll_page(sizeof(struct muster_roll) + muster__roll_log_capacity(capacity) *
-                                                              sizeof(struct muster_interval));
+    return muster__roll_page(sizeof(struct muster_roll) +
+                             muster__roll_log_capacity(capacity) * sizeof(struct muster_interval));
 }
 
 static inline struct muster_interval *muster__roll_log(const struct muster_roll *roll)

@@ -1,7 +1,7 @@
 /* segment.c - making, validating and mapping nameless shared memory.
  *
- * Invariant: a segment that muster_segment_attach has accepted is exactly as long as its header says
- * and can't be shortened, so no access inside it can raise SIGBUS for want of a file.
+ * Invariant: a segment that muster_segment_attach has accepted is exactly as long as its header
+ * says and can't be shortened, so no access inside it can raise SIGBUS for want of a file.
  */
 #include <muster/segment.h>
 #include <string.h>

@@ -115,11 +115,11 @@ void muster_space_free(struct muster_space *space, struct muster_extent extent)
         at++;
     uint64_t end = extent.offset_bytes + extent.size_bytes;
     struct muster_extent *list = space->free_extents;
-    bool joins_left = at > 0 && list[at - 1].offset_bytes + list[at - 1].size_bytes ==
-                                    extent.offset_bytes &&
+    bool joins_left = at > 0 &&
+                      list[at - 1].offset_bytes + list[at - 1].size_bytes == extent.offset_bytes &&
                       extent.offset_bytes != space->arena_bytes;
-    bool joins_right = at < space->free_count && list[at].offset_bytes == end &&
-                       end != space->arena_bytes;
+    bool joins_right =
+        at < space->free_count && list[at].offset_bytes == end && end != space->arena_bytes;
     if (joins_left && joins_right) {
         list[at - 1].size_bytes += extent.size_bytes + list[at].size_bytes;
         space->free_count--;

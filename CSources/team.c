@@ -22,11 +22,11 @@ _Static_assert(offsetof(struct muster_team_block, cancelled) % MUSTER_LINE_BYTES
 _Static_assert(offsetof(struct muster_team_block, counter) % MUSTER_LINE_BYTES == 0, "counter");
 _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are aligned to 16");
 
-#define PAGE          4096ull
-#define BLOCK_OFFSET  MUSTER_LINE_BYTES /* after the segment's header */
-#define EVENT_TAG     UINT64_MAX        /* of the eventfd in epoll; the others are ranks */
-#define CHUNKS_LEAST  (1ull << 20)      /* roll capacity below which a team is refused */
-#define END_WAIT_NS   1000000000ull
+#define PAGE         4096ull
+#define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */
+#define EVENT_TAG    UINT64_MAX        /* of the eventfd in epoll; the others are ranks */
+#define CHUNKS_LEAST (1ull << 20)      /* roll capacity below which a team is refused */
+#define END_WAIT_NS  1000000000ull
 
 /* How long a wait spins: a halted virtual CPU takes 50 to 60 us to wake (numa-facts), so spinning
  * about as long costs at most twice what sleeping at once would. */
@@ -161,8 +161,8 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
                : -EPERM;
 }
 
-/* The life of a new worker up to its first wait. Does not return on failure: the leader sees an exit
- * like any death. */
+/* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
+ * exit like any death. */
 static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
 {
     MUSTER__POINT(MUSTER_POINT_FORKED);
@@ -207,8 +207,8 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
     }
     *entry = (struct muster__rank){.pid = pid, .pidfd = -1, .socket = ends[0], .held = true};
     entry->pidfd = muster__os_pidfd(pid);
-    status = entry->pidfd < 0 ? entry->pidfd
-                              : muster__os_epoll_add(team->epoll, entry->pidfd, rank);
+    status =
+        entry->pidfd < 0 ? entry->pidfd : muster__os_epoll_add(team->epoll, entry->pidfd, rank);
     if (status < 0) {
         /* A worker whose death could not be noticed must not exist. */
         muster__os_end_child(pid);
@@ -248,9 +248,9 @@ static uint64_t chunk_in_work(const struct muster_team *team, uint32_t rank)
     claimed.first += job->first_chunk;
     claimed.end += job->first_chunk;
     uint64_t chunk = claimed.end;
-    int status = muster_roll_first_missing(team->rolls[rank], team->block->chunk_capacity,
-                                           team->job_number, job->first_chunk, job->chunk_count,
-                                           claimed, &chunk);
+    int status =
+        muster_roll_first_missing(team->rolls[rank], team->block->chunk_capacity, team->job_number,
+                                  job->first_chunk, job->chunk_count, claimed, &chunk);
     return status == 0 && chunk < claimed.end ? chunk : UINT64_MAX;
 }
 
@@ -307,8 +307,9 @@ uint64_t muster_team_dispatch(struct muster_team *team)
                              __ATOMIC_RELAXED);
             __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
         }
-    /* seq_cst: publishes the job (as release) and orders this store before the reads of the sleeping
-     * flags. With less, both this side and a worker about to sleep could read old values. */
+    /* seq_cst: publishes the job (as release) and orders this store before the reads of the
+     * sleeping flags. With less, both this side and a worker about to sleep could read old values.
+     */
     __atomic_exchange_n(&block->epoch, number, __ATOMIC_SEQ_CST);
     bool sleepers = false;
     for (uint32_t rank = 0; rank < block->size; rank++)
@@ -377,8 +378,8 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
     uint64_t start = muster__os_now_ns();
     uint32_t *sleeping = &team->block->leader_sleeping;
     for (;;) {
-        /* seq_cst, then look again: pairs with muster_worker_done. After a death the dead rank never
-         * says that it is done, so nobody is last: then each one wakes us. */
+        /* seq_cst, then look again: pairs with muster_worker_done. After a death the dead rank
+         * never says that it is done, so nobody is last: then each one wakes us. */
         __atomic_exchange_n(sleeping, team->someone_died ? 2 : 1, __ATOMIC_SEQ_CST);
         int status = all_done(team);
         int timeout_ms = -1;
@@ -414,6 +415,8 @@ uint32_t muster_team_poll(struct muster_team *team)
 
 void muster_team_end(struct muster_team *team)
 {
+    if (muster__os_pid() != team->block->leader_pid)
+        return;
     bool idle = all_done(team);
     uint32_t size = team->block->size;
     if (idle) {
@@ -477,25 +480,25 @@ void muster_team_forget_deaths(struct muster_team *team)
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity)
 {
-    return muster_audit((const struct muster_roll *const *)team->rolls, team->block->size, team->block->chunk_capacity,
-                        team->job_number, team->job->first_chunk, team->job->chunk_count, audit,
-                        findings, findings_capacity);
+    return muster_audit((const struct muster_roll *const *)team->rolls, team->block->size,
+                        team->block->chunk_capacity, team->job_number, team->job->first_chunk,
+                        team->job->chunk_count, audit, findings, findings_capacity);
 }
 
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
                                 uint32_t *ranks, uint64_t ranks_capacity)
 {
-    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->block->size, team->block->chunk_capacity,
-                              team->job_number, team->job->first_chunk, team->job->chunk_count,
-                              interval, ranks, ranks_capacity);
+    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->block->size,
+                              team->block->chunk_capacity, team->job_number, team->job->first_chunk,
+                              team->job->chunk_count, interval, ranks, ranks_capacity);
 }
 
 uint64_t muster_team_progress(const struct muster_team *team)
 {
     uint64_t chunks = 0;
     for (uint32_t rank = 0; rank < team->block->size; rank++)
-        chunks += muster_roll_progress(team->rolls[rank], team->block->chunk_capacity,
-                                       team->job_number);
+        chunks +=
+            muster_roll_progress(team->rolls[rank], team->block->chunk_capacity, team->job_number);
     return chunks;
 }
 
@@ -546,9 +549,8 @@ int muster_team_send_mapping(struct muster_team *team, struct muster_extent exte
         if (team->ranks[rank].socket < 0)
             continue;
         /* A mapping that is taken away travels with any descriptor: packets must look alike. */
-        int status = muster__os_send_descriptor(team->ranks[rank].socket,
-                                                fd >= 0 ? fd : team->control.fd, &mapping,
-                                                sizeof mapping);
+        int status = muster__os_send_descriptor(
+            team->ranks[rank].socket, fd >= 0 ? fd : team->control.fd, &mapping, sizeof mapping);
         if (status == -EPIPE || status == -ECONNRESET || status == -ENOTCONN)
             continue; /* it is dead; the next join sees it */
         if (status < 0)

@@ -21,7 +21,7 @@ struct muster_team {
     struct muster_job *job;
     struct muster_slot *slots;
     struct muster_roll **rolls; /* block->size of them */
-    struct muster__rank *ranks;       /* block->size of them; leader only */
+    struct muster__rank *ranks; /* block->size of them; leader only */
     struct muster_death *deaths;
     uint32_t death_count, death_capacity;
     uint64_t job_number; /* last dispatched */

@@ -46,8 +46,8 @@ int muster_worker_commit(struct muster_team *team, uint32_t rank)
     if (block == 0 || job->extent_offset > team->space.arena_bytes ||
         size > team->space.arena_bytes - job->extent_offset)
         return -EUCLEAN;
-    struct muster_interval share = muster_schedule_block(muster_schedule_chunks(size, block),
-                                                         team->block->size, rank);
+    struct muster_interval share =
+        muster_schedule_block(muster_schedule_chunks(size, block), team->block->size, rank);
     /* Borders as placement.c has them: a page that two ranks share belongs to the later one. */
     uint64_t from = share.first * block / page * page, to = share.end * block / page * page;
     if (rank + 1 == team->block->size || to > size)
@@ -67,8 +67,8 @@ static int attach_mappings(struct muster_team *team)
     for (;;) {
         struct muster__mapping mapping;
         int fd = -1;
-        int length = muster__os_receive_descriptor(team->worker_socket, &fd, &mapping,
-                                                   sizeof mapping);
+        int length =
+            muster__os_receive_descriptor(team->worker_socket, &fd, &mapping, sizeof mapping);
         if (length == -EAGAIN)
             return 0;
         if (length < 0)
@@ -132,7 +132,7 @@ void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job)
         muster__os_eventfd_signal(team->eventfd);
 }
 
-_Noreturn void muster_worker_exit(void)
+MUSTER_NORETURN void muster_worker_exit(void)
 {
     muster__os_exit(0);
 }

@@ -39,11 +39,13 @@ struct ArrayTable {
         entries[id].isLive = true
         entries[id].isWritable = isWritable
         entries[id].file = file
+        fileCount += file == nil ? 0 : 1
         return (UInt32(id), entries[id].generation)
     }
 
     mutating func remove(_ id: UInt32) {
         entries[Int(id)].isLive = false
+        fileCount -= entries[Int(id)].file == nil ? 0 : 1
         entries[Int(id)].generation += 1
         entries[Int(id)].file = nil
         vacant.append(Int(id))
@@ -60,6 +62,9 @@ struct ArrayTable {
             "the kernel writes to an array that is mapped read-only")
     }
 
+    /// Whether any live array is a file.
+    private(set) var fileCount = 0
+
     /// A file that is shorter now than when it was mapped.
     func shrunkFile() -> (path: String, was: Int, now: Int)? {
         for entry in entries where entry.isLive {
@@ -75,7 +80,9 @@ struct ArrayTable {
 
 extension TeamCore {
     /// This process's address of offset 0.
-    var base: UnsafeMutableRawPointer { UnsafeMutableRawPointer(muster_team_space(team).pointee.address) }
+    var base: UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer(muster_team_space(team).pointee.address)
+    }
 
     /// Room and committed memory, first touched by the ranks.
     func allocate(bytes: Int, of what: String) throws(MusterError) -> Extent {
@@ -96,7 +103,8 @@ extension TeamCore {
         if known == 0 && UInt64(bytes) > available {
             throw MusterError(
                 .memory, subject: what,
-                reason: "asked for \(formatBytes(UInt64(bytes))), but only \(formatBytes(available)) "
+                reason:
+                    "asked for \(formatBytes(UInt64(bytes))), but only \(formatBytes(available)) "
                     + "are available (MemAvailable and cgroup limits)", errorNumber: 12)
         }
         var extent = muster_extent()
@@ -104,14 +112,16 @@ extension TeamCore {
             muster_team_space(team), UInt64(bytes), false, &extent)
         guard status == 0 else {
             throw .system(
-                .memory, what, "no room for \(formatBytes(UInt64(bytes))) in the range of addresses",
+                .memory, what,
+                "no room for \(formatBytes(UInt64(bytes))) in the range of addresses",
                 status: status)
         }
         return Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
     }
 
     /// Has each rank populate its share.
-    func commit(_ extent: Extent, bytes: Int, blockBytes: Int, of what: String) throws(MusterError) {
+    func commit(_ extent: Extent, bytes: Int, blockBytes: Int, of what: String) throws(MusterError)
+    {
         guard bytes > 0 else { return }
         try smallJob { job in
             job.pointee.kind = MUSTER_JOB_COMMIT.rawValue
@@ -122,7 +132,8 @@ extension TeamCore {
             muster_worker_commit(team, rank)
         } failed: { rank, status in
             .system(
-                .memory, what, "rank \(rank) can't commit its share of \(formatBytes(UInt64(bytes)))",
+                .memory, what,
+                "rank \(rank) can't commit its share of \(formatBytes(UInt64(bytes)))",
                 status: status)
         }
     }
@@ -133,6 +144,7 @@ extension TeamCore {
         own: (UInt32) -> Int32,
         failed: (UInt32, Int32) -> MusterError
     ) throws(MusterError) {
+        precondition(!isRunning, "an array can't be made or freed while a loop runs")
         let job = muster_team_job(team)!
         fill(job)
         muster_team_dispatch(team)
@@ -173,9 +185,10 @@ extension TeamCore {
                 status: status)
         }
         // The kernel maps whole pages: what lies beyond the file's last page stays without access.
+        let page = UInt64(muster_team_block(team).pointee.page_bytes)
         let mapped = muster_extent(
             offset_bytes: extent.offset_bytes,
-            size_bytes: (UInt64(file.byteCount) + 4095) / 4096 * 4096)
+            size_bytes: (UInt64(file.byteCount) + page - 1) / page * page)
         status = muster_space_map(space, mapped, file.descriptor, 0, writable)
         if status == 0 {
             status = muster_team_send_mapping(team, mapped, file.descriptor, 0, writable)
@@ -196,6 +209,7 @@ extension TeamCore {
 
     /// Takes a file's mapping away, everywhere.
     func unmap(_ extent: Extent) {
+        guard extent.bytes > 0 else { return }
         let raw = muster_extent(
             offset_bytes: UInt64(extent.offset), size_bytes: UInt64(extent.bytes))
         let space = muster_team_space(team)

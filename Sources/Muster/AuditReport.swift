@@ -66,7 +66,8 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         let team = size == 1 ? "1 rank" : "\(size) ranks"
         let count = chunks == 1 ? "1 chunk" : "\(chunks) chunks"
         if isClean {
-            return chunks == 1 ? "\(count), exactly once, by \(team)"
+            return chunks == 1
+                ? "\(count), exactly once, by \(team)"
                 : "\(count), each exactly once, by \(team)"
         }
         var text = "\(exactlyOnce) of \(count) exactly once, by \(team)"

@@ -149,7 +149,8 @@ extension Team {
             guard file.byteCount % stride == 0 else {
                 throw MusterError(
                     .file, subject: path,
-                    reason: "has \(file.byteCount) bytes, which is not a whole number of elements of "
+                    reason:
+                        "has \(file.byteCount) bytes, which is not a whole number of elements of "
                         + "\(stride) bytes")
             }
             return try mapped(

@@ -75,7 +75,8 @@ struct KernelTable {
 
     private static func lookup<Work: _Work>(_ type: Work.Type) -> KernelLookup {
         let (metadata, witnesses) = words(of: type)
-        let inImage = isComplete(metadata)
+        let inImage =
+            isComplete(metadata)
             && [metadata, witnesses].allSatisfy { word in
                 muster_address_is_static(UnsafeRawPointer(bitPattern: word))
             }

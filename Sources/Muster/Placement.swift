@@ -27,7 +27,8 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
 
     /// A placement by its `description`; nil for any other text.
     public init?(_ description: String) {
-        let parts = description.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = description.split(
+            separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
         let numbers = parts.count == 2 ? parts[1].split(separator: ",").map { Int($0) } : []
         guard !numbers.contains(nil) else { return nil }
         switch (parts[0], numbers.count) {

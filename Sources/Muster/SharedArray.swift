@@ -180,7 +180,8 @@ extension Team {
             guard length >= 0, !product.overflow else {
                 throw MusterError(
                     .invalidArgument, subject: subject,
-                    reason: length < 0 ? "a length is negative" : "more bytes than a number can hold")
+                    reason: length < 0
+                        ? "a length is negative" : "more bytes than a number can hold")
             }
             bytes = product.partialValue
         }

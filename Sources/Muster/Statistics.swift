@@ -87,7 +87,8 @@ extension Team {
         of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
         guard edges.count >= 2, edges.count - 1 <= Team.maximumBinCount,
-            edges.allSatisfy({ $0.isFinite }), zip(edges, edges.dropFirst()).allSatisfy({ $0 <= $1 })
+            edges.allSatisfy({ $0.isFinite }),
+            zip(edges, edges.dropFirst()).allSatisfy({ $0 <= $1 })
         else {
             throw MusterError(
                 .invalidArgument, subject: "histogram of \(edges.count) edges",

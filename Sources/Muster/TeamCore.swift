@@ -39,7 +39,7 @@ final class TeamCore {
     private(set) var hasEnded = false
     private var ownRank: Worker?
     private var lastJoin: UInt64 = 0
-    private var isRunning = false
+    private(set) var isRunning = false
 
     init(size: Int, leaderWorks: Bool, start: Start) throws(MusterError) {
         let subject = "team of \(size)"
@@ -102,7 +102,8 @@ final class TeamCore {
             guard threadCount == 1 || threadCount < 0 else {
                 throw MusterError(
                     .threads, subject: "team of \(size)",
-                    reason: "this process has \(threadCount) threads, and workers are forked: create "
+                    reason:
+                        "this process has \(threadCount) threads, and workers are forked: create "
                         + "the team before anything starts a thread (Dispatch, async, a library)")
             }
         }
@@ -154,7 +155,8 @@ final class TeamCore {
         collect: (UnsafeRawPointer, Int) -> Void = { _, _ in }
     ) throws(MusterError) -> AuditReport {
         precondition(!isRunning, "a loop is already running on this team")
-        precondition(openViews == 0, "a loop can't run while the leader has a view of an array open")
+        precondition(
+            openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
         isRunning = true
         defer { isRunning = false }
@@ -163,7 +165,8 @@ final class TeamCore {
         let elements = try checkedCount(work, entry, plan.count)
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
-                .invalidArgument, subject: "grain \(grain)", reason: "a chunk has at least 1 element")
+                .invalidArgument, subject: "grain \(grain)",
+                reason: "a chunk has at least 1 element")
         }
         let grain = muster_schedule_grain(
             UInt64(elements), UInt64(plan.grain ?? 0), UInt64(partialBytes))
@@ -207,6 +210,10 @@ final class TeamCore {
         }
         try join(chunks: Int(chunks))
         try finish(&report)
+        // Bytes beyond the end of a file's last page read as zeros, without a signal.
+        if arrays.fileCount > 0, let shrunk = arrays.shrunkFile() {
+            throw fileShrank(shrunk, "and what was read from there was zeros", report)
+        }
         if let partials { collect(base + partials.offset, Int(chunks)) }
         return report
     }
@@ -250,7 +257,9 @@ final class TeamCore {
                     differ = differ || (written == nil && read != nil && read != handle.count)
                     read = read ?? handle.count
                 } else {
-                    differ = (written == nil ? false : differ) || (written ?? handle.count) != handle.count
+                    differ =
+                        (written == nil ? false : differ)
+                        || (written ?? handle.count) != handle.count
                     written = written ?? handle.count
                 }
             }
@@ -258,14 +267,16 @@ final class TeamCore {
         if let wanted {
             guard wanted >= 0 else {
                 throw MusterError(
-                    .invalidArgument, subject: "count \(wanted)", reason: "a loop has 0 or more elements")
+                    .invalidArgument, subject: "count \(wanted)",
+                    reason: "a loop has 0 or more elements")
             }
             return wanted
         }
         guard !differ, let count = written ?? read else {
             throw MusterError(
                 .invalidArgument, subject: "\(entry.type)",
-                reason: differ ? "its arrays differ in length, so say which count the loop has (count:)"
+                reason: differ
+                    ? "its arrays differ in length, so say which count the loop has (count:)"
                     : "it has no array, so say which count the loop has (count:)")
         }
         return count
@@ -392,14 +403,16 @@ final class TeamCore {
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
             let chunk = Int(clamping: slot.pointee.outcome_chunk)
-            let place = chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
+            let place =
+                chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
             return MusterError(
                 .kernelThrew, subject: "chunk \(chunk)\(place)",
                 reason: "the kernel threw on rank \(rank): \(message)", report: report)
         case MUSTER_OUTCOME_KERNEL:
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",
-                reason: "can't find the kernel's type; it came from a library loaded after the team "
+                reason:
+                    "can't find the kernel's type; it came from a library loaded after the team "
                     + "was made: create the team after loading it", report: report)
         default:
             return .system(
@@ -411,21 +424,30 @@ final class TeamCore {
     private func explain(deaths report: AuditReport) -> MusterError {
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
         if let shrunk = arrays.shrunkFile() {
-            return MusterError(
-                .fileShrank, subject: shrunk.path,
-                reason: "shrank from \(shrunk.was) to \(shrunk.now) bytes while it was read, and rank "
-                    + "\(death.rank) was killed by signal \(death.signal); \(report.missingCount) of "
-                    + "\(report.chunks) chunks are missing", report: report)
+            return fileShrank(
+                shrunk,
+                "and rank \(death.rank) \(signalText(death)); \(report.missingCount) of "
+                    + "\(report.chunks) chunks are missing", report)
         }
         var reason = signalText(death)
         if let chunk = death.chunk {
-            reason += " while it worked on chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"
+            reason +=
+                " while it worked on chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"
         }
         let others = report.deaths.count - 1
         if others > 0 { reason += ", and \(others) more \(others == 1 ? "rank" : "ranks") died" }
         reason += "; \(report.missingCount) of \(report.chunks) chunks are missing"
         return MusterError(
             .workerDied, subject: "rank \(death.rank)", reason: reason, report: report)
+    }
+
+    private func fileShrank(
+        _ file: (path: String, was: Int, now: Int), _ effect: String, _ report: AuditReport
+    ) -> MusterError {
+        MusterError(
+            .fileShrank, subject: file.path,
+            reason: "shrank from \(file.was) to \(file.now) bytes while it was read, \(effect)",
+            report: report)
     }
 
     private func signalText(_ death: AuditReport.Death) -> String {

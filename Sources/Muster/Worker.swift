@@ -80,8 +80,9 @@ struct Worker {
     }
 
     /// Leaves the error's words in the slot and asks the other ranks to stop.
-    private func fail(_ slot: UnsafeMutablePointer<muster_slot>, at chunk: UInt64, _ error: any Error)
-    {
+    private func fail(
+        _ slot: UnsafeMutablePointer<muster_slot>, at chunk: UInt64, _ error: any Error
+    ) {
         slot.pointee.outcome = MUSTER_OUTCOME_THREW.rawValue
         slot.pointee.outcome_chunk = chunk
         var text = Array(String(describing: error).utf8.prefix(Int(MUSTER_MESSAGE_BYTES) - 1))
@@ -103,7 +104,8 @@ struct Worker {
         if job.pointee.flags & JobFlags.kernelInImage != 0 {
             type = KernelTable.type(words: arguments.load(as: (UInt, UInt).self))
         } else {
-            let length = Int(arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))
+            let length = Int(
+                arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))
             let start = ArgumentLayout.name(kernelBytes: Int(job.pointee.argument_bytes))
             guard length > 0, length <= ArgumentLayout.capacity,
                 start + length <= ArgumentLayout.capacity

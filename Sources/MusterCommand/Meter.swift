@@ -24,7 +24,8 @@ final class Meter {
     func show(_ fraction: Double) {
         let elapsed = Meter.now() - started
         guard isShown, elapsed >= 1 else { return }
-        let left = fraction > 0.01 ? ", \(Int((elapsed / fraction - elapsed).rounded())) s left" : ""
+        let left =
+            fraction > 0.01 ? ", \(Int((elapsed / fraction - elapsed).rounded())) s left" : ""
         Output.writeError("\r\u{1B}[K\(label): \(Int(fraction * 100)) %\(left)")
         hasDrawn = true
     }

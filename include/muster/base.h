@@ -7,7 +7,7 @@
  *   -EOWNERDEAD  a rank died, so what it held or owed is not there
  *   -EXDEV       this placement can't be enforced on this host
  *   -EPROTO      a segment of another layout version, or not a segment of Muster's at all
- *   -EUCLEAN     shared memory fails validation: torn, or written by a stranger
+ *   -EUCLEAN     shared memory or a file fails validation: torn, or written by a stranger
  *   -ECANCELED   the job was cancelled before every chunk was claimed
  *
  * What is read from shared memory was written by another process: it is validated and an error
@@ -23,12 +23,16 @@
 
 #ifdef __cplusplus
 extern "C" {
+#define MUSTER_NORETURN [[noreturn]]
+#else
+#define MUSTER_NORETURN _Noreturn
 #endif
 
 /* Version of the library. */
 #define MUSTER_VERSION "0.1.0"
 
-/* Version of everything that lies in shared memory: raised with any change of layout or protocol. */
+/* Version of everything that lies in shared memory: raised with any change of layout or protocol.
+ */
 #define MUSTER_LAYOUT_VERSION 1u
 
 /* Most ranks in a team. Well above any host's CPUs; a rank slot takes 512 bytes. */

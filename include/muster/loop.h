@@ -2,8 +2,8 @@
  *
  * One `struct muster_loop` stands on each rank's stack for the length of a job and is that rank's
  * own memory. What other processes need to know of it goes through the slot (current) and the roll.
- * Claim and commit are inline so that kernels written in Swift get them compiled in; the claims that
- * touch shared words are one call away.
+ * Claim and commit are inline so that kernels written in Swift get them compiled in; the claims
+ * that touch shared words are one call away.
  */
 #ifndef MUSTER_LOOP_H
 #define MUSTER_LOOP_H
@@ -54,7 +54,8 @@ struct muster_chunk {
 
 /* Begins the job in the team's job slot: empties this rank's roll and opens it.
  *
- * loop: `taken` is kept, everything else is overwritten. Returns: 0; -EUCLEAN: the job slot does not make sense. */
+ * loop: `taken` is kept, everything else is overwritten. Returns: 0; -EUCLEAN: the job slot does
+ * not make sense. */
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank);
 
 /* Claims the next interval and notes it as current. Called by muster_loop_next.

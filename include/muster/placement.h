@@ -1,9 +1,9 @@
 /* placement.h - which NUMA node each page of an array should lie on, and where it really lies.
  *
  * A policy on an arena mapping is the object's: it holds for every process that touches the page
- * first. mbind's success says nothing about where pages are, so residency is read back page by page.
- * Strict policies can end in an out-of-memory kill while pages are committed; so a placement is
- * applied in two steps: prefer, commit, read back, and only then bind.
+ * first. mbind's success says nothing about where pages are, so residency is read back page by
+ * page. Strict policies can end in an out-of-memory kill while pages are committed; so a placement
+ * is applied in two steps: prefer, commit, read back, and only then bind.
  */
 #ifndef MUSTER_PLACEMENT_H
 #define MUSTER_PLACEMENT_H
@@ -28,9 +28,10 @@ enum muster_placement_kind {
 
 /* A wish. */
 struct muster_placement {
-    uint32_t kind;                         /* enum muster_placement_kind */
-    uint32_t node;                         /* MUSTER_BIND: the node's id */
-    uint64_t nodes[MUSTER_NODES_MAX / 64]; /* MUSTER_INTERLEAVE: ids as bits; none set: every node */
+    uint32_t kind; /* enum muster_placement_kind */
+    uint32_t node; /* MUSTER_BIND: the node's id */
+    uint64_t
+        nodes[MUSTER_NODES_MAX / 64]; /* MUSTER_INTERLEAVE: ids as bits; none set: every node */
 };
 
 /* The two steps of a placement. */
@@ -47,10 +48,10 @@ int muster_placement_check(const struct muster_placement *placement,
 /* Sets the policy of an array's pages.
  *
  * address, size_bytes: whole base pages. block_bytes: MUSTER_BLOCKED: bytes of a chunk; the
- * ranks' shares are whole chunks, their borders moved down to a page's. rank_nodes: home node of each of `ranks` ranks, for MUSTER_BLOCKED.
- * Returns: 0; -EXDEV: the kernel or a container refuses placement altogether; -ENOMEM: more pieces
- * than vm.max_map_count allows; or an errno of mbind. First touch sets nothing.
- * Source: mbind(2), with what kernels really do in place of "Notes". */
+ * ranks' shares are whole chunks, their borders moved down to a page's. rank_nodes: home node of
+ * each of `ranks` ranks, for MUSTER_BLOCKED. Returns: 0; -EXDEV: the kernel or a container refuses
+ * placement altogether; -ENOMEM: more pieces than vm.max_map_count allows; or an errno of mbind.
+ * First touch sets nothing. Source: mbind(2), with what kernels really do in place of "Notes". */
 int muster_placement_apply(const struct muster_placement *placement,
                            enum muster_placement_step step, void *address, uint64_t size_bytes,
                            uint64_t block_bytes, const uint32_t *rank_nodes, uint32_t ranks,
@@ -70,8 +71,8 @@ int muster_placement_residency(void *address, uint64_t size_bytes, uint64_t page
 void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_t ranks,
                                  uint32_t *rank_nodes);
 
-/* Binds this process to the CPUs of a node that it may use. Returns: 0, -ENODEV: the node has no such
- * CPU, or an errno of sched_setaffinity. */
+/* Binds this process to the CPUs of a node that it may use. Returns: 0, -ENODEV: the node has no
+ * such CPU, or an errno of sched_setaffinity. */
 int muster_placement_run_on(const struct muster_topology *topology, uint32_t node);
 
 #ifdef __cplusplus

@@ -12,10 +12,10 @@
  *
  * Order, with the reader in mind. A commit is a release store (of an interval's end, of the log's
  * length, or of a bitmap word), so who reads it with acquire sees what the chunk's kernel wrote. A
- * roll is emptied before its job's number is stored with release; a reader ignores any other number.
- * An interval's fields are written before the length that makes it count, and the bitmap is cleared
- * before the flag that makes it count: killed between any two of these stores, a process leaves a
- * roll that says at most less than what it did, never more.
+ * roll is emptied before its job's number is stored with release; a reader ignores any other
+ * number. An interval's fields are written before the length that makes it count, and the bitmap is
+ * cleared before the flag that makes it count: killed between any two of these stores, a process
+ * leaves a roll that says at most less than what it did, never more.
  */
 #ifndef MUSTER_ROLL_H
 #define MUSTER_ROLL_H
@@ -52,7 +52,7 @@ uint64_t muster_roll_bytes(uint64_t chunks);
 
 /* A process's pen: its own memory, pointing into its roll. */
 struct muster_roll_writer {
-    uint64_t tail;      /* the chunk that would lengthen the last interval; UINT64_MAX: none would */
+    uint64_t tail; /* the chunk that would lengthen the last interval; UINT64_MAX: none would */
     uint64_t *tail_end; /* that interval's end, in shared memory */
     struct muster_roll *roll;
     struct muster_interval *log;
@@ -133,10 +133,9 @@ struct muster_finding {
  * -EUCLEAN: a roll with an interval outside the job or a length beyond its room; -ENOMEM.
  * Concurrency: the writers have ended the job, or are dead.
  * Cost: one comparison an interval where no bitmap is used; else one pass over the bitmaps. */
-int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count,
-                     uint64_t capacity, uint64_t job, uint64_t first, uint64_t count,
-                     struct muster_audit *audit, struct muster_finding *findings,
-                     uint64_t findings_capacity);
+int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count, uint64_t capacity,
+                     uint64_t job, uint64_t first, uint64_t count, struct muster_audit *audit,
+                     struct muster_finding *findings, uint64_t findings_capacity);
 
 /* The ranks whose rolls hold any chunk of an interval, one entry a roll, so that two processes with
  * one rank give that rank twice.

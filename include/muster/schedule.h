@@ -1,9 +1,9 @@
 /* schedule.h - how chunks are cut and dealt.
  *
- * A loop over `elements` is cut into chunks of `grain` elements; the last one may be shorter. Borders
- * depend on elements, grain and the size of a partial result, never on team, pages or nodes: that is
- * what makes a reduction give the same bits everywhere. Dealing works on shared words of plain
- * integers, so it is tested without a team.
+ * A loop over `elements` is cut into chunks of `grain` elements; the last one may be shorter.
+ * Borders depend on elements, grain and the size of a partial result, never on team, pages or
+ * nodes: that is what makes a reduction give the same bits everywhere. Dealing works on shared
+ * words of plain integers, so it is tested without a team.
  */
 #ifndef MUSTER_SCHEDULE_H
 #define MUSTER_SCHEDULE_H

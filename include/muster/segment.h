@@ -1,13 +1,14 @@
-/* segment.h - shared memory without a name, and the range of addresses in which a team's arrays lie.
+/* segment.h - shared memory without a name, and the range of addresses in which a team's arrays
+ * lie.
  *
- * A segment is a memfd: it has no name in any file system, so nothing outlives the last process that
- * maps it. Its size is sealed. It starts with a header that every attach validates, and holds no
- * pointers, since processes may map it anywhere.
+ * A segment is a memfd: it has no name in any file system, so nothing outlives the last process
+ * that maps it. Its size is sealed. It starts with a header that every attach validates, and holds
+ * no pointers, since processes may map it anywhere.
  *
- * A space is one reserved range of addresses per process. All arrays of a team lie in it at the same
- * offset in every process, so an offset names an array's memory everywhere. Its first part, the
- * arena, is one sparse sealed memfd for arrays of ordinary pages; the rest is a window into which
- * files are mapped.
+ * A space is one reserved range of addresses per process. All arrays of a team lie in it at the
+ * same offset in every process, so an offset names an array's memory everywhere. Its first part,
+ * the arena, is one sparse sealed memfd for arrays of ordinary pages; the rest is a window into
+ * which files are mapped.
  */
 #ifndef MUSTER_SEGMENT_H
 #define MUSTER_SEGMENT_H
@@ -66,10 +67,10 @@ struct muster_extent {
 /* The range of addresses of a team's arrays, as one process has it. */
 struct muster_space {
     unsigned char *address;
-    uint64_t size_bytes;   /* arena and window */
-    uint64_t arena_bytes;  /* the window begins here */
+    uint64_t size_bytes;  /* arena and window */
+    uint64_t arena_bytes; /* the window begins here */
     int arena_fd;
-    uint32_t free_count;   /* leader only: free extents, by rising offset */
+    uint32_t free_count; /* leader only: free extents, by rising offset */
     uint32_t free_capacity;
     uint32_t reserved;
     struct muster_extent *free_extents;
@@ -104,10 +105,10 @@ int muster_space_map(struct muster_space *space, struct muster_extent extent, in
 
 /* Memory that can be committed now without an out-of-memory kill, as far as the system says.
  *
- * available_bytes: the least of MemAvailable and what each memory cgroup above this process has left.
- * Returns: 0, or -EUCLEAN where /proc/meminfo can't be read.
- * Concurrency: others may take the memory between this call and its use; that race remains.
- * Source: Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current). */
+ * available_bytes: the least of MemAvailable and what each memory cgroup above this process has
+ * left. Returns: 0, or -EUCLEAN where /proc/meminfo can't be read. Concurrency: others may take the
+ * memory between this call and its use; that race remains. Source:
+ * Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current). */
 int muster_memory_available(uint64_t *available_bytes);
 
 #ifdef __cplusplus

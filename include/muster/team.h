@@ -12,8 +12,8 @@
  *
  * Join. A worker stores the job's number in its slot's `done` (seq_cst) and then reads the leader's
  * sleeping flag; a sleeping leader is woken by the worker that finds all others done. The leader
- * waits in epoll on an eventfd and on the workers' pidfds, so a death ends the wait as well: no wait
- * hangs on a dead process.
+ * waits in epoll on an eventfd and on the workers' pidfds, so a death ends the wait as well: no
+ * wait hangs on a dead process.
  *
  * Who may call: "leader" functions are for the process that created the team, from one thread;
  * "worker" functions for the process (or, in tests, thread) that runs a rank.
@@ -47,10 +47,11 @@ struct muster_job {
     uint64_t chunk_count;
     uint64_t elements; /* of the whole loop: chunk c is elements c * grain ..< (c + 1) * grain */
     uint64_t grain;
-    uint64_t batch;           /* chunks a claim: cyclic, dynamic, least of guided */
-    uint64_t partials_offset; /* in the space: where chunk c leaves its partial result; 0 with bytes 0 */
-    uint32_t partial_bytes;   /* distance from one partial to the next */
-    uint32_t kernel;          /* number of the kernel in the leader's table */
+    uint64_t batch; /* chunks a claim: cyclic, dynamic, least of guided */
+    uint64_t
+        partials_offset; /* in the space: where chunk c leaves its partial result; 0 with bytes 0 */
+    uint32_t partial_bytes; /* distance from one partial to the next */
+    uint32_t kernel;        /* number of the kernel in the leader's table */
     uint32_t argument_bytes;
     uint32_t flags;
     uint64_t extent_offset; /* MUSTER_JOB_COMMIT: the array */
@@ -69,29 +70,29 @@ static inline unsigned char *muster_job_arguments(struct muster_job *job)
 /* How a rank's part of a job ended. */
 enum muster_outcome {
     MUSTER_OUTCOME_FINE = 0,
-    MUSTER_OUTCOME_THREW = 1,  /* the kernel threw: outcome_chunk and message say where and what */
-    MUSTER_OUTCOME_ERROR = 2,  /* a system call failed: outcome_status */
-    MUSTER_OUTCOME_KERNEL = 3  /* this process can't find the kernel */
+    MUSTER_OUTCOME_THREW = 1, /* the kernel threw: outcome_chunk and message say where and what */
+    MUSTER_OUTCOME_ERROR = 2, /* a system call failed: outcome_status */
+    MUSTER_OUTCOME_KERNEL = 3 /* this process can't find the kernel */
 };
 
 /* A rank's slot. Lines of MUSTER_LINE_BYTES, one writer each. */
 struct muster_slot {
     /* Line 1: written by the rank at the borders of a job, read by the leader. */
-    uint64_t done;        /* number of the last job that this rank has ended */
-    uint32_t sleeping;    /* 1: in a futex wait on the epoch; the leader sets it back */
-    uint32_t outcome;     /* enum muster_outcome of job `done` */
+    uint64_t done;     /* number of the last job that this rank has ended */
+    uint32_t sleeping; /* 1: in a futex wait on the epoch; the leader sets it back */
+    uint32_t outcome;  /* enum muster_outcome of job `done` */
     int32_t outcome_status;
     uint32_t reserved1;
     uint64_t outcome_chunk;
     uint64_t reserved2[12];
 
     /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
-    uint64_t claim;     /* muster_schedule_pack, relative to first_chunk */
+    uint64_t claim; /* muster_schedule_pack, relative to first_chunk */
     uint64_t claim_job;
     uint64_t reserved3[14];
 
     /* Line 3: written by the rank, once a claim; read when it is dead, or for progress. */
-    uint64_t current;     /* interval being worked on, packed as a claim word; 0: none */
+    uint64_t current; /* interval being worked on, packed as a claim word; 0: none */
     uint64_t current_job;
     uint64_t reserved4[14];
 
@@ -160,8 +161,9 @@ struct muster_team_options {
  * know; -ENOMEM; -EMFILE; or an errno. Ownership: muster_team_destroy. */
 int muster_team_create(const struct muster_team_options *options, struct muster_team **team);
 
-/* Ends all workers: asks them to leave, kills those that don't within a second or are in a job, reaps
- * all. Memory and arrays stay. A second call does nothing. */
+/* Ends all workers: asks them to leave, kills those that don't within a second or are in a job,
+ * reaps all. Memory and arrays stay. A second call does nothing; nor does one in a process that the
+ * leader has forked on its own account. */
 void muster_team_end(struct muster_team *team);
 
 /* Ends a team: muster_team_end, then unmaps everything. In a forked worker
@@ -170,12 +172,12 @@ void muster_team_destroy(struct muster_team *team);
 
 /* Starts a worker for a vacant rank by fork.
  *
- * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader, and
- * must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank is
- * held; -EINVAL: no such rank, or the leader's own; -EAGAIN, -ENOMEM, -EMFILE: no more processes,
- * memory, descriptors.
- * Concurrency: the caller has one thread (muster_process_threads): a fork would copy locks that
- * other threads hold, and the worker dies with the thread that forked it. */
+ * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader,
+ * and must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank
+ * is held; -EINVAL: no such rank, or the leader's own; -EAGAIN, -ENOMEM, -EMFILE: no more
+ * processes, memory, descriptors. Concurrency: the caller has one thread (muster_process_threads):
+ * a fork would copy locks that other threads hold, and the worker dies with the thread that forked
+ * it. */
 int muster_team_spawn(struct muster_team *team, uint32_t rank);
 
 /* For tests under a thread sanitizer: declares that a thread of this process will run a rank. */
@@ -250,14 +252,15 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
 int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen);
 
 /* Populates a rank's share of the array that the job slot names (MUSTER_JOB_COMMIT). Returns: 0, or
- * an errno of madvise. Called by muster_worker_wait, and by a leader for itself and vacant ranks. */
+ * an errno of madvise. Called by muster_worker_wait, and by a leader for itself and vacant ranks.
+ */
 int muster_worker_commit(struct muster_team *team, uint32_t rank);
 
 /* Says that this rank has ended a job. The outcome must be in the slot. */
 void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job);
 
 /* Ends the process, flushing nothing that it has inherited. */
-_Noreturn void muster_worker_exit(void);
+MUSTER_NORETURN void muster_worker_exit(void);
 
 /* Whether an address lies in the program or a library, hence is the same in a forked worker. */
 bool muster_address_is_static(const void *address);

@@ -27,14 +27,14 @@ bool muster_testing_failed(void);
 /* Named places in the life of a team. */
 enum muster_point {
     MUSTER_POINT_NONE = 0,
-    MUSTER_POINT_FORKED,         /* worker: just forked, before the parent-death signal is asked for */
-    MUSTER_POINT_RANK_HELD,      /* worker: has its rank, before it waits for a job */
-    MUSTER_POINT_ARRAY_CREATED,  /* leader: room and policy of an array are set, no page committed */
-    MUSTER_POINT_DISPATCHED,     /* leader: the job is published, nobody joined yet */
-    MUSTER_POINT_JOB_SEEN,       /* worker: has seen a job, roll not yet emptied */
-    MUSTER_POINT_CLAIMED,        /* worker: an interval claimed, not yet noted as current */
-    MUSTER_POINT_CURRENT,        /* worker: interval noted as current, nothing run */
-    MUSTER_POINT_LOOP_ENDED,     /* worker: no more claims, not yet done */
+    MUSTER_POINT_FORKED,    /* worker: just forked, before the parent-death signal is asked for */
+    MUSTER_POINT_RANK_HELD, /* worker: has its rank, before it waits for a job */
+    MUSTER_POINT_ARRAY_CREATED, /* leader: room and policy of an array are set, no page committed */
+    MUSTER_POINT_DISPATCHED,    /* leader: the job is published, nobody joined yet */
+    MUSTER_POINT_JOB_SEEN,      /* worker: has seen a job, roll not yet emptied */
+    MUSTER_POINT_CLAIMED,       /* worker: an interval claimed, not yet noted as current */
+    MUSTER_POINT_CURRENT,       /* worker: interval noted as current, nothing run */
+    MUSTER_POINT_LOOP_ENDED,    /* worker: no more claims, not yet done */
     MUSTER_POINTS
 };
 

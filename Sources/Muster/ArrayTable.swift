@@ -153,13 +153,11 @@ extension TeamCore {
             slot.pointee.outcome_status = own(0)
             muster_worker_done(team, 0, job.pointee.number)
         }
-        let status = muster_team_join(team, -1)
-        guard status == 1 else {
-            throw .system(.system, "team of \(size)", "can't wait for it", status: status)
-        }
+        _ = try waitForJob(timeout: -1)
         for rank in 0..<UInt32(size) {
             let slot = muster_team_slot(team, rank)!
             let isDone = slot.pointee.done == job.pointee.number
+            if !isDone { vacantKnown = true }
             let outcome = isDone ? slot.pointee.outcome_status : own(rank)
             if outcome < 0 { throw failed(rank, outcome) }
         }
@@ -190,15 +188,14 @@ extension TeamCore {
             offset_bytes: extent.offset_bytes,
             size_bytes: (UInt64(file.byteCount) + page - 1) / page * page)
         status = muster_space_map(space, mapped, file.descriptor, 0, writable)
-        if status == 0 {
-            status = muster_team_send_mapping(team, mapped, file.descriptor, 0, writable)
-        }
         let result = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
-        guard status == 0 else {
-            muster_space_free(space, extent)
-            throw .system(.file, file.path, "can't map it", status: status)
-        }
         do throws(MusterError) {
+            if status == 0 {
+                status = muster_team_send_mapping(team, mapped, file.descriptor, 0, writable)
+            }
+            guard status == 0 else {
+                throw .system(.file, file.path, "can't map it", status: status)
+            }
             try attach(file.path)
         } catch {
             unmap(result)

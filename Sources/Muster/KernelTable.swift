@@ -66,7 +66,9 @@ struct KernelTable {
     /// ABI ("TypeMetadata.rst", "Nominal type descriptor").
     private static func isComplete(_ metadata: UInt) -> Bool {
         let words = UnsafePointer<UInt>(bitPattern: metadata)!
-        guard words[0] == 0x200 || words[0] == 0x201 else { return false }  // structure, enumeration
+        let isStructure = words[0] == 0x200
+        let isEnumeration = words[0] == 0x201
+        guard isStructure || isEnumeration else { return false }
         let flags = UnsafePointer<UInt32>(bitPattern: words[1])!.pointee
         let isGeneric = flags & 0x80 != 0
         let isInitialisedLater = (flags >> 16) & 3 != 0

@@ -230,7 +230,8 @@ final class TeamCore {
         vacantKnown = false
     }
 
-    private var vacantKnown = false
+    /// Whether a rank is known to be without a process.
+    var vacantKnown = false
 
     /// Checks the kernel's accesses and finds the number of elements.
     private func checkedCount<Work: _Work>(
@@ -316,15 +317,21 @@ final class TeamCore {
         }
     }
 
+    /// Waits for the end of the job in the job slot. Returns whether it has come.
+    func waitForJob(timeout: Int64) throws(MusterError) -> Bool {
+        let status = muster_team_join(team, timeout)
+        if status >= 0 { return status == 1 }
+        // Workers that nobody can wait for must not go on with a job whose slot is written again.
+        muster_team_end(team)
+        vacantKnown = true
+        throw .system(.system, "team of \(size)", "can't wait for it", status: status)
+    }
+
     /// Waits for the end of the job, with a look at the progress now and then.
     private func join(chunks: Int) throws(MusterError) {
         let started = monotonicNanoseconds()
         while true {
-            let status = muster_team_join(team, onProgress == nil ? -1 : 100_000_000)
-            if status == 1 { break }
-            guard status == 0 else {
-                throw .system(.system, "team of \(size)", "can't wait for it", status: status)
-            }
+            if try waitForJob(timeout: onProgress == nil ? -1 : 100_000_000) { break }
             let done = Int(muster_team_progress(team))
             onProgress?(
                 Progress(

@@ -158,8 +158,6 @@ final class TeamCore {
         precondition(
             openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
-        isRunning = true
-        defer { isRunning = false }
 
         let entry = kernels.entry(for: Work.self)
         let elements = try checkedCount(work, entry, plan.count)
@@ -202,6 +200,8 @@ final class TeamCore {
         job.pointee.partial_bytes = UInt32(partialBytes)
         job.pointee.partials_offset = partials.map { UInt64($0.offset) } ?? 0
         try writeArguments(of: work, entry, to: job)
+        isRunning = true
+        defer { isRunning = false }
         muster_team_forget_deaths(team)
         muster_team_dispatch(team)
         if leaderWorks {

@@ -63,7 +63,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
 bool muster_loop_claim(struct muster_loop *loop);
 
 /* The next chunk. Returns: false at the end of this rank's part. */
-static inline bool muster_loop_next(struct muster_loop *loop, struct muster_chunk *chunk)
+MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chunk *chunk)
 {
     if (loop->next == loop->end && !muster_loop_claim(loop))
         return false;
@@ -79,7 +79,7 @@ static inline bool muster_loop_next(struct muster_loop *loop, struct muster_chun
 
 /* Commits a chunk, after its kernel's last store (and after a store fence, where the kernel wrote
  * past the caches: release does not order such stores). */
-static inline void muster_loop_commit(struct muster_loop *loop, const struct muster_chunk *chunk)
+MUSTER_INLINE void muster_loop_commit(struct muster_loop *loop, const struct muster_chunk *chunk)
 {
     muster_roll_commit(&loop->roll, chunk->index);
 }

@@ -78,7 +78,7 @@ void muster_roll_commit_apart(struct muster_roll_writer *writer, uint64_t chunk)
 /* Records that a chunk is finished, after the last store of its kernel.
  *
  * chunk: within the job's range. A chunk committed twice is recorded twice. */
-static inline void muster_roll_commit(struct muster_roll_writer *writer, uint64_t chunk)
+MUSTER_INLINE void muster_roll_commit(struct muster_roll_writer *writer, uint64_t chunk)
 {
     if (__builtin_expect(chunk == writer->tail, 1)) {
         writer->tail = chunk + 1;

@@ -327,3 +327,8 @@ void muster_topology_destroy(struct muster_topology *topology)
     free(topology->distances);
     free(topology);
 }
+
+int muster_topology_here(uint32_t *cpu, uint32_t *node)
+{
+    return muster__os_cpu(cpu, node);
+}

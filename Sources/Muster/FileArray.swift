@@ -127,7 +127,8 @@ extension Team {
                     reason: "holds \(header.dtype.name), not \(type.dtype.name)")
             }
             return try mapped(
-                file, dataOffset: header.dataOffset, shape: header.shape, writable: writable)
+                file, dataOffset: header.dataOffset, dtype: header.dtype, shape: header.shape,
+                writable: writable)
         } catch {
             muster_file_close(file.descriptor)
             throw error
@@ -154,7 +155,8 @@ extension Team {
                         + "\(stride) bytes")
             }
             return try mapped(
-                file, dataOffset: 0, shape: [file.byteCount / stride], writable: writable)
+                file, dataOffset: 0, dtype: nil, shape: [file.byteCount / stride],
+                writable: writable)
         } catch {
             muster_file_close(file.descriptor)
             throw error
@@ -162,7 +164,7 @@ extension Team {
     }
 
     private func mapped<Element: BitwiseCopyable>(
-        _ file: BackingFile, dataOffset: Int, shape: [Int], writable: Bool
+        _ file: BackingFile, dataOffset: Int, dtype: DType?, shape: [Int], writable: Bool
     ) throws(MusterError) -> SharedArray<Element> {
         if writable {
             let status = muster_file_allocate(file.descriptor, UInt64(file.byteCount))
@@ -174,13 +176,15 @@ extension Team {
         guard file.byteCount > 0 else {
             return try SharedArray(
                 core: core, extent: Extent(offset: 0, bytes: 0), count: 0, shape: shape,
-                placement: .firstTouch, notes: [], isWritable: writable, file: file)
+                placement: .firstTouch, notes: [], isWritable: writable, file: file,
+                fileDType: dtype)
         }
         let extent = try core.map(file, writable: writable)
         do throws(MusterError) {
             return try SharedArray(
                 core: core, extent: extent, dataOffset: dataOffset, count: shape.reduce(1, *),
-                shape: shape, placement: .firstTouch, notes: [], isWritable: writable, file: file)
+                shape: shape, placement: .firstTouch, notes: [], isWritable: writable, file: file,
+                fileDType: dtype)
         } catch {
             core.unmap(extent)
             throw error

@@ -20,6 +20,9 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public let isWritable: Bool
     /// The file behind it; nil: memory.
     public let path: String?
+    /// The type of elements that a `.npy` file names; nil: memory, or a file without a header. Only of
+    /// a bool file is it another than `Element`'s own.
+    public let fileDType: DType?
 
     let core: TeamCore
     let handle: _ArrayHandle
@@ -28,7 +31,8 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
 
     init(
         core: TeamCore, extent: Extent, dataOffset: Int = 0, count: Int, shape: [Int],
-        placement: Placement, notes: [String], isWritable: Bool = true, file: BackingFile? = nil
+        placement: Placement, notes: [String], isWritable: Bool = true, file: BackingFile? = nil,
+        fileDType: DType? = nil
     ) throws(MusterError) {
         guard let number = core.arrays.add(isWritable: isWritable, file: file) else {
             throw MusterError(
@@ -43,6 +47,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         self.notes = notes
         self.isWritable = isWritable
         path = file?.path
+        self.fileDType = fileDType
         handle = _ArrayHandle(
             offset: extent.offset + dataOffset, count: count, id: number.id,
             generation: number.generation)

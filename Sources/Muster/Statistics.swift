@@ -56,6 +56,13 @@ public struct Histogram: Sendable {
         let first = minimum == maximum ? minimum - 0.5 : minimum
         let last = minimum == maximum ? maximum + 0.5 : maximum
         let delta = last - first
+        guard delta.isFinite else {
+            // Ends of both signs whose distance overflows, where NumPy gives up.
+            return (0...bins).map { index in
+                let part = Double(index) / Double(bins)
+                return index == bins ? last : first * (1 - part) + last * part
+            }
+        }
         let step = delta / Double(bins)
         var edges = (0...bins).map { index in
             // As linspace: where the step underflows, divide last.
@@ -76,7 +83,7 @@ extension Team {
         of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
         let (moments, report) = try reduce(
-            Moments(array: array.input, dtype: Element.dtype.code), schedule: schedule)
+            Moments(array: array.input, dtype: array.kernelDType), schedule: schedule)
         return (Statistics(moments), report)
     }
 
@@ -99,7 +106,7 @@ extension Team {
         var counts = [Int](repeating: 0, count: bins)
         let report = try core.run(
             Binning(
-                array: array.input, edges: shared.input, bins: bins, dtype: Element.dtype.code),
+                array: array.input, edges: shared.input, bins: bins, dtype: array.kernelDType),
             LoopPlan(count: array.count, schedule: schedule),
             partialBytes: bins * MemoryLayout<UInt64>.stride
         ) { partials, chunks in
@@ -108,6 +115,11 @@ extension Team {
         }
         return (Histogram(edges: edges, counts: counts), report)
     }
+}
+
+extension SharedArray where Element: NPYElement {
+    /// What the C core is told about the elements: of a bool file that any byte but 0 counts as 1.
+    fileprivate var kernelDType: UInt32 { (fileDType ?? Element.dtype).code }
 }
 
 extension DType {

@@ -93,6 +93,15 @@ public struct Topology: Sendable {
         pageBytes = Int(host.page_bytes)
     }
 
+    /// CPU and node that the calling thread runs on at this moment, by the kernel's numbers; nil: the
+    /// system does not say (`muster_topology_here`).
+    public static func here() -> (cpu: Int, node: Int)? {
+        var cpu: UInt32 = 0
+        var node: UInt32 = 0
+        guard muster_topology_here(&cpu, &node) == 0 else { return nil }
+        return (Int(cpu), Int(node))
+    }
+
     /// Home node of each rank: neighbouring ranks in equal blocks over the nodes that have CPUs this
     /// process may use.
     func homeNodes(ranks: Int) -> [UInt32] {

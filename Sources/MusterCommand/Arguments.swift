@@ -7,6 +7,8 @@ import Muster
 struct TeamOptions: ParsableArguments {
     @Option(
         name: [.customShort("n"), .customLong("ranks")],
+        // So that "-n -3" is a wrong number, not a missing one.
+        parsing: .unconditional,
         help: "Ranks of the team. (default: one for each CPU that this process may use)")
     var ranks: Int?
 

@@ -15,7 +15,10 @@ extension Output {
     static func json<Report: JSONReport>(_ report: Report) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        // The encoder spreads empty lists over three lines. A line break in a string is escaped, so
+        // only lists are met here.
         let body = String(decoding: try encoder.encode(report), as: UTF8.self)
+            .replacing(/\[\n\n *\]/, with: "[]")
         // The encoder can't keep an order, so the schema is set before its first key.
         line("{\n  \"schema\" : \"\(Report.schema)\"," + body.dropFirst())
     }

@@ -14,11 +14,11 @@ struct MusterCommand: ParsableCommand {
         abstract: "Loops over shared arrays by a team of processes, every chunk exactly once.",
         discussion: """
             EXAMPLES
-              muster stats data.npy                 statistics and histogram of a NumPy file
-              muster hello -n 8                     who is which rank, on which CPU and node
-              muster demo                           why a worker's own number is no rank
-              muster topology                       nodes, CPUs, memory, distances
-              muster bench stream                   memory bandwidth, as STREAM counts it
+              muster stats data.npy     statistics and histogram of a NumPy file
+              muster hello -n 8         who is which rank, on which CPU and node
+              muster demo               why a worker's own number is no rank
+              muster topology           nodes, CPUs, memory, distances
+              muster bench stream       memory bandwidth, as STREAM counts it
 
             EXIT STATUS
               0   clean
@@ -34,8 +34,12 @@ struct MusterCommand: ParsableCommand {
         // A closed pipe ends the tool as it ends others, also under a parent that ignores SIGPIPE.
         signal(SIGPIPE, SIG_DFL)
         do {
-            var command = try MusterCommand.parseAsRoot()
-            try command.run()
+            do {
+                var command = try MusterCommand.parseAsRoot()
+                try command.run()
+            } catch  where MusterCommand.exitCode(for: error) == .success {
+                Output.line(MusterCommand.fullMessage(for: error))  // --help, --version
+            }
             try Output.finish()
         } catch let failure as Failure {
             Output.flushAfterFailure()
@@ -46,8 +50,18 @@ struct MusterCommand: ParsableCommand {
             Output.error(error.description)
             Glibc.exit(error.ranButFailed ? 1 : 2)
         } catch {
-            MusterCommand.exit(withError: error)  // usage, --help, --version
+            // The parser would add a summary of all options; the mistake is what matters.
+            let mistake = MusterCommand.message(for: error).prefix { $0 != "\n" }
+            Output.error("\(mistake) (see '\(helpCommand) --help')")
+            Glibc.exit(MusterCommand.exitCode(for: error).rawValue)
         }
+    }
+
+    /// "muster stats" where such a command was given.
+    private static var helpCommand: String {
+        let names = configuration.subcommands.map { $0._commandName }
+        let given = CommandLine.arguments.dropFirst().first { names.contains($0) }
+        return given.map { "muster \($0)" } ?? "muster"
     }
 }
 

@@ -1,5 +1,244 @@
+// Stats.swift - `muster stats`: what a file of numbers amounts to.
+//
+// Two loops over the mapped file: one for the moments and extremes, one that counts elements between
+// edges that the first has found. The file is never held in memory whole.
+
 import ArgumentParser
+import Muster
 
 struct Stats: ParsableCommand {
-    func run() throws { throw Failure.cannotRun("not in this build") }
+    static let configuration = CommandConfiguration(
+        abstract: "Statistics and a histogram of a .npy file.",
+        discussion: """
+            Sum, mean, standard deviation (of a population), extremes and histogram are over finite \
+            elements; NaN and infinities are counted. Integer sums are exact in 128 bits and rounded \
+            once. The results have the same bits for any number of ranks and any schedule.
+
+            The time is that of the loops over the file: one for the statistics, one for the \
+            histogram. Starting the processes and reading the header are not in it. The rate is the \
+            bytes of the elements, once for each loop, over that time; GB = 10^9 bytes.
+
+            The file must be as numpy.save writes it: version 1 to 3, C order, little-endian, \
+            float16 to float64, integers of 1 to 8 bytes, or bool. It may be larger than memory.
+
+            EXAMPLES
+              muster stats data.npy                     by all CPUs
+              muster stats data.npy -n 4 --bins 50      by 4 processes, finer
+              muster stats data.npy --schedule dynamic  where some CPUs are busy
+              muster stats data.npy --json | jq .mean   for programs
+            """)
+
+    @Argument(help: "The .npy file.", completion: .file(extensions: ["npy"]))
+    var file: String
+
+    @OptionGroup var team: TeamOptions
+
+    @Option(help: "How chunks are dealt.")
+    var schedule: Schedule = .static
+
+    @Option(parsing: .unconditional, help: "Bins of the histogram, 1 to 65,536.")
+    var bins = 20
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        guard (1...Team.maximumBinCount).contains(bins) else {
+            throw ValidationError(
+                "--bins \(bins): a histogram has 1 to \(Team.maximumBinCount) bins")
+        }
+    }
+
+    func run() throws {
+        // Before any process is started: most mistakes show here.
+        let header = try NPYHeader(path: file)
+        let report =
+            switch header.dtype {
+            case .f2: try measure(Float16.self)
+            case .f4: try measure(Float.self)
+            case .f8: try measure(Double.self)
+            case .i1: try measure(Int8.self)
+            case .i2: try measure(Int16.self)
+            case .i4: try measure(Int32.self)
+            case .i8: try measure(Int64.self)
+            case .u1, .bool: try measure(UInt8.self)
+            case .u2: try measure(UInt16.self)
+            case .u4: try measure(UInt32.self)
+            case .u8: try measure(UInt64.self)
+            }
+        if json { try Output.json(StatsJSON(report)) } else { report.print() }
+    }
+
+    private func measure<Element: NPYElement>(_ type: Element.Type) throws -> StatsReport {
+        let team = try Team(size: try team.size())
+        let array = try team.array(npy: file, as: type)
+        let meter = Meter(file)
+        defer {
+            team.onProgress = nil
+            meter.clear()
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+
+        team.onProgress = { meter.show($0.fraction / 2) }
+        let (statistics, statisticsAudit) = try team.statistics(of: array, schedule: schedule)
+        var histogram: (result: Histogram, report: AuditReport)?
+        if let minimum = statistics.minimum, let maximum = statistics.maximum {
+            team.onProgress = { meter.show(0.5 + $0.fraction / 2) }
+            histogram = try team.histogram(
+                of: array,
+                edges: Histogram.edges(minimum: minimum, maximum: maximum, bins: bins),
+                schedule: schedule)
+        }
+        let elapsed = start.duration(to: clock.now)
+
+        // All edges lie around all finite elements, so every one of them has its bin.
+        let counted = histogram?.result.counts.reduce(0, +) ?? 0
+        guard counted == statistics.finiteCount else {
+            throw Failure.wrong(
+                "\(file): changed while it was read: \(statistics.finiteCount) finite elements in the "
+                    + "first loop, \(counted) between its minimum and maximum in the second; run it "
+                    + "again when nobody writes to it")
+        }
+        return StatsReport(
+            file: file, dtype: array.fileDType ?? Element.dtype, shape: array.shape,
+            statistics: statistics, histogram: histogram?.result, size: team.size,
+            schedule: schedule, statisticsAudit: statisticsAudit,
+            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1),
+            bytes: array.count * MemoryLayout<Element>.stride)
+    }
+}
+
+extension Progress {
+    /// 0...1
+    fileprivate var fraction: Double { chunks == 0 ? 1 : Double(done) / Double(chunks) }
+}
+
+/// What the command found, and what it took.
+struct StatsReport {
+    let file: String
+    let dtype: DType
+    let shape: [Int]
+    let statistics: Statistics
+    /// nil: no finite element.
+    let histogram: Histogram?
+    let size: Int
+    let schedule: Schedule
+    let statisticsAudit: AuditReport
+    let histogramAudit: AuditReport?
+    /// Seconds of the loops over the file.
+    let elapsed: Double
+    /// Of the elements, once.
+    let bytes: Int
+
+    var passes: Int { histogram == nil ? 1 : 2 }
+
+    /// nil: nothing was read.
+    var gigabytesPerSecond: Double? {
+        bytes == 0 || elapsed <= 0 ? nil : Double(bytes) * Double(passes) / elapsed / 1e9
+    }
+
+    /// Both loops together. Each is clean, or there would be no report.
+    var audit: AuditReport {
+        var all = statisticsAudit
+        guard let second = histogramAudit else { return all }
+        all.chunks += second.chunks
+        all.exactlyOnce += second.exactlyOnce
+        all.deaths += second.deaths
+        return all
+    }
+
+    func print() {
+        let lengths = shape.map(String.init).joined(separator: ", ")
+        row("file", file)
+        row("dtype", dtype.name)
+        row("shape", shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
+        row("count", Figures.count(statistics.count))
+        row("NaN", Figures.count(statistics.nanCount))
+        row("infinite", Figures.count(statistics.infinityCount))
+        row("sum", text(statistics.sum))
+        row("mean", statistics.mean.map { "\($0)" } ?? "-")
+        row("std deviation", statistics.standardDeviation.map { "\($0)" } ?? "-")
+        row("minimum", statistics.minimum.map(text) ?? "-")
+        row("maximum", statistics.maximum.map(text) ?? "-")
+        if let histogram {
+            Output.line()
+            for line in histogram.lines(width: Output.width) { Output.line(line) }
+        }
+        Output.line()
+        let rate =
+            gigabytesPerSecond.map {
+                $0 < 0.01 ? "under 0.01 GB/s, " : "\(Figures.short($0, digits: 3)) GB/s, "
+            } ?? ""
+        row(
+            "time",
+            "\(Figures.time(elapsed)) (\(rate)\(Figures.count(passes, "pass", "passes")) over "
+                + "\(Figures.amount(Double(bytes))), \(schedule) schedule)")
+        row("audit", "statistics: \(Paint.verdict(statisticsAudit))")
+        if let histogramAudit { row("", "histogram: \(Paint.verdict(histogramAudit))") }
+    }
+
+    private func row(_ name: String, _ value: String) {
+        let blank = String(repeating: " ", count: 15 - name.count)
+        Output.line((Paint.heading(name) + blank + value))
+    }
+
+    /// Full precision: the shortest text that reads back as the same double; whole numbers of integer
+    /// types as such, as long as a double holds each of them.
+    private func text(_ value: Double) -> String {
+        switch dtype {
+        case .f2, .f4, .f8: "\(value)"
+        default: value.magnitude <= 0x1p53 ? "\(Int(value))" : "\(value)"
+        }
+    }
+}
+
+/// `muster.stats/1`. Every key is always there.
+struct StatsJSON: JSONReport {
+    static let schema = "muster.stats/1"
+
+    struct Bins: Encodable {
+        let edges: [Double]
+        let counts: [Int]
+    }
+    struct Team: Encodable {
+        let size: Int
+        let schedule: String
+    }
+
+    private let report: StatsReport
+    init(_ report: StatsReport) { self.report = report }
+
+    enum CodingKeys: CodingKey {
+        case file, dtype, shape, count, nan_count, infinity_count, sum, sum_bits, mean
+        case standard_deviation, minimum, maximum, histogram, team, audit, elapsed_s
+        case rate_gb_per_s
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var json = encoder.container(keyedBy: CodingKeys.self)
+        let statistics = report.statistics
+        try json.encode(report.file, forKey: .file)
+        try json.encode(report.dtype.name, forKey: .dtype)
+        try json.encode(report.shape, forKey: .shape)
+        try json.encode(statistics.count, forKey: .count)
+        try json.encode(statistics.nanCount, forKey: .nan_count)
+        try json.encode(statistics.infinityCount, forKey: .infinity_count)
+        try json.encode(Nullable(statistics.sum), forKey: .sum)
+        let bits = String(statistics.sum.bitPattern, radix: 16)
+        try json.encode(
+            String(repeating: "0", count: 16 - bits.count) + bits, forKey: .sum_bits)
+        try json.encode(Nullable(statistics.mean), forKey: .mean)
+        try json.encode(Nullable(statistics.standardDeviation), forKey: .standard_deviation)
+        try json.encode(Nullable(statistics.minimum), forKey: .minimum)
+        try json.encode(Nullable(statistics.maximum), forKey: .maximum)
+        // An optional encodes itself as null here; only synthesised encoders leave its key out.
+        try json.encode(
+            report.histogram.map { Bins(edges: $0.edges, counts: $0.counts) }, forKey: .histogram)
+        try json.encode(
+            Team(size: report.size, schedule: report.schedule.description), forKey: .team)
+        try json.encode(AuditJSON(report.audit), forKey: .audit)
+        try json.encode(Nullable(report.elapsed), forKey: .elapsed_s)
+        try json.encode(Nullable(report.gigabytesPerSecond), forKey: .rate_gb_per_s)
+    }
 }

@@ -73,6 +73,13 @@ void muster_topology_destroy(struct muster_topology *topology);
  * Returns: its position in `nodes`, or -ENOENT. */
 int muster_topology_node_position(const struct muster_topology *topology, uint32_t id);
 
+/* Says where the calling thread runs at this moment; it may be elsewhere by the time this returns.
+ *
+ * cpu, node: the kernel's numbers.
+ * Returns: 0, or an errno of getcpu (-ENOSYS in some sandboxes).
+ * Source: getcpu(2). */
+int muster_topology_here(uint32_t *cpu, uint32_t *node);
+
 /* Parses a kernel list such as "0-3,8,10-11\n" or the empty list.
  *
  * text: the list, NUL-terminated. Numbers rise strictly, so none comes twice. Blanks and tabs are

@@ -1,0 +1,23 @@
+// Paint.swift - colours, where they can be seen and nobody asked for none.
+
+@preconcurrency import Glibc
+import Muster
+import Rainbow
+
+enum Paint {
+    /// stdout is a terminal that knows colours, and NO_COLOR (no-color.org) is unset or empty.
+    private static let isOn: Bool = {
+        let refused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+        let terminal = getenv("TERM").map { String(cString: $0) } ?? "dumb"
+        return Output.isTerminal && !refused && terminal != "dumb"
+    }()
+
+    static func heading(_ text: String) -> String { isOn ? text.bold : text }
+    static func bar(_ text: String) -> String { isOn ? text.cyan : text }
+
+    /// An audit in one line.
+    static func verdict(_ audit: AuditReport) -> String {
+        guard isOn else { return audit.description }
+        return audit.isClean ? audit.description.green : audit.description.red
+    }
+}

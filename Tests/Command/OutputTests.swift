@@ -1,0 +1,55 @@
+// OutputTests.swift - where the tool's words go: closed pipes, full devices, terminals.
+
+import Foundation
+import Testing
+
+@Suite struct OutputTests {
+    static let commands = [
+        ["hello", "-n", "2"], ["hello", "-n", "2", "--json"], ["topology"], ["--help"],
+        ["--version"],
+    ]
+
+    @Test("Into a closed pipe: it ends as other tools do, without a word", arguments: commands)
+    func closedPipe(_ arguments: [String]) throws {
+        let result = try CommandRunner.run(arguments, output: .closedPipe)
+        #expect(result.signal == SIGPIPE, "\(result)")
+        #expect(result.errors == "")
+    }
+
+    @Test("Onto a full device: one line, status 2", arguments: commands)
+    func fullDevice(_ arguments: [String]) throws {
+        let result = try CommandRunner.run(arguments, output: .path("/dev/full"))
+        #expect(result.status == 2, "\(result)")
+        #expect(result.errorLines.count == 1 && result.errors.contains("No space left"))
+    }
+
+    @Test("Colours on a terminal only, and not with NO_COLOR")
+    func colours() throws {
+        let coloured = ["TERM": "xterm", "NO_COLOR": ""]
+        let bright = try CommandRunner.run(["topology"], output: .terminal, environment: coloured)
+        #expect(bright.status == 0 && bright.output.contains("\u{1B}["), "\(bright)")
+        let plain = try CommandRunner.run(
+            ["topology"], output: .terminal, environment: ["TERM": "xterm", "NO_COLOR": "1"])
+        #expect(plain.status == 0 && plain.output.contains("memory"), "\(plain)")
+        #expect(!plain.output.contains("\u{1B}"))
+        let piped = try CommandRunner.run(["topology"], environment: coloured)
+        #expect(!piped.output.contains("\u{1B}"))
+    }
+
+    @Test("Help has examples", arguments: ["stats", "hello", "topology"])
+    func help(_ command: String) throws {
+        for arguments in [[command, "--help"], ["help", command]] {
+            let result = try CommandRunner.run(arguments)
+            #expect(result.status == 0 && result.errors == "")
+            #expect(result.output.contains("EXAMPLES\n  muster \(command)"))
+        }
+    }
+
+    @Test("A wrong command or none")
+    func wrongCommand() throws {
+        let wrong = try CommandRunner.run(["count"])
+        #expect(wrong.status == 64 && wrong.output == "" && wrong.errorLines.count == 1)
+        let none = try CommandRunner.run([])
+        #expect(none.status == 0 && none.output.contains("SUBCOMMANDS"))
+    }
+}

@@ -1,0 +1,61 @@
+// StatsFiles.swift - the .npy files of the tests, and random numbers to fill them.
+
+import Muster
+
+enum StatsFiles {
+    /// A file as numpy.save writes it.
+    static func npy<Element: NPYElement>(_ elements: [Element], shape: [Int]? = nil) -> [UInt8] {
+        npy(dtype: Element.dtype, shape: shape ?? [elements.count], bytes(of: elements))
+    }
+
+    static func npy(dtype: DType, shape: [Int], _ data: [UInt8]) -> [UInt8] {
+        NPYHeader.encode(dtype: dtype, shape: shape) + data
+    }
+
+    /// A file with any header text, right or wrong.
+    static func npy(header: String, _ data: [UInt8]) -> [UInt8] {
+        let blank = 63 - (10 + header.utf8.count) % 64
+        let text = Array(header.utf8) + Array(repeating: 32, count: blank) + [10]
+        return [0x93] + Array("NUMPY".utf8) + [
+            1, 0, UInt8(text.count % 256), UInt8(text.count / 256),
+        ]
+            + text + data
+    }
+
+    static func bytes<Element: BitwiseCopyable>(of elements: [Element]) -> [UInt8] {
+        elements.withUnsafeBytes { Array($0) }
+    }
+
+    /// Doubles of very different sizes and both signs, with NaN, infinities, zeros and subnormals: a sum
+    /// that is added up in another order has other bits.
+    static func awkward(count: Int, seed: UInt64) -> [Double] {
+        var random = SplitMix(state: seed)
+        return (0..<count).map { _ in
+            switch random.next() % 100 {
+            case 0: .nan
+            case 1: .infinity
+            case 2: -.infinity
+            case 3: -0.0
+            case 4: .leastNonzeroMagnitude
+            default:
+                Double(
+                    sign: random.next() % 2 == 0 ? .plus : .minus,
+                    exponent: Int(random.next() % 60) - 30,
+                    significand: 1 + Double(random.next() >> 11) * 0x1p-53)
+            }
+        }
+    }
+}
+
+/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

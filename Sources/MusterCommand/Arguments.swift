@@ -6,7 +6,8 @@ import Muster
 /// `-n`: how many ranks.
 struct TeamOptions: ParsableArguments {
     @Option(
-        name: [.customShort("n"), .customLong("ranks")],
+        // Unconditional: "-n -1" is a wrong number, not a missing one.
+        name: [.customShort("n"), .customLong("ranks")], parsing: .unconditional,
         help: "Ranks of the team. (default: one for each CPU that this process may use)")
     var ranks: Int?
 

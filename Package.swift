@@ -26,7 +26,7 @@ let package = Package(
             name: "CMuster", path: "CSources",
             linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
         .target(name: "Muster", dependencies: ["CMuster"], swiftSettings: settings),
-        .target(name: "MusterBench", dependencies: ["Muster"]),
+        .target(name: "MusterBench", dependencies: ["Muster", "CMuster"]),
         .executableTarget(
             name: "MusterCommand",
             dependencies: [

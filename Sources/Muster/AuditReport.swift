@@ -9,6 +9,11 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         /// Ranks of the processes that committed any of them, one entry a process: two processes that
         /// both acted as rank 3 give `[3, 3]`.
         public let ranks: [Int]
+
+        package init(chunks: Range<Int>, ranks: [Int]) {
+            self.chunks = chunks
+            self.ranks = ranks
+        }
     }
 
     /// A worker that died.
@@ -45,6 +50,13 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var elements: Int
     /// Whether the loop was asked to end early.
     public var isCancelled = false
+
+    /// A report over rolls that are no team's, to be completed by the caller.
+    package static func outsideTeam(chunks: Int, exactlyOnce: Int, processes: Int) -> AuditReport {
+        AuditReport(
+            chunks: chunks, exactlyOnce: exactlyOnce, size: processes, schedule: .dynamic, grain: 1,
+            elements: chunks)
+    }
 
     /// Every chunk exactly once.
     public var isClean: Bool { exactlyOnce == chunks && missing.isEmpty && repeated.isEmpty }

@@ -306,8 +306,9 @@ final class TeamCore {
         arguments.storeBytes(
             of: UInt32(name.count), toByteOffset: ArgumentLayout.nameLength, as: UInt32.self)
         withUnsafeBytes(of: work) { bytes in
-            (arguments + ArgumentLayout.kernel).copyMemory(
-                from: bytes.baseAddress!, byteCount: size)
+            // A kernel without properties has no bytes, and then may have no address either.
+            guard let start = bytes.baseAddress else { return }
+            (arguments + ArgumentLayout.kernel).copyMemory(from: start, byteCount: size)
         }
         if !name.isEmpty {
             name.withUnsafeBytes { bytes in

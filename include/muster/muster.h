@@ -3,6 +3,7 @@
 #define MUSTER_H
 
 #include <muster/base.h>
+#include <muster/child.h>
 #include <muster/file.h>
 #include <muster/kernels.h>
 #include <muster/loop.h>

@@ -1,0 +1,90 @@
+// Measurement.swift - what a benchmark returns. Nothing here prints: the tool does.
+
+internal import Glibc
+public import Muster
+
+/// Repeated measurements of one thing, the first run already dropped.
+public struct Samples: Sendable {
+    /// In the order measured; never empty.
+    public let values: [Double]
+
+    /// Precondition: at least one value.
+    public init(_ values: [Double]) {
+        precondition(!values.isEmpty, "a measurement has at least one sample")
+        self.values = values
+    }
+
+    /// The least.
+    public var minimum: Double { values.min()! }
+    /// The greatest.
+    public var maximum: Double { values.max()! }
+    /// The middle one, or the mean of the two in the middle.
+    public var median: Double {
+        let sorted = values.sorted()
+        let middle = sorted.count / 2
+        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+    }
+}
+
+/// One line of a benchmark.
+public struct Row: Sendable {
+    /// What the samples are.
+    public enum Quantity: Sendable {
+        /// GB/s, GB = 10^9 B.
+        case rate
+        /// Nanoseconds.
+        case time
+    }
+
+    /// What was measured, from the general to the particular: "stream", "dispatch/leader-works",
+    /// "schedule/cyclic/1000000".
+    public let test: String
+    /// What the ranks ran: "copy", "empty".
+    public let kernel: String
+    /// Size of the team.
+    public let ranks: Int
+    /// What the samples are.
+    public let quantity: Quantity
+    /// The samples.
+    public let samples: Samples
+}
+
+/// A benchmark's result: only made after every loop was audited and every result checked.
+public struct Measurement: Sendable {
+    /// The lines.
+    public let rows: [Row]
+    /// All loops together: chunks and how many of them were processed exactly once.
+    public let audit: AuditReport
+}
+
+/// Adds up the audits of many loops. Only clean ones come here: a loop that is not clean throws.
+struct AuditTotal {
+    private var total: AuditReport?
+
+    mutating func add(_ report: AuditReport) {
+        guard total != nil else {
+            total = report
+            return
+        }
+        total!.chunks += report.chunks
+        total!.exactlyOnce += report.exactlyOnce
+        total!.elements += report.elements
+        total!.size = max(total!.size, report.size)
+    }
+
+    /// Precondition: a loop has run.
+    var report: AuditReport { total! }
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds.
+func nanoseconds() -> Double {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return Double(now.tv_sec) * 1e9 + Double(now.tv_nsec)
+}
+
+/// A kernel that does nothing, to measure what is around it. The compiler can't remove its loop:
+/// claims and commits are atomic accesses to shared memory, and the audit counts every one of them.
+struct Empty: Kernel {
+    func process(_ chunk: borrowing Chunk) throws {}
+}

@@ -1,1 +1,0 @@
-// MusterBench.swift - measuring.

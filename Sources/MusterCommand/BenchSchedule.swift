@@ -1,0 +1,55 @@
+// BenchSchedule.swift - `muster bench schedule`.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct BenchSchedule: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "schedule",
+        abstract: "Time of a chunk with nothing to do, under each schedule.",
+        discussion: """
+            Loops of empty chunks of one element, roll and audit on, for teams of 1 and of \
+            N ranks; the leader waits. A sample is the time of a loop divided by its \
+            chunks: with one rank the cost of a claim and a commit.
+
+            EXAMPLES
+              muster bench schedule
+              muster bench schedule -n 4 --chunks 100000000 --samples 1
+            """)
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var options: BenchOptions
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: "Chunks of a loop; may be given again. (default: 1000000 and 10000000)")
+    var chunks: [Int] = []
+
+    func validate() throws {
+        for chunks in chunks where chunks < 1 || chunks > ScheduleBench.mostChunks {
+            throw ValidationError(
+                "--chunks \(chunks): a loop has 1 to \(ScheduleBench.mostChunks) chunks")
+        }
+    }
+
+    func run() throws {
+        let bench = ScheduleBench(
+            ranks: try team.size(), chunkCounts: chunks.isEmpty ? [1_000_000, 10_000_000] : chunks,
+            samples: options.samples ?? 5)
+        let meter = Meter("bench schedule")
+        let measurement = try bench.run(progress: meter.show)
+        meter.clear()
+        if options.json {
+            try Output.json(BenchJSON(measurement))
+            return
+        }
+        try Output.table(
+            measurement, label: "schedule, chunks",
+            method: [
+                "empty chunks of one element, roll and audit on; ns of the whole loop, from dispatch "
+                    + "to audit, divided by its chunks",
+                "the leader waits: every rank is another process; first loop dropped",
+            ])
+    }
+}

@@ -1,0 +1,95 @@
+// BenchStream.swift - `muster bench stream`.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct BenchStream: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stream",
+        abstract: "Memory bandwidth by copy, scale, add and triad, counted as STREAM does.",
+        discussion: """
+            Three arrays of doubles, each at least four times the last-level caches. \
+            Bytes of an element: copy 16, scale 16, add 24, triad 24; GB = 10^9 B. \
+            Dispatch, join and audit are within the time. If a single element is wrong \
+            afterwards, no figure is printed.
+
+            EXAMPLES
+              muster bench stream
+              muster bench stream -n 4 --samples 20
+              muster bench stream --size 1GiB --plain
+            """)
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var options: BenchOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes of each array: 1073741824, 1GiB. (default: four times the last-level caches)")
+    var size: ByteCount?
+
+    @Flag(help: "Write through the caches. Without it, large arrays are written past them.")
+    var plain = false
+
+    @Flag(help: .private)
+    var corrupt = false
+
+    func validate() throws {
+        if let size, size.bytes < 8 {
+            throw ValidationError(
+                "--size \(size.bytes): an array has at least one element, 8 bytes")
+        }
+    }
+
+    func run() throws {
+        let ranks = try team.size()
+        let bench = try StreamBench(
+            ranks: ranks, arrayBytes: size?.bytes, samples: options.samples ?? 10,
+            stores: plain ? .plain : .automatic)
+        if bench.isCached {
+            Output.note(
+                "arrays smaller than \(StreamBench.cacheMultiple) times the last-level caches "
+                    + "measure the caches as well")
+        }
+        let meter = Meter("bench stream")
+        let outcome = try bench.run(isSpoilt: corrupt, progress: meter.show)
+        meter.clear()
+        if let fault = outcome.faults.first {
+            throw Failure.wrong(
+                "stream: array \(fault.array): \(fault.wrongElements) of \(outcome.elements) "
+                    + "elements are wrong, so no rate is printed: suspect memory or CPU")
+        }
+        if options.json {
+            try Output.json(BenchJSON(outcome.measurement))
+            return
+        }
+        try Output.table(
+            outcome.measurement, label: "kernel",
+            method: [
+                "3 arrays of \(outcome.elements) doubles (\(mebibytes(outcome.elements)) MiB each), "
+                    + "chunks of \(StreamBench.grain) elements, static schedule, audit on",
+                "\(outcome.isStreaming ? "streaming" : "plain") stores; bytes as STREAM counts them, "
+                    + "GB = 10^9 B; first run dropped",
+            ])
+    }
+
+    private func mebibytes(_ elements: Int) -> String {
+        Output.fixed(Double(elements) * 8 / 1_048_576)
+    }
+}
+
+/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
+struct ByteCount: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        let digits = argument.prefix { $0.isASCII && $0.isNumber }
+        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
+        guard let number = Int(digits) else { return nil }
+        let units = ["", "KiB", "MiB", "GiB", "TiB"]
+        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
+        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
+        guard !product.overflow else { return nil }
+        bytes = product.partialValue
+    }
+}

@@ -1,0 +1,179 @@
+// BenchTests.swift - `muster bench`: what it reports, and that it reports nothing that is wrong.
+
+import Foundation
+import Testing
+
+/// Keys that every measurement has, and no others.
+private func checkFrame(_ report: [String: Any]) throws -> [[String: Any]] {
+    #expect(Set(report.keys) == ["schema", "environment", "rows", "audit"])
+    #expect(report["schema"] as? String == "muster.bench/1")
+    let environment = try #require(report["environment"] as? [String: Any])
+    #expect(
+        Set(environment.keys) == [
+            "cpu_model", "kernel", "cpus", "nodes", "memory_total_bytes",
+            "last_level_cache_bytes", "page_bytes", "version", "command",
+        ])
+    #expect((environment["command"] as? String)?.hasPrefix("muster bench ") == true)
+    let audit = try #require(report["audit"] as? [String: Any])
+    #expect(Set(audit.keys) == ["chunks", "exactly_once", "missing", "repeated", "deaths"])
+    #expect(audit["chunks"] as? Int == audit["exactly_once"] as? Int)
+    for key in ["missing", "repeated", "deaths"] {
+        #expect((audit[key] as? [Any])?.isEmpty == true)
+    }
+    return try #require(report["rows"] as? [[String: Any]])
+}
+
+/// Keys and sense of one row.
+private func checkRow(_ row: [String: Any], quantity: String, samples: Int) throws {
+    #expect(Set(row.keys) == ["test", "kernel", "ranks", quantity, "verified"])
+    #expect(row["verified"] as? Bool == true)
+    let figures = try #require(row[quantity] as? [String: Any])
+    #expect(Set(figures.keys) == ["median", "minimum", "maximum", "samples"])
+    let values = try #require(figures["samples"] as? [Double])
+    let (low, middle, high) = try (
+        #require(figures["minimum"] as? Double), #require(figures["median"] as? Double),
+        #require(figures["maximum"] as? Double)
+    )
+    #expect(values.count == samples)
+    #expect(low == values.min() && high == values.max())
+    #expect(low > 0 && low <= middle && middle <= high)
+}
+
+private func auditedChunks(_ report: [String: Any]) -> Int? {
+    (report["audit"] as? [String: Any])?["chunks"] as? Int
+}
+
+@Suite("muster bench")
+struct BenchTests {
+    @Test("stream: JSON has exactly its keys, four verified rows, a clean audit")
+    func streamJSON() throws {
+        let run = try ToolRun(
+            "bench", "stream", "-n", "3", "--size", "1MiB", "--samples", "4", "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let report = try run.object()
+        let rows = try checkFrame(report)
+        #expect(rows.map { $0["kernel"] as? String } == ["copy", "scale", "add", "triad"])
+        for row in rows {
+            #expect(row["test"] as? String == "stream" && row["ranks"] as? Int == 3)
+            try checkRow(row, quantity: "rate_gb_per_s", samples: 4)
+        }
+        // 4 chunks of 32,768 elements: begin, five rounds of four kernels, three checks.
+        #expect(auditedChunks(report) == 4 * (1 + 5 * 4 + 3))
+    }
+
+    @Test(
+        "stream: right at every size and team, with both kinds of stores",
+        arguments: ["8", "56", "262136", "262152", "3MiB"], ["1", "2", "5"])
+    func streamSizes(size: String, ranks: String) throws {
+        for stores in [[], ["--plain"]] {
+            let run = try ToolRun(
+                arguments: ["bench", "stream", "--size", size, "-n", ranks, "--samples", "1"]
+                    + stores)
+            #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+            #expect(run.output.contains("each exactly once; every element checked"))
+        }
+    }
+
+    @Test(
+        "stream: one wrong bit in one element: exit 1, the array named, no figure printed",
+        arguments: ["8", "1MiB", "5000000"], [[], ["--json"]])
+    func streamNoticesAWrongResult(size: String, format: [String]) throws {
+        let run = try ToolRun(
+            arguments: [
+                "bench", "stream", "-n", "2", "--size", size, "--samples", "1", "--corrupt",
+            ]
+                + format)
+        #expect(run.status == 1 && !run.hasHung)
+        #expect(run.output.isEmpty)
+        #expect(run.errors.contains("stream: array a: 1 of "))
+    }
+
+    @Test("stream: arrays beyond the machine's memory are refused before they are made")
+    func streamWithoutMemory() throws {
+        for size in ["1024TiB", "9223372036854775807"] {
+            let run = try ToolRun("bench", "stream", "--size", size)
+            #expect(run.status == 2 && run.output.isEmpty)
+            #expect(run.errors.contains("memory that are available now"))
+        }
+    }
+
+    @Test("dispatch: a row for each size, leader waiting and working")
+    func dispatchJSON() throws {
+        let run = try ToolRun("bench", "dispatch", "-n", "3", "--samples", "2", "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let rows = try checkFrame(try run.object())
+        #expect(
+            rows.map { "\($0["test"] ?? "") \($0["ranks"] ?? "")" } == [
+                "dispatch/leader-waits 1", "dispatch/leader-waits 2", "dispatch/leader-waits 3",
+                "dispatch/leader-works 1", "dispatch/leader-works 2", "dispatch/leader-works 3",
+            ])
+        for row in rows { try checkRow(row, quantity: "time_ns", samples: 2) }
+    }
+
+    @Test("schedule: a row for each schedule, number of chunks and team; every chunk counted")
+    func scheduleJSON() throws {
+        let run = try ToolRun(
+            "bench", "schedule", "-n", "3", "--chunks", "1000", "--chunks", "77", "--samples", "2",
+            "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let report = try run.object()
+        let rows = try checkFrame(report)
+        var expected: [String] = []
+        for ranks in [1, 3] {
+            for chunks in [1000, 77] {
+                for schedule in ["static", "cyclic", "dynamic", "guided", "static-steal"] {
+                    expected.append("schedule/\(schedule)/\(chunks) \(ranks)")
+                }
+            }
+        }
+        #expect(rows.map { "\($0["test"] ?? "") \($0["ranks"] ?? "")" } == expected)
+        for row in rows { try checkRow(row, quantity: "time_ns", samples: 2) }
+        #expect(auditedChunks(report) == 2 * 5 * 3 * 1077)
+    }
+
+    @Test("text: a line of method, an aligned table, the audit")
+    func text() throws {
+        let run = try ToolRun("bench", "schedule", "-n", "1", "--chunks", "500", "--samples", "1")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        #expect(run.output.contains("divided by its chunks"))
+        #expect(run.output.contains("all loops: 5000 chunks, each exactly once"))
+        let rule = run.output.split(separator: "\n").first { $0.hasPrefix("---") }
+        #expect(rule?.split(separator: " ").count == 6)
+    }
+
+    @Test("bench alone prints help with its subcommands")
+    func help() throws {
+        let run = try ToolRun("bench")
+        #expect(run.status == 0)
+        for word in ["stream", "dispatch", "schedule", "EXAMPLES"] {
+            #expect(run.output.contains(word))
+        }
+        #expect(!run.output.contains("corrupt"))
+    }
+
+    @Test(
+        "bad input: usage, exit 64, and the offending value in the first line",
+        arguments: [
+            ["stream", "-n", "0"], ["stream", "-n", "-1"], ["stream", "-n", "100000"],
+            ["stream", "--size", "0"], ["stream", "--size", "7"], ["stream", "--size", "-8"],
+            ["stream", "--size", "1GB"], ["stream", "--samples", "0"],
+            ["stream", "--samples", "10001"], ["dispatch", "-n", "0"],
+            ["dispatch", "--samples", "0"], ["schedule", "-n", "100000"],
+            ["schedule", "--chunks", "0"], ["schedule", "--chunks", "4294967295"],
+        ])
+    func badInput(arguments: [String]) throws {
+        let run = try ToolRun(arguments: ["bench"] + arguments)
+        #expect(run.status == 64 && run.output.isEmpty && !run.hasHung)
+        let first = run.errors.split(separator: "\n").first ?? ""
+        #expect(first.contains(arguments.last!), "\(run.errors)")
+    }
+
+    @Test("killed in the middle, it leaves no process", arguments: [SIGKILL, SIGINT, SIGTERM])
+    func leavesNothing(signal: Int32) throws {
+        let tool = try RunningTool(
+            "bench", "stream", "-n", "4", "--size", "4MiB", "--samples", "10000")
+        try #require(tool.wait { $0.count == 5 })
+        tool.send(signal)
+        #expect(tool.wait { $0.isEmpty })
+    }
+}

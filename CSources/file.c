@@ -58,6 +58,16 @@ int muster_file_finish(int fd)
     return muster__os_finish(fd);
 }
 
+int muster_file_rename(const char *from, const char *to)
+{
+    return muster__os_rename(from, to);
+}
+
+void muster_file_remove(const char *path)
+{
+    muster__os_remove(path);
+}
+
 void muster_file_close(int fd)
 {
     muster__os_close(fd);

@@ -252,6 +252,13 @@ int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_
                       errno_before);
 }
 
+void muster__os_forget_policy(void *address, uint64_t size_bytes)
+{
+    ENTER();
+    (void)mbind(address, size_bytes, MPOL_DEFAULT, NULL, 0, 0);
+    errno = errno_before;
+}
+
 int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *status)
 {
     INJECT();
@@ -637,6 +644,20 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes)
         done += (size_t)result;
     }
     return (int64_t)done;
+}
+
+int muster__os_rename(const char *from, const char *to)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(rename(from, to), errno_before);
+}
+
+void muster__os_remove(const char *path)
+{
+    ENTER(); /* clean-up: not injected */
+    (void)unlink(path);
+    errno = errno_before;
 }
 
 int muster__os_finish(int fd)

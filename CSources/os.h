@@ -47,6 +47,7 @@ int muster__os_advise(void *address, uint64_t size_bytes, int advice);
 /* mode: MPOL_*; nodes: bit mask of mask_bits bits, rounded up to a whole of 64. */
 int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_t *nodes,
                      uint32_t mask_bits, uint32_t flags);
+void muster__os_forget_policy(void *address, uint64_t size_bytes); /* clean-up */
 /* Node of each page into status[], or a negative errno there; nodes != NULL moves them. */
 int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *status);
 int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits); /* nodes this process may use */
@@ -99,6 +100,8 @@ int muster__os_stat(int fd, uint64_t *size_bytes, uint32_t *mode_bits);
 int muster__os_allocate(int fd, uint64_t size_bytes); /* blocks on disk, file grown to this size */
 int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t offset_bytes);
 int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */
+int muster__os_rename(const char *from, const char *to);
+void muster__os_remove(const char *path); /* clean-up */
 int muster__os_finish(int fd); /* close, with its status */
 void muster__os_close(int fd);
 

@@ -108,8 +108,12 @@ void muster_space_free(struct muster_space *space, struct muster_extent extent)
     if (extent.size_bytes == 0)
         return;
     bool window = extent.offset_bytes >= space->arena_bytes;
-    if (!window)
-        muster__os_punch(space->arena_fd, extent.offset_bytes, extent.size_bytes);
+    if (!window) {
+        if (muster__os_punch(space->arena_fd, extent.offset_bytes, extent.size_bytes) < 0)
+            return; /* what is not zero again must not be given out again */
+        /* A policy belongs to the object and outlives its pages. */
+        muster__os_forget_policy(space->address + extent.offset_bytes, extent.size_bytes);
+    }
     uint32_t at = 0;
     while (at < space->free_count && space->free_extents[at].offset_bytes < extent.offset_bytes)
         at++;

@@ -42,6 +42,7 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     unsigned char *base = team->control.address;
     team->block = (struct muster_team_block *)(base + BLOCK_OFFSET);
     *team->block = *plan;
+    team->plan = *plan;
     team->slots = (struct muster_slot *)(base + plan->slots_offset);
     team->job = (struct muster_job *)(base + plan->job_offset);
     for (uint32_t rank = 0; rank < plan->size; rank++)
@@ -169,7 +170,7 @@ static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
     char name[24]; /* the kernel keeps 15 characters */
     snprintf(name, sizeof name, "muster-%u", rank);
     /* The leader may have died before the signal was asked for: then the parent is another. */
-    if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->block->leader_pid)
+    if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->plan.leader_pid)
         muster__os_exit(127);
     muster_testing_set_rank(rank);
     muster__os_worker_signals();
@@ -182,7 +183,7 @@ static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
 
 int muster_team_spawn(struct muster_team *team, uint32_t rank)
 {
-    if (rank >= team->block->size || (team->block->leader_works && rank == 0))
+    if (rank >= team->plan.size || (team->plan.leader_works && rank == 0))
         return -EINVAL;
     struct muster__rank *entry = &team->ranks[rank];
     if (entry->held)
@@ -224,7 +225,7 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
 
 int muster_team_adopt(struct muster_team *team, uint32_t rank)
 {
-    if (rank >= team->block->size || team->ranks[rank].held)
+    if (rank >= team->plan.size || team->ranks[rank].held)
         return -EBUSY;
     __atomic_store_n(&team->slots[rank].done, team->job_number, __ATOMIC_RELEASE);
     int status = muster_rank_hold(team->block, rank, muster__os_pid());
@@ -237,20 +238,19 @@ int muster_team_adopt(struct muster_team *team, uint32_t rank)
 static uint64_t chunk_in_work(const struct muster_team *team, uint32_t rank)
 {
     const struct muster_slot *slot = &team->slots[rank];
-    const struct muster_job *job = team->job;
     if (__atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) != team->job_number ||
-        job->kind != MUSTER_JOB_LOOP)
+        team->job_kind != MUSTER_JOB_LOOP)
         return UINT64_MAX;
     struct muster_interval claimed =
         muster_schedule_unpack(__atomic_load_n(&slot->current, __ATOMIC_ACQUIRE));
-    if (claimed.first >= claimed.end || claimed.end > job->chunk_count)
+    if (claimed.first >= claimed.end || claimed.end > team->job_count)
         return UINT64_MAX;
-    claimed.first += job->first_chunk;
-    claimed.end += job->first_chunk;
+    claimed.first += team->job_first;
+    claimed.end += team->job_first;
     uint64_t chunk = claimed.end;
     int status =
-        muster_roll_first_missing(team->rolls[rank], team->block->chunk_capacity, team->job_number,
-                                  job->first_chunk, job->chunk_count, claimed, &chunk);
+        muster_roll_first_missing(team->rolls[rank], team->plan.chunk_capacity, team->job_number,
+                                  team->job_first, team->job_count, claimed, &chunk);
     return status == 0 && chunk < claimed.end ? chunk : UINT64_MAX;
 }
 
@@ -295,14 +295,17 @@ uint64_t muster_team_dispatch(struct muster_team *team)
     struct muster_job *job = team->job;
     uint64_t number = ++team->job_number;
     job->number = number;
+    team->job_first = job->first_chunk;
+    team->job_count = job->chunk_count;
+    team->job_kind = job->kind;
     team->not_done = 0;
     team->someone_died = false;
     __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
     if (job->kind == MUSTER_JOB_LOOP && job->schedule == MUSTER_STATIC_STEAL)
         /* For every rank, vacant ones too: what nobody owns can be stolen from the start. */
-        for (uint32_t rank = 0; rank < block->size; rank++) {
+        for (uint32_t rank = 0; rank < team->plan.size; rank++) {
             struct muster_interval share =
-                muster_schedule_block(job->chunk_count, block->size, rank);
+                muster_schedule_block(team->job_count, team->plan.size, rank);
             __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
                              __ATOMIC_RELAXED);
             __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
@@ -312,11 +315,10 @@ uint64_t muster_team_dispatch(struct muster_team *team)
      */
     __atomic_exchange_n(&block->epoch, number, __ATOMIC_SEQ_CST);
     bool sleepers = false;
-    for (uint32_t rank = 0; rank < block->size; rank++)
-        if (__atomic_load_n(&team->slots[rank].sleeping, __ATOMIC_SEQ_CST)) {
-            __atomic_store_n(&team->slots[rank].sleeping, 0, __ATOMIC_RELAXED);
-            sleepers = true;
-        }
+    for (uint32_t rank = 0; rank < team->plan.size; rank++)
+        /* Never cleared here: by now the rank may have run this job and be going to sleep again,
+         * and a cleared flag would lose it the next wake-up. */
+        sleepers |= __atomic_load_n(&team->slots[rank].sleeping, __ATOMIC_SEQ_CST) != 0;
     if (sleepers)
         muster__os_futex_wake(muster__epoch_futex(block), INT_MAX);
     MUSTER__POINT(MUSTER_POINT_DISPATCHED);
@@ -330,7 +332,7 @@ void muster_testing_point_array(void)
 
 static bool all_done(struct muster_team *team)
 {
-    uint32_t size = team->block->size;
+    uint32_t size = team->plan.size;
     for (; team->not_done < size; team->not_done++) {
         /* seq_cst: pairs with the worker's store of done and its read of leader_sleeping. */
         if (team->ranks[team->not_done].held &&
@@ -348,7 +350,7 @@ static int take_events(struct muster_team *team, int timeout_ms)
     for (int i = 0; i < count; i++) {
         if (tags[i] == EVENT_TAG)
             muster__os_eventfd_clear(team->eventfd);
-        else if (tags[i] < team->block->size)
+        else if (tags[i] < team->plan.size)
             note_death(team, (uint32_t)tags[i]);
     }
     return count;
@@ -358,7 +360,7 @@ static bool spin_until_done(struct muster_team *team)
 {
     if (all_done(team))
         return true;
-    if (team->block->spin_ns_leader == 0)
+    if (team->plan.spin_ns_leader == 0)
         return false;
     uint64_t start = muster__os_now_ns();
     do {
@@ -367,7 +369,7 @@ static bool spin_until_done(struct muster_team *team)
                 return true;
             muster__pause();
         }
-    } while (muster__os_now_ns() - start < team->block->spin_ns_leader);
+    } while (muster__os_now_ns() - start < team->plan.spin_ns_leader);
     return false;
 }
 
@@ -403,10 +405,10 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
 
 uint32_t muster_team_poll(struct muster_team *team)
 {
-    while (take_events(team, 0) == 64)
+    for (uint32_t left = team->plan.size / 64 + 1; left > 0 && take_events(team, 0) == 64; left--)
         ;
     uint32_t vacant = 0;
-    for (uint32_t rank = 0; rank < team->block->size; rank++)
+    for (uint32_t rank = 0; rank < team->plan.size; rank++)
         vacant += !team->ranks[rank].held;
     return vacant;
 }
@@ -415,10 +417,10 @@ uint32_t muster_team_poll(struct muster_team *team)
 
 void muster_team_end(struct muster_team *team)
 {
-    if (muster__os_pid() != team->block->leader_pid)
+    if (muster__os_pid() != team->plan.leader_pid)
         return;
     bool idle = all_done(team);
-    uint32_t size = team->block->size;
+    uint32_t size = team->plan.size;
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
         muster_team_dispatch(team);
@@ -434,7 +436,9 @@ void muster_team_end(struct muster_team *team)
             (void)muster__os_wait_readable(entry->pidfd, 100);
         muster__os_kill(entry->pidfd, 9);
         muster__os_reap(entry->pidfd, true, &code, &status);
-        muster__os_close(entry->pidfd); /* which takes it out of epoll */
+        /* By hand: a process forked since holds a copy, so closing alone leaves it in epoll. */
+        muster__os_epoll_remove(team->epoll, entry->pidfd);
+        muster__os_close(entry->pidfd);
         muster__os_close(entry->socket);
         *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
         __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
@@ -480,37 +484,59 @@ void muster_team_forget_deaths(struct muster_team *team)
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity)
 {
-    return muster_audit((const struct muster_roll *const *)team->rolls, team->block->size,
-                        team->block->chunk_capacity, team->job_number, team->job->first_chunk,
-                        team->job->chunk_count, audit, findings, findings_capacity);
+    return muster_audit((const struct muster_roll *const *)team->rolls, team->plan.size,
+                        team->plan.chunk_capacity, team->job_number, team->job_first,
+                        team->job_count, audit, findings, findings_capacity);
 }
 
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
                                 uint32_t *ranks, uint64_t ranks_capacity)
 {
-    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->block->size,
-                              team->block->chunk_capacity, team->job_number, team->job->first_chunk,
-                              team->job->chunk_count, interval, ranks, ranks_capacity);
+    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->plan.size,
+                              team->plan.chunk_capacity, team->job_number, team->job_first,
+                              team->job_count, interval, ranks, ranks_capacity);
 }
 
 uint64_t muster_team_progress(const struct muster_team *team)
 {
     uint64_t chunks = 0;
-    for (uint32_t rank = 0; rank < team->block->size; rank++)
+    for (uint32_t rank = 0; rank < team->plan.size; rank++)
         chunks +=
-            muster_roll_progress(team->rolls[rank], team->block->chunk_capacity, team->job_number);
+            muster_roll_progress(team->rolls[rank], team->plan.chunk_capacity, team->job_number);
     return chunks;
 }
 
 void muster_team_cancel(struct muster_team *team)
 {
+    /* Only ever raised: a canceller that is late must not take back a newer request. */
     uint64_t number = __atomic_load_n(&team->block->epoch, __ATOMIC_ACQUIRE);
-    __atomic_store_n(&team->block->cancelled, number, __ATOMIC_RELEASE);
+    uint64_t before = __atomic_load_n(&team->block->cancelled, __ATOMIC_RELAXED);
+    while (before < number &&
+           !__atomic_compare_exchange_n(&team->block->cancelled, &before, number, true,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
 }
 
 bool muster_team_cancelled(const struct muster_team *team)
 {
     return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
+}
+
+uint64_t muster_team_capacity(const struct muster_team *team)
+{
+    return team->plan.chunk_capacity;
+}
+
+uint64_t muster_team_page_bytes(const struct muster_team *team)
+{
+    return team->plan.page_bytes;
+}
+
+int muster_team_pid(const struct muster_team *team, uint32_t rank)
+{
+    if (rank >= team->plan.size || !team->ranks[rank].held)
+        return 0;
+    return team->ranks[rank].pid ? team->ranks[rank].pid : team->plan.leader_pid;
 }
 
 struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank)
@@ -535,7 +561,7 @@ struct muster_space *muster_team_space(struct muster_team *team)
 
 bool muster_team_holds(const struct muster_team *team, uint32_t rank)
 {
-    return rank < team->block->size && team->ranks[rank].held;
+    return rank < team->plan.size && team->ranks[rank].held;
 }
 
 int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,
@@ -545,7 +571,7 @@ int muster_team_send_mapping(struct muster_team *team, struct muster_extent exte
                                       .file_offset_bytes = file_offset_bytes,
                                       .writable = writable,
                                       .mapped = fd >= 0};
-    for (uint32_t rank = 0; rank < team->block->size; rank++) {
+    for (uint32_t rank = 0; rank < team->plan.size; rank++) {
         if (team->ranks[rank].socket < 0)
             continue;
         /* A mapping that is taken away travels with any descriptor: packets must look alike. */

@@ -18,6 +18,11 @@ struct muster_team {
     struct muster_segment control;
     struct muster_space space;
     struct muster_team_block *block;
+    /* What the leader steers by is its own copy: the shared words can be overwritten by a stray
+     * store of any kernel, and must then not become an index, a bound or a divisor. */
+    struct muster_team_block plan; /* constants, as created */
+    uint64_t job_first, job_count; /* of the job last dispatched */
+    uint32_t job_kind;
     struct muster_job *job;
     struct muster_slot *slots;
     struct muster_roll **rolls; /* block->size of them */

@@ -18,14 +18,14 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
     struct muster_team_block *block = team->block;
     struct muster_slot *slot = &team->slots[rank];
     uint64_t epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-    if (epoch == seen && block->spin_ns_worker > 0) {
+    if (epoch == seen && team->plan.spin_ns_worker > 0) {
         uint64_t start = muster__os_now_ns();
         do {
             for (int turn = 0; turn < 32 && epoch == seen; turn++) {
                 muster__pause();
                 epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
             }
-        } while (epoch == seen && muster__os_now_ns() - start < block->spin_ns_worker);
+        } while (epoch == seen && muster__os_now_ns() - start < team->plan.spin_ns_worker);
     }
     while (epoch == seen) {
         /* The flag, then the epoch again, both seq_cst: see team.h, "Dispatch". */
@@ -42,15 +42,15 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
 int muster_worker_commit(struct muster_team *team, uint32_t rank)
 {
     const struct muster_job *job = team->job;
-    uint64_t block = job->block_bytes, size = job->extent_bytes, page = team->block->page_bytes;
+    uint64_t block = job->block_bytes, size = job->extent_bytes, page = team->plan.page_bytes;
     if (block == 0 || job->extent_offset > team->space.arena_bytes ||
         size > team->space.arena_bytes - job->extent_offset)
         return -EUCLEAN;
     struct muster_interval share =
-        muster_schedule_block(muster_schedule_chunks(size, block), team->block->size, rank);
+        muster_schedule_block(muster_schedule_chunks(size, block), team->plan.size, rank);
     /* Borders as placement.c has them: a page that two ranks share belongs to the later one. */
     uint64_t from = share.first * block / page * page, to = share.end * block / page * page;
-    if (rank + 1 == team->block->size || to > size)
+    if (rank + 1 == team->plan.size || to > size)
         to = size;
     for (uint64_t at = from; at < to; at += POPULATE_BYTES) {
         uint64_t length = to - at < POPULATE_BYTES ? to - at : POPULATE_BYTES;
@@ -114,7 +114,7 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
 /* Whether every rank that somebody holds has ended the job: read only while the leader sleeps. */
 static bool everybody_done(struct muster_team *team, uint64_t job)
 {
-    for (uint32_t rank = 0; rank < team->block->size; rank++)
+    for (uint32_t rank = 0; rank < team->plan.size; rank++)
         if (__atomic_load_n(&team->slots[rank].done, __ATOMIC_SEQ_CST) != job &&
             __atomic_load_n(&team->slots[rank].holder, __ATOMIC_RELAXED) != 0)
             return false;
@@ -146,11 +146,6 @@ bool muster_address_is_static(const void *address)
 int muster_process_id(void)
 {
     return muster__os_pid();
-}
-
-int muster_process_cpu(uint32_t *cpu, uint32_t *node)
-{
-    return muster__os_cpu(cpu, node);
 }
 
 const char *muster_signal_name(int signal)

@@ -9,6 +9,8 @@ public import CMuster
 
 /// What every access holds. For the team's own use.
 public struct _ArrayHandle: BitwiseCopyable, Sendable {
+    /// Which team it belongs to: an address that is unique while any of its arrays lives.
+    @usableFromInline let team: UInt
     /// Bytes from the start of the team's range of addresses to element 0.
     @usableFromInline let offset: Int
     /// Elements of the array.
@@ -18,7 +20,8 @@ public struct _ArrayHandle: BitwiseCopyable, Sendable {
     /// How many arrays have had this number before: an access to a freed array is noticed.
     @usableFromInline let generation: UInt32
 
-    init(offset: Int, count: Int, id: UInt32, generation: UInt32) {
+    init(team: UInt, offset: Int, count: Int, id: UInt32, generation: UInt32) {
+        self.team = team
         self.offset = offset
         self.count = count
         self.id = id
@@ -62,8 +65,9 @@ extension SharedArray {
         @inlinable @_lifetime(borrow chunk)
         public func span(_ chunk: borrowing Chunk, halo: Int) -> Span<Element> {
             let range = chunk.range
+            let reach = max(0, min(halo, handle.count))
             return span(
-                max(0, range.lowerBound - halo)..<min(handle.count, range.upperBound + halo),
+                max(0, range.lowerBound - reach)..<min(handle.count, range.upperBound + reach),
                 in: chunk)
         }
 

@@ -39,36 +39,34 @@ struct ArrayTable {
         entries[id].isLive = true
         entries[id].isWritable = isWritable
         entries[id].file = file
-        fileCount += file == nil ? 0 : 1
         return (UInt32(id), entries[id].generation)
     }
 
     mutating func remove(_ id: UInt32) {
         entries[Int(id)].isLive = false
-        fileCount -= entries[Int(id)].file == nil ? 0 : 1
         entries[Int(id)].generation += 1
         entries[Int(id)].file = nil
         vacant.append(Int(id))
     }
 
-    /// Traps unless the access names a live array of this team, writable where it writes.
+    /// Traps unless the access names a live array, writable where it writes.
     func check(_ handle: _ArrayHandle, _ kind: AccessKind) {
         precondition(
             Int(handle.id) < entries.count && entries[Int(handle.id)].isLive
                 && entries[Int(handle.id)].generation == handle.generation,
-            "the kernel uses an array that has been freed, or one of another team")
+            "the kernel uses an array that has been freed")
         precondition(
             kind == .input || entries[Int(handle.id)].isWritable,
             "the kernel writes to an array that is mapped read-only")
     }
 
-    /// Whether any live array is a file.
-    private(set) var fileCount = 0
+    /// Whether an array is a file. Precondition: live.
+    func isFile(_ id: UInt32) -> Bool { entries[Int(id)].file != nil }
 
     /// A file that is shorter now than when it was mapped.
-    func shrunkFile() -> (path: String, was: Int, now: Int)? {
-        for entry in entries where entry.isLive {
-            guard let file = entry.file else { continue }
+    func shrunkFile(among ids: [UInt32]) -> (path: String, was: Int, now: Int)? {
+        for id in ids {
+            guard let file = entries[Int(id)].file else { continue }
             var now: UInt64 = 0
             if muster_file_size(file.descriptor, &now) == 0, Int(clamping: now) < file.byteCount {
                 return (file.path, file.byteCount, Int(clamping: now))
@@ -144,23 +142,33 @@ extension TeamCore {
         own: (UInt32) -> Int32,
         failed: (UInt32, Int32) -> MusterError
     ) throws(MusterError) {
-        precondition(!isRunning, "an array can't be made or freed while a loop runs")
+        checkIdle()
         let job = muster_team_job(team)!
         fill(job)
-        muster_team_dispatch(team)
+        muster_team_forget_deaths(team)
+        let number = muster_team_dispatch(team)
         if leaderWorks {
             let slot = muster_team_slot(team, 0)!
             slot.pointee.outcome_status = own(0)
-            muster_worker_done(team, 0, job.pointee.number)
+            muster_worker_done(team, 0, number)
         }
         _ = try waitForJob(timeout: -1)
         for rank in 0..<UInt32(size) {
             let slot = muster_team_slot(team, rank)!
-            let isDone = slot.pointee.done == job.pointee.number
-            if !isDone { vacantKnown = true }
-            let outcome = isDone ? slot.pointee.outcome_status : own(rank)
+            if !muster_team_holds(team, rank) { vacantKnown = true }
+            let isDone = slot.pointee.done == number
+            // A rank that died in this very job may have been killed for memory: the leader must not
+            // be next. One that was vacant before is the leader's to stand in for.
+            let outcome = isDone ? slot.pointee.outcome_status : died(rank) ? -12 : own(rank)
             if outcome < 0 { throw failed(rank, outcome) }
         }
+    }
+
+    /// Whether a rank died in the job last dispatched.
+    private func died(_ rank: UInt32) -> Bool {
+        var count: UInt32 = 0
+        let deaths = muster_team_deaths(team, &count)
+        return (0..<Int(count)).contains { deaths![$0].rank == rank && deaths![$0].job != 0 }
     }
 
     func free(_ extent: Extent) {
@@ -183,7 +191,7 @@ extension TeamCore {
                 status: status)
         }
         // The kernel maps whole pages: what lies beyond the file's last page stays without access.
-        let page = UInt64(muster_team_block(team).pointee.page_bytes)
+        let page = muster_team_page_bytes(team)
         let mapped = muster_extent(
             offset_bytes: extent.offset_bytes,
             size_bytes: (UInt64(file.byteCount) + page - 1) / page * page)

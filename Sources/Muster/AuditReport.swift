@@ -34,9 +34,9 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var chunks: Int
     /// Of them, committed exactly once.
     public var exactlyOnce: Int
-    /// Never committed, by rising number.
+    /// Never committed, by rising number; of many faults the first thousand.
     public var missing: [Range<Int>] = []
-    /// Committed more than once, by rising number.
+    /// Committed more than once, by rising number; of many faults the first thousand.
     public var repeated: [Repeat] = []
     /// Deaths during the loop, in the order seen.
     public var deaths: [Death] = []
@@ -62,25 +62,31 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var isClean: Bool { exactlyOnce == chunks && missing.isEmpty && repeated.isEmpty }
 
     /// How many chunks were never committed.
-    public var missingCount: Int { missing.reduce(0) { $0 + $1.count } }
+    public package(set) var missingCount = 0
 
     /// How many chunks were committed more than once.
-    public var repeatedCount: Int { repeated.reduce(0) { $0 + $1.chunks.count } }
+    public package(set) var repeatedCount = 0
 
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
     public func elements(ofChunk chunk: Int) -> Range<Int> {
         precondition(chunk >= 0 && chunk < chunks, "no chunk \(chunk): the loop has \(chunks)")
-        return chunk * grain..<min(elements, (chunk + 1) * grain)
+        let first = chunk * grain
+        return first..<first + min(grain, elements - first)
     }
 
     /// One line: "4096 chunks, each exactly once, by 8 ranks", or what is wrong.
     public var description: String {
         let team = size == 1 ? "1 rank" : "\(size) ranks"
         let count = chunks == 1 ? "1 chunk" : "\(chunks) chunks"
+        let losses = deaths.prefix(4).map { death in
+            let cause = death.signal == 0 ? "exit \(death.exitCode)" : "signal \(death.signal)"
+            return "rank \(death.rank) (\(cause))"
+        }
+        let more = deaths.count > 4 ? ", ..." : ""
+        let died = deaths.isEmpty ? "" : "; died: \(losses.joined(separator: ", "))\(more)"
         if isClean {
-            return chunks == 1
-                ? "\(count), exactly once, by \(team)"
-                : "\(count), each exactly once, by \(team)"
+            return (chunks == 1 ? "\(count), exactly once" : "\(count), each exactly once")
+                + ", by \(team)\(died)"
         }
         var text = "\(exactlyOnce) of \(count) exactly once, by \(team)"
         if !missing.isEmpty {
@@ -94,7 +100,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
             text += "; \(repeatedCount) repeated: \(worst.joined(separator: ", "))"
             text += repeated.count > 3 ? ", ..." : ""
         }
-        return text
+        return text + died
     }
 
     /// "3, 7-9, ...": at most four ranges.

@@ -193,13 +193,16 @@ extension Team {
 }
 
 extension SharedArray where Element: NPYElement {
-    /// Writes the array as a `.npy` file that NumPy reads, over one that is there.
+    /// Writes the array as a `.npy` file that NumPy reads. A file that is there is replaced when the new
+    /// one is complete, and left as it was when writing fails.
     ///
-    /// - Throws: `.file`; what has been written then is removed where that is possible.
+    /// - Throws: `.file`.
     public func save(npy path: String) throws(MusterError) {
+        core.checkIdle()
+        let draft = "\(path).muster-\(muster_process_id())"
         let header = NPYHeader.encode(dtype: Element.dtype, shape: shape)
         var descriptor: Int32 = -1
-        var status = muster_file_create(path, &descriptor)
+        var status = muster_file_create(draft, &descriptor)
         guard status == 0 else { throw .system(.file, path, "can't create it", status: status) }
         var written = muster_file_write(descriptor, header, header.count)
         if written >= 0 {
@@ -211,7 +214,9 @@ extension SharedArray where Element: NPYElement {
             }
         }
         status = muster_file_finish(descriptor)
+        if written >= 0, status == 0 { status = muster_file_rename(draft, path) }
         guard written >= 0, status == 0 else {
+            muster_file_remove(draft)
             throw .system(
                 .file, path, "can't write it", status: written < 0 ? Int32(written) : status)
         }

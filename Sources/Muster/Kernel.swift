@@ -24,6 +24,9 @@ public import CMuster
 /// }
 /// ```
 ///
+/// Accesses are found by reflection over the stored properties, those of nested structures too; inside
+/// optionals and other enumerations they are not seen, so there they are neither checked nor counted.
+///
 /// Effects outside the chunk's own elements (printing, files, cells that chunks share) are outside the
 /// exactly-once promise.
 public protocol Kernel: _Work {

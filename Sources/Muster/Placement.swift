@@ -80,4 +80,8 @@ public struct Progress: Sendable {
     public let chunks: Int
     /// Time since the loop began.
     public let elapsedNanoseconds: UInt64
+    let cancellation: Cancellation
+
+    /// Asks the loop to end: ranks finish the chunk they are at, and `run` throws `.cancelled`.
+    public func cancel() { cancellation.cancel() }
 }

@@ -49,11 +49,13 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         path = file?.path
         self.fileDType = fileDType
         handle = _ArrayHandle(
-            offset: extent.offset + dataOffset, count: count, id: number.id,
+            team: UInt(bitPattern: core.team), offset: extent.offset + dataOffset, count: count,
+            id: number.id,
             generation: number.generation)
     }
 
     deinit {
+        core.checkIdle()
         core.arrays.remove(handle.id)
         if let file {
             core.unmap(extent)
@@ -95,6 +97,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public func withSpan<Result, Failure: Error>(
         _ body: (Span<Element>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
+        core.checkIdle()
         core.openViews += 1
         defer { core.openViews -= 1 }
         return try body(Span(_unsafeStart: start, count: count))
@@ -105,6 +108,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         _ body: (inout MutableSpan<Element>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         precondition(isWritable, "the array is mapped read-only")
+        core.checkIdle()
         core.openViews += 1
         defer { core.openViews -= 1 }
         var span = MutableSpan(_unsafeStart: start, count: count)
@@ -131,10 +135,10 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public func residency() throws(MusterError) -> Residency {
         var nodes = [UInt64](repeating: 0, count: Int(MUSTER_NODES_MAX))
         var absent: UInt64 = 0
-        let page = muster_team_block(core.team).pointee.page_bytes
+        let page = muster_team_page_bytes(core.team)
         let bytes = UInt64(count * MemoryLayout<Element>.stride)
         let status = muster_placement_residency(
-            core.base + extent.offset, bytes, UInt64(page), &nodes, &absent)
+            core.base + extent.offset, bytes, page, &nodes, &absent)
         guard status == 0 else {
             throw .system(
                 .placement, "array of \(formatBytes(bytes))", "can't read back where its pages lie",

@@ -50,7 +50,7 @@ public struct Team: ~Copyable {
 
     /// Process ids by rank; 0: vacant.
     public var processIDs: [Int] {
-        (0..<UInt32(size)).map { Int(muster_team_slot(core.team, $0).pointee.holder) }
+        (0..<UInt32(size)).map { Int(muster_team_pid(core.team, $0)) }
     }
 
     /// Called about ten times a second while the leader waits for a loop; nil: never. Only for loops
@@ -70,7 +70,9 @@ public struct Team: ~Copyable {
     ///   - schedule: How chunks are dealt.
     /// - Returns: The audit: every chunk exactly once.
     /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew`, `.workerDied`,
-    ///   `.cancelled`, `.fileShrank`, `.audit`; before the loop: `.invalidArgument`, `.start`.
+    ///   `.cancelled`, `.fileShrank`, `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`,
+    ///   and `.start`, `.threads`, `.memory` where ranks have to be started; `.system`. A worker whose
+    ///   death lost no chunk is in the report's ``AuditReport/deaths`` and is no error.
     @discardableResult
     public func run<Work: Kernel>(
         _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static
@@ -105,8 +107,9 @@ public struct Team: ~Copyable {
     }
 
     /// Asks the loop in progress to end: ranks finish the chunk they are at. `run` then throws
-    /// `.cancelled`. Call it from ``onProgress``; from elsewhere use ``cancellation``.
-    public func cancel() { muster_team_cancel(core.team) }
+    /// `.cancelled`. In ``onProgress`` use ``Progress/cancel()``: a closure that captures the team and is
+    /// kept by it would keep both alive for ever.
+    public func cancel() { core.cancel() }
 
     /// A handle that can cancel this team's loops from a signal handler or another thread. Valid as long
     /// as the team.

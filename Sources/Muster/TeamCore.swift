@@ -90,23 +90,16 @@ final class TeamCore {
         muster_team_end(team)
         for thread in threads { pthread_join(thread, nil) }
         threads = []
+        ownRank?.end()
         ownRank = nil  // it refers back to this object
+        onProgress = nil  // it may, through what it captures
     }
 
     // MARK: - Starting
 
     /// Gives every vacant rank a process. In the new worker it does not return.
     private func startVacantRanks() throws(MusterError) {
-        if start == .fork {
-            let threadCount = muster_process_threads()
-            guard threadCount == 1 || threadCount < 0 else {
-                throw MusterError(
-                    .threads, subject: "team of \(size)",
-                    reason:
-                        "this process has \(threadCount) threads, and workers are forked: create "
-                        + "the team before anything starts a thread (Dispatch, async, a library)")
-            }
-        }
+        try checkThreads()
         let own = leaderWorks ? 1 : 0
         if !(own..<size).contains(where: { muster_team_holds(team, UInt32($0)) }) {
             knownKernels = kernels.entries.count
@@ -130,8 +123,23 @@ final class TeamCore {
         }
     }
 
+    /// Only a process with one thread can fork its workers.
+    private func checkThreads() throws(MusterError) {
+        if start == .fork {
+            let threadCount = muster_process_threads()
+            guard threadCount == 1 || threadCount < 0 else {
+                throw MusterError(
+                    .threads, subject: "team of \(size)",
+                    reason:
+                        "this process has \(threadCount) threads, and workers are forked: create "
+                        + "the team before anything starts a thread (Dispatch, async, a library)")
+            }
+        }
+    }
+
     /// A new worker's whole life.
     private func live(rank: UInt32) -> Never {
+        isRunning = true  // a worker's copy of the team runs nothing: a kernel that tries traps
         if bindsToNodes, let topology = try? Topology.read() {
             topology.run(onNode: homeNodes[Int(rank)])
         }
@@ -143,8 +151,16 @@ final class TeamCore {
     /// Lets idle workers go and starts new ones with the same ranks, which know all that the leader
     /// knows now.
     private func restartWorkers() throws(MusterError) {
+        try checkThreads()
+        vacantKnown = true
         muster_team_end(team)
         try startVacantRanks()
+        vacantKnown = false
+    }
+
+    /// Traps where memory that ranks may be working on would be viewed or freed.
+    func checkIdle() {
+        precondition(!isRunning, "an array can't be viewed, made or freed while a loop runs")
     }
 
     // MARK: - Loops
@@ -159,8 +175,10 @@ final class TeamCore {
             openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
 
+        let cancelledBefore = muster_team_block(team).pointee.cancelled
         let entry = kernels.entry(for: Work.self)
-        let elements = try checkedCount(work, entry, plan.count)
+        var files: [UInt32] = []
+        let elements = try checkedCount(work, entry, plan.count, &files)
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
                 .invalidArgument, subject: "grain \(grain)",
@@ -172,7 +190,7 @@ final class TeamCore {
         var report = AuditReport(
             chunks: Int(chunks), exactlyOnce: 0, size: size, schedule: plan.schedule,
             grain: Int(grain), elements: elements)
-        let capacity = muster_team_block(team).pointee.chunk_capacity
+        let capacity = muster_team_capacity(team)
         guard chunks <= capacity else {
             throw MusterError(
                 .invalidArgument, subject: "loop of \(chunks) chunks",
@@ -203,15 +221,17 @@ final class TeamCore {
         isRunning = true
         defer { isRunning = false }
         muster_team_forget_deaths(team)
-        muster_team_dispatch(team)
+        let number = muster_team_dispatch(team)
+        // A request that came while partials were committed or ranks started is for this loop.
+        if muster_team_block(team).pointee.cancelled != cancelledBefore { cancel() }
         if leaderWorks {
             ownRank!.runJob(job, known: Work.self)
-            muster_worker_done(team, 0, job.pointee.number)
+            muster_worker_done(team, 0, number)
         }
         try join(chunks: Int(chunks))
-        try finish(&report)
+        try finish(&report, number, files)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
-        if arrays.fileCount > 0, let shrunk = arrays.shrunkFile() {
+        if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)
         }
         if let partials { collect(base + partials.offset, Int(chunks)) }
@@ -226,16 +246,22 @@ final class TeamCore {
         // there is found by the join.
         let now = monotonicNanoseconds()
         guard now - lastJoin > 1_000_000 || vacantKnown else { return }
-        if muster_team_poll(team) > 0 { try startVacantRanks() }
+        if muster_team_poll(team) > 0 {
+            vacantKnown = true
+            try startVacantRanks()
+        }
         vacantKnown = false
     }
+
+    /// Asks the loop in progress to end early.
+    func cancel() { muster_team_cancel(team) }
 
     /// Whether a rank is known to be without a process.
     var vacantKnown = false
 
     /// Checks the kernel's accesses and finds the number of elements.
     private func checkedCount<Work: _Work>(
-        _ work: Work, _ entry: KernelEntry, _ wanted: Int?
+        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32]
     ) throws(MusterError) -> Int {
         var written: Int?
         var read: Int?
@@ -244,7 +270,14 @@ final class TeamCore {
             for (number, access) in entry.accesses.enumerated() {
                 let handle = bytes.loadUnaligned(
                     fromByteOffset: access.offset, as: _ArrayHandle.self)
+                precondition(
+                    handle.team == UInt(bitPattern: team),
+                    "the kernel uses an array of another team")
                 arrays.check(handle, access.kind)
+                if arrays.isFile(handle.id) { files.append(handle.id) }
+                if let wanted, access.kind != .input {
+                    precondition(wanted <= handle.count, "the loop goes beyond an array it writes")
+                }
                 for earlier in entry.accesses[..<number]
                 where access.kind != .input || earlier.kind != .input {
                     let other = bytes.loadUnaligned(
@@ -333,30 +366,40 @@ final class TeamCore {
         let started = monotonicNanoseconds()
         while true {
             if try waitForJob(timeout: onProgress == nil ? -1 : 100_000_000) { break }
-            let done = Int(muster_team_progress(team))
+            let done = Int(clamping: muster_team_progress(team))
             onProgress?(
                 Progress(
                     done: min(done, chunks), chunks: chunks,
-                    elapsedNanoseconds: monotonicNanoseconds() - started))
+                    elapsedNanoseconds: monotonicNanoseconds() - started,
+                    cancellation: Cancellation(team: team)))
         }
         lastJoin = monotonicNanoseconds()
     }
 
     // MARK: - After a loop
 
-    private func finish(_ report: inout AuditReport) throws(MusterError) {
+    private func finish(
+        _ report: inout AuditReport, _ number: UInt64, _ files: [UInt32]
+    ) throws(MusterError) {
         var audit = muster_audit()
         let found = muster_team_audit(team, &audit, nil, 0)
         guard found >= 0 else {
             throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: found)
         }
+        guard audit.chunks == UInt64(report.chunks),
+            audit.exactly_once + audit.missing + audit.repeated == audit.chunks
+        else {
+            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: -117)
+        }
         report.exactlyOnce = Int(audit.exactly_once)
+        report.missingCount = Int(audit.missing)
+        report.repeatedCount = Int(audit.repeated)
         var deathCount: UInt32 = 0
         let deaths = muster_team_deaths(team, &deathCount)
         var failed: UInt32?
         for rank in 0..<UInt32(size)
         where muster_team_slot(team, rank).pointee.outcome != MUSTER_OUTCOME_FINE.rawValue
-            && muster_team_slot(team, rank).pointee.done == muster_team_job(team).pointee.number
+            && muster_team_slot(team, rank).pointee.done == number
         {
             failed = failed ?? rank
         }
@@ -373,7 +416,7 @@ final class TeamCore {
         }
         vacantKnown = deathCount > 0
         if let failed { throw explain(failedRank: failed, report) }
-        if deathCount > 0 && found > 0 { throw explain(deaths: report) }
+        if deathCount > 0 && found > 0 { throw explain(deaths: report, files) }
         if found == 0 { return }
         if report.isCancelled {
             throw MusterError(
@@ -387,8 +430,8 @@ final class TeamCore {
         var findings = [muster_finding](
             repeating: muster_finding(), count: min(faults, 1000))
         var audit = muster_audit()
-        _ = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
-        for finding in findings {
+        let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
+        for finding in findings.prefix(Int(max(0, found))) {
             let range = Int(finding.first)..<Int(finding.end)
             if finding.repeated == 0 {
                 report.missing.append(range)
@@ -429,9 +472,9 @@ final class TeamCore {
         }
     }
 
-    private func explain(deaths report: AuditReport) -> MusterError {
+    private func explain(deaths report: AuditReport, _ files: [UInt32]) -> MusterError {
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
-        if let shrunk = arrays.shrunkFile() {
+        if let shrunk = arrays.shrunkFile(among: files) {
             return fileShrank(
                 shrunk,
                 "and rank \(death.rank) \(signalText(death)); \(report.missingCount) of "

@@ -36,15 +36,17 @@ struct Worker {
 
     /// Runs jobs until the team ends.
     mutating func run() {
-        var seen = muster_team_block(core.team).pointee.epoch
         // A rank that starts between jobs begins after the last one, whose number its slot has.
-        seen = muster_team_slot(core.team, rank).pointee.done
+        var seen = muster_team_slot(core.team, rank).pointee.done
         while muster_worker_wait(core.team, rank, &seen) == 1 {
             runJob(muster_team_job(core.team), known: nil)
             muster_worker_done(core.team, rank, seen)
         }
-        taken.deallocate()
+        end()
     }
+
+    /// Gives back what this rank has for itself.
+    func end() { taken.deallocate() }
 
     /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
     /// has it at hand.
@@ -67,7 +69,7 @@ struct Worker {
         do {
             try Worker.work(type, bytes, &loop)
         } catch {
-            fail(slot, at: loop.next - 1, error)
+            fail(slot, at: loop.next &- 1, error)
             taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
         muster_loop_end(&loop)
@@ -102,7 +104,13 @@ struct Worker {
         let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
         var type: (any _Work.Type)?
         if job.pointee.flags & JobFlags.kernelInImage != 0 {
-            type = KernelTable.type(words: arguments.load(as: (UInt, UInt).self))
+            // From a library loaded since the fork, the words mean nothing here.
+            let words = arguments.load(as: (UInt, UInt).self)
+            let isHere = [words.0, words.1].allSatisfy {
+                muster_address_is_static(UnsafeRawPointer(bitPattern: $0))
+            }
+            guard isHere else { return nil }
+            type = KernelTable.type(words: words)
         } else {
             let length = Int(
                 arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))

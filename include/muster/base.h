@@ -28,8 +28,8 @@ extern "C" {
 #define MUSTER_NORETURN _Noreturn
 #endif
 
-/* For the few functions that make up the hot loop: inlined also into kernels written in Swift, where
- * plain `inline` left calls (seen in the disassembly of an empty kernel). */
+/* For the few functions that make up the hot loop: inlined also into kernels written in Swift,
+ * where plain `inline` left calls (seen in the disassembly of an empty kernel). */
 #define MUSTER_INLINE static inline __attribute__((always_inline))
 
 /* Version of the library. */
@@ -39,7 +39,7 @@ extern "C" {
  */
 #define MUSTER_LAYOUT_VERSION 1u
 
-/* Most ranks in a team. Well above any host's CPUs; a rank slot takes 512 bytes. */
+/* Most ranks in a team. Well above any host's CPUs; a rank slot takes 768 bytes. */
 #define MUSTER_RANKS_MAX 4096u
 
 /* Most chunks in one loop. A claim word packs two chunk numbers into 64 bits. */

@@ -13,11 +13,10 @@ extern "C" {
 
 /* Forks a process that dies with this one, also by SIGKILL.
  *
- * Returns: in the parent the new pid; in the child 0. The child ignores INT, TERM and HUP, as workers
- * do, since its end is the parent's affair, and leaves by muster_worker_exit. -EAGAIN, -ENOMEM: no
- * more processes or memory.
- * Ownership: the caller reaps it (waitpid).
- * Concurrency: as muster_team_spawn: the caller has one thread. */
+ * Returns: in the parent the new pid; in the child 0. The child ignores INT, TERM and HUP, as
+ * workers do, since its end is the parent's affair, and leaves by muster_worker_exit. -EAGAIN,
+ * -ENOMEM: no more processes or memory. Ownership: the caller reaps it (waitpid). Concurrency: as
+ * muster_team_spawn: the caller has one thread. */
 int muster_child_start(void);
 
 #ifdef __cplusplus

@@ -36,6 +36,12 @@ int64_t muster_file_write(int fd, const void *buffer, size_t size_bytes);
  * disk on a network file system. */
 int muster_file_finish(int fd);
 
+/* Puts a finished file in the place of another, or of none. Returns: 0, or an errno of rename. */
+int muster_file_rename(const char *from, const char *to);
+
+/* Removes a file that was not finished. */
+void muster_file_remove(const char *path);
+
 /* Closes a file that was only read. */
 void muster_file_close(int fd);
 

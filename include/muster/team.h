@@ -79,7 +79,7 @@ enum muster_outcome {
 struct muster_slot {
     /* Line 1: written by the rank at the borders of a job, read by the leader. */
     uint64_t done;     /* number of the last job that this rank has ended */
-    uint32_t sleeping; /* 1: in a futex wait on the epoch; the leader sets it back */
+    uint32_t sleeping; /* 1: going into, or in, a futex wait on the epoch */
     uint32_t outcome;  /* enum muster_outcome of job `done` */
     int32_t outcome_status;
     uint32_t reserved1;
@@ -219,6 +219,13 @@ uint64_t muster_team_progress(const struct muster_team *team);
 void muster_team_cancel(struct muster_team *team);
 bool muster_team_cancelled(const struct muster_team *team);
 
+/* Chunks that a loop can have, and the size of a page, as the leader made the team. */
+uint64_t muster_team_capacity(const struct muster_team *team);
+uint64_t muster_team_page_bytes(const struct muster_team *team);
+
+/* The process that holds a rank, as the leader started it. Returns: its pid; 0: vacant. */
+int muster_team_pid(const struct muster_team *team, uint32_t rank);
+
 /* A rank's slot, for reading its outcome. rank: 0..<size. */
 struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank);
 struct muster_team_block *muster_team_block(struct muster_team *team);
@@ -231,7 +238,8 @@ struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank);
 bool muster_team_holds(const struct muster_team *team, uint32_t rank);
 
 /* Sends a mapping of a file to every worker: each maps it in the next MUSTER_JOB_ATTACH job. fd -1
- * takes it away again. Returns: 0, or an errno; ranks that it could not be sent to are ended. */
+ * takes it away again. Returns: 0; or the errno of the first
+ * worker that it could not be sent to: take the mapping away again. */
 int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,
                              uint64_t file_offset_bytes, bool writable);
 
@@ -265,9 +273,8 @@ MUSTER_NORETURN void muster_worker_exit(void);
 /* Whether an address lies in the program or a library, hence is the same in a forked worker. */
 bool muster_address_is_static(const void *address);
 
-/* This process's id, and the CPU and node that it runs on now. */
+/* This process's id. */
 int muster_process_id(void);
-int muster_process_cpu(uint32_t *cpu, uint32_t *node);
 
 /* Name of a signal, "SIGKILL" for 9. Returns: a constant string, "unknown signal" for no signal. */
 const char *muster_signal_name(int signal);

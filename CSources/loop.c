@@ -19,7 +19,9 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
         job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_STATIC_STEAL ||
         job->batch == 0 || job->batch > MUSTER_CHUNKS_MAX ||
         job->first_chunk + job->chunk_count > muster_schedule_chunks(job->elements, job->grain) ||
-        job->partials_offset >= space->size_bytes)
+        job->partials_offset >= space->size_bytes ||
+        (job->partial_bytes && job->first_chunk + job->chunk_count >
+                                   (space->size_bytes - job->partials_offset) / job->partial_bytes))
         return -EUCLEAN;
     struct muster_slot *slot = muster_team_slot(team, rank);
     unsigned char *taken = loop->taken;

@@ -226,7 +226,7 @@ int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count
                      uint64_t job, uint64_t first, uint64_t count, struct muster_audit *audit,
                      struct muster_finding *findings, uint64_t findings_capacity)
 {
-    struct muster_interval small_intervals[SMALL];
+    struct muster_interval small_intervals[SMALL], small_active[SMALL];
     struct muster__roll_view small_views[SMALL];
     struct merge merge = {.first = first,
                           .count = count,
@@ -246,7 +246,8 @@ int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count
             bitmaps |= view.bitmap != NULL;
         }
     }
-    struct muster_interval *active = NULL;
+    /* A roll may begin its bitmap between the two looks at it, so there is always room for active. */
+    struct muster_interval *active = small_active;
     void *memory = NULL;
     if (room > SMALL || roll_count > SMALL || bitmaps) {
         uint64_t intervals_bytes = room * sizeof(struct muster_interval);

@@ -8,7 +8,7 @@ int muster_file_open(const char *path, bool writable, int *fd, uint64_t *size_by
 {
     int opened = muster__os_open(path, writable, false);
     if (opened < 0)
-        return opened;
+        return opened == -ENXIO ? -EINVAL : opened; /* a socket, or a device without a driver */
     uint64_t size = 0;
     uint32_t mode = 0;
     int status = muster__os_stat(opened, &size, &mode);

@@ -191,7 +191,8 @@ int muster_placement_run_on(const struct muster_topology *topology, uint32_t nod
     bool any = false;
     for (uint32_t i = 0; i < topology->cpu_count; i++) {
         const struct muster_cpu *cpu = &topology->cpus[i];
-        if (cpu->node == (int32_t)node && cpu->online && cpu->allowed && cpu->id < 16384) {
+        /* Not a cast of `node`: UINT32_MAX would be -1, a CPU whose node is unknown. */
+        if (cpu->node == (int64_t)node && cpu->online && cpu->allowed && cpu->id < 16384) {
             mask[cpu->id / 64] |= (uint64_t)1 << (cpu->id % 64);
             any = true;
         }

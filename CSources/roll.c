@@ -104,7 +104,8 @@ uint64_t muster_roll_progress(const struct muster_roll *roll, uint64_t capacity,
         last = end > first ? end - first : 0;
     }
     return __atomic_load_n(&roll->closed, __ATOMIC_RELAXED) + last +
-           __atomic_load_n(&roll->bitmap_count, __ATOMIC_RELAXED);
+           __atomic_load_n(&roll->bitmap_count, __ATOMIC_RELAXED) +
+           __atomic_load_n(&roll->repeats_unlogged, __ATOMIC_RELAXED);
 }
 
 int muster__roll_open(const struct muster_roll *roll, uint64_t capacity, uint64_t job,

@@ -32,7 +32,7 @@ uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t part
         if (grain > GRAIN_ELEMENTS)
             grain = GRAIN_ELEMENTS;
     }
-    uint64_t least = elements / MUSTER_CHUNKS_MAX + 1;
+    uint64_t least = muster_schedule_chunks(elements, MUSTER_CHUNKS_MAX);
     if (grain < least)
         grain = least;
     uint64_t chunks = muster_schedule_chunks(elements, grain);

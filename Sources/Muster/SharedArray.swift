@@ -108,6 +108,8 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         _ body: (inout MutableSpan<Element>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         precondition(isWritable, "the array is mapped read-only")
+        // Not through `self`: Swift 6.3 under the thread sanitizer makes invalid code of that.
+        let core = core
         core.checkIdle()
         core.openViews += 1
         defer { core.openViews -= 1 }

@@ -450,9 +450,8 @@ final class TeamCore {
         let slot = muster_team_slot(team, rank)!
         switch muster_outcome(slot.pointee.outcome) {
         case MUSTER_OUTCOME_THREW:
-            let message = withUnsafeBytes(of: &slot.pointee.message) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+            let message = String(
+                decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
             let chunk = Int(clamping: slot.pointee.outcome_chunk)
             let place =
                 chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""

@@ -90,10 +90,9 @@ struct Worker {
         var text = Array(String(describing: error).utf8.prefix(Int(MUSTER_MESSAGE_BYTES) - 1))
         // A cut may fall inside a character: what is left of it goes too.
         while !text.isEmpty, String(validating: text, as: UTF8.self) == nil { text.removeLast() }
-        withUnsafeMutableBytes(of: &slot.pointee.message) { message in
-            message.copyBytes(from: text)
-            message[text.count] = 0
-        }
+        let message = messageBytes(of: slot)
+        message.copyBytes(from: text)
+        message[text.count] = 0
         muster_team_cancel(core.team)
     }
 
@@ -124,6 +123,14 @@ struct Worker {
         late[id] = type
         return type
     }
+}
+
+/// A slot's message. By address, not as `&slot.pointee.message`: to Swift that is an access to the whole
+/// slot, whose other words other ranks read at the same time.
+func messageBytes(of slot: UnsafeMutablePointer<muster_slot>) -> UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(
+        start: UnsafeMutableRawPointer(slot) + MemoryLayout<muster_slot>.offset(of: \.message)!,
+        count: Int(MUSTER_MESSAGE_BYTES))
 }
 
 /// A rank run by a thread of the leader's process: the thread sanitizer sees one process only.

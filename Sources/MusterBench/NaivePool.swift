@@ -75,6 +75,8 @@ final class PoolMemory {
         }
         var report = AuditReport.outsideTeam(
             chunks: sections, exactlyOnce: Int(audit.exactly_once), processes: sections)
+        report.missingCount = Int(audit.missing)
+        report.repeatedCount = Int(audit.repeated)
         for finding in findings.prefix(Int(found)) {
             let range = Int(finding.first)..<Int(finding.end)
             if finding.repeated == 0 {

@@ -58,6 +58,17 @@ int muster_file_finish(int fd)
     return muster__os_finish(fd);
 }
 
+void muster_file_remove(const char *path)
+{
+    int fd;
+    uint64_t size_bytes;
+    /* Only what is a regular file: a save to a device must not remove the device. */
+    if (muster_file_open(path, false, &fd, &size_bytes) < 0)
+        return;
+    muster__os_close(fd);
+    muster__os_unlink(path);
+}
+
 void muster_file_close(int fd)
 {
     muster__os_close(fd);

@@ -101,6 +101,7 @@ int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t off
 int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */
 int muster__os_finish(int fd); /* close, with its status */
 void muster__os_close(int fd);
+void muster__os_unlink(const char *path);
 
 /* Reads a whole small file, NUL-terminated. Returns its length; -EFBIG when it exceeds capacity
  * - 1. */

@@ -165,13 +165,13 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
  * exit like any death. */
 static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
 {
+    muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
     MUSTER__POINT(MUSTER_POINT_FORKED);
     char name[24]; /* the kernel keeps 15 characters */
     snprintf(name, sizeof name, "muster-%u", rank);
     /* The leader may have died before the signal was asked for: then the parent is another. */
     if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->block->leader_pid)
         muster__os_exit(127);
-    muster_testing_set_rank(rank);
     muster__os_worker_signals();
     muster__os_name_thread(name);
     team->worker_socket = socket;
@@ -536,6 +536,14 @@ struct muster_space *muster_team_space(struct muster_team *team)
 bool muster_team_holds(const struct muster_team *team, uint32_t rank)
 {
     return rank < team->block->size && team->ranks[rank].held;
+}
+
+int muster_team_process(const struct muster_team *team, uint32_t rank)
+{
+    if (!muster_team_holds(team, rank))
+        return 0;
+    /* A worker that has just been forked may not have stored itself as holder yet. */
+    return team->ranks[rank].pid ? team->ranks[rank].pid : team->block->leader_pid;
 }
 
 int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,

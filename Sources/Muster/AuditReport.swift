@@ -49,11 +49,11 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     /// Every chunk exactly once.
     public var isClean: Bool { exactlyOnce == chunks && missing.isEmpty && repeated.isEmpty }
 
-    /// How many chunks were never committed.
-    public var missingCount: Int { missing.reduce(0) { $0 + $1.count } }
+    /// How many chunks were never committed. `missing` names the first thousand runs of them.
+    public internal(set) var missingCount = 0
 
-    /// How many chunks were committed more than once.
-    public var repeatedCount: Int { repeated.reduce(0) { $0 + $1.chunks.count } }
+    /// How many chunks were committed more than once. `repeated` names the first thousand runs.
+    public internal(set) var repeatedCount = 0
 
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
     public func elements(ofChunk chunk: Int) -> Range<Int> {

@@ -208,6 +208,7 @@ extension SharedArray where Element: NPYElement {
         }
         status = muster_file_finish(descriptor)
         guard written >= 0, status == 0 else {
+            muster_file_remove(path)
             throw .system(
                 .file, path, "can't write it", status: written < 0 ? Int32(written) : status)
         }

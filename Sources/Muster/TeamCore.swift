@@ -387,6 +387,8 @@ final class TeamCore {
             repeating: muster_finding(), count: min(faults, 1000))
         var audit = muster_audit()
         _ = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
+        report.missingCount = Int(audit.missing)
+        report.repeatedCount = Int(audit.repeated)
         for finding in findings {
             let range = Int(finding.first)..<Int(finding.end)
             if finding.repeated == 0 {

@@ -36,6 +36,9 @@ int64_t muster_file_write(int fd, const void *buffer, size_t size_bytes);
  * disk on a network file system. */
 int muster_file_finish(int fd);
 
+/* Removes a file that could not be written whole, if it is a regular one. Best effort. */
+void muster_file_remove(const char *path);
+
 /* Closes a file that was only read. */
 void muster_file_close(int fd);
 

@@ -230,6 +230,9 @@ struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank);
 /* Whether a live process holds the rank, as far as the leader knows. */
 bool muster_team_holds(const struct muster_team *team, uint32_t rank);
 
+/* The process that has a rank, from its start on; 0: vacant, as far as the leader knows. */
+int muster_team_process(const struct muster_team *team, uint32_t rank);
+
 /* Sends a mapping of a file to every worker: each maps it in the next MUSTER_JOB_ATTACH job. fd -1
  * takes it away again. Returns: 0, or an errno; ranks that it could not be sent to are ended. */
 int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,

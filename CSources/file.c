@@ -65,7 +65,7 @@ int muster_file_rename(const char *from, const char *to)
 
 void muster_file_remove(const char *path)
 {
-    muster__os_remove(path);
+    muster__os_unlink(path);
 }
 
 void muster_file_close(int fd)

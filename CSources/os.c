@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -126,6 +127,10 @@ void muster__point_reached(uint32_t point)
         return;
     if (points[point].action == MUSTER_POINT_KILL)
         kill(getpid(), SIGKILL);
+    if (points[point].action == MUSTER_POINT_STOP) {
+        kill(getpid(), SIGSTOP);
+        return;
+    }
     unsigned char byte = (unsigned char)point;
     if (write(points[point].descriptor, &byte, 1) == 1)
         for (;;)
@@ -163,8 +168,13 @@ int muster__os_truncate(int fd, uint64_t size_bytes)
     INJECT();
     ENTER();
     int64_t result;
-    if (size_bytes > INT64_MAX)
+    /* Asked for first: beyond the limit, ftruncate raises SIGXFSZ, which ends the program. */
+    struct rlimit limit;
+    if (size_bytes > INT64_MAX ||
+        (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size_bytes > limit.rlim_cur)) {
+        errno = errno_before;
         return -EFBIG;
+    }
     RETRY(result, ftruncate(fd, (off_t)size_bytes));
     return (int)result;
 }
@@ -653,19 +663,19 @@ int muster__os_rename(const char *from, const char *to)
     return (int)taken(rename(from, to), errno_before);
 }
 
-void muster__os_remove(const char *path)
-{
-    ENTER(); /* clean-up: not injected */
-    (void)unlink(path);
-    errno = errno_before;
-}
-
 int muster__os_finish(int fd)
 {
     ENTER();
     int injected_status = injected();
     int status = (int)taken(close(fd), errno_before);
     return injected_status < 0 ? injected_status : status;
+}
+
+void muster__os_unlink(const char *path)
+{
+    ENTER(); /* clean-up: not injected */
+    unlink(path);
+    errno = errno_before;
 }
 
 void muster__os_close(int fd)

@@ -101,9 +101,9 @@ int muster__os_allocate(int fd, uint64_t size_bytes); /* blocks on disk, file gr
 int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t offset_bytes);
 int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */
 int muster__os_rename(const char *from, const char *to);
-void muster__os_remove(const char *path); /* clean-up */
 int muster__os_finish(int fd); /* close, with its status */
 void muster__os_close(int fd);
+void muster__os_unlink(const char *path);
 
 /* Reads a whole small file, NUL-terminated. Returns its length; -EFBIG when it exceeds capacity
  * - 1. */

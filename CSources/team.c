@@ -166,13 +166,13 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
  * exit like any death. */
 static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
 {
+    muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
     MUSTER__POINT(MUSTER_POINT_FORKED);
     char name[24]; /* the kernel keeps 15 characters */
     snprintf(name, sizeof name, "muster-%u", rank);
     /* The leader may have died before the signal was asked for: then the parent is another. */
     if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->plan.leader_pid)
         muster__os_exit(127);
-    muster_testing_set_rank(rank);
     muster__os_worker_signals();
     muster__os_name_thread(name);
     team->worker_socket = socket;
@@ -532,7 +532,7 @@ uint64_t muster_team_page_bytes(const struct muster_team *team)
     return team->plan.page_bytes;
 }
 
-int muster_team_pid(const struct muster_team *team, uint32_t rank)
+int muster_team_process(const struct muster_team *team, uint32_t rank)
 {
     if (rank >= team->plan.size || !team->ranks[rank].held)
         return 0;

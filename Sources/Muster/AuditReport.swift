@@ -61,10 +61,10 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     /// Every chunk exactly once.
     public var isClean: Bool { exactlyOnce == chunks && missing.isEmpty && repeated.isEmpty }
 
-    /// How many chunks were never committed.
+    /// How many chunks were never committed. `missing` names the first thousand runs of them.
     public package(set) var missingCount = 0
 
-    /// How many chunks were committed more than once.
+    /// How many chunks were committed more than once. `repeated` names the first thousand runs.
     public package(set) var repeatedCount = 0
 
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.

@@ -199,7 +199,12 @@ extension SharedArray where Element: NPYElement {
     /// - Throws: `.file`.
     public func save(npy path: String) throws(MusterError) {
         core.checkIdle()
-        let draft = "\(path).muster-\(muster_process_id())"
+        // A device or a pipe is written to as it is; a file that is there stays until the new one is.
+        var there: Int32 = -1
+        var size: UInt64 = 0
+        let isSpecial = muster_file_open(path, false, &there, &size) == -22  // EINVAL
+        if there >= 0 { muster_file_close(there) }
+        let draft = isSpecial ? path : "\(path).muster-\(muster_process_id())"
         let header = NPYHeader.encode(dtype: Element.dtype, shape: shape)
         var descriptor: Int32 = -1
         var status = muster_file_create(draft, &descriptor)
@@ -214,9 +219,9 @@ extension SharedArray where Element: NPYElement {
             }
         }
         status = muster_file_finish(descriptor)
-        if written >= 0, status == 0 { status = muster_file_rename(draft, path) }
+        if written >= 0, status == 0, !isSpecial { status = muster_file_rename(draft, path) }
         guard written >= 0, status == 0 else {
-            muster_file_remove(draft)
+            if draft != path { muster_file_remove(draft) }
             throw .system(
                 .file, path, "can't write it", status: written < 0 ? Int32(written) : status)
         }

@@ -50,7 +50,7 @@ public struct Team: ~Copyable {
 
     /// Process ids by rank; 0: vacant.
     public var processIDs: [Int] {
-        (0..<UInt32(size)).map { Int(muster_team_pid(core.team, $0)) }
+        (0..<UInt32(size)).map { Int(muster_team_process(core.team, $0)) }
     }
 
     /// Called about ten times a second while the leader waits for a loop; nil: never. Only for loops

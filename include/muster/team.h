@@ -223,9 +223,6 @@ bool muster_team_cancelled(const struct muster_team *team);
 uint64_t muster_team_capacity(const struct muster_team *team);
 uint64_t muster_team_page_bytes(const struct muster_team *team);
 
-/* The process that holds a rank, as the leader started it. Returns: its pid; 0: vacant. */
-int muster_team_pid(const struct muster_team *team, uint32_t rank);
-
 /* A rank's slot, for reading its outcome. rank: 0..<size. */
 struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank);
 struct muster_team_block *muster_team_block(struct muster_team *team);
@@ -236,6 +233,9 @@ struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank);
 
 /* Whether a live process holds the rank, as far as the leader knows. */
 bool muster_team_holds(const struct muster_team *team, uint32_t rank);
+
+/* The process that has a rank, from its start on; 0: vacant, as far as the leader knows. */
+int muster_team_process(const struct muster_team *team, uint32_t rank);
 
 /* Sends a mapping of a file to every worker: each maps it in the next MUSTER_JOB_ATTACH job. fd -1
  * takes it away again. Returns: 0; or the errno of the first

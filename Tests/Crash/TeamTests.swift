@@ -1,0 +1,107 @@
+// TeamTests.swift - ranks, loops, kernels and arrays in forked teams, and the documented traps.
+
+import Glibc
+import Testing
+
+/// Everything here forks teams, on few CPUs: one after the other.
+@Suite(.serialized, .enabled(if: canFork, whyNotFork))
+struct CrashTests {}
+
+let schedules = ["static", "cyclic", "dynamic", "guided", "static-steal"]
+private let leaders = ["waits", "works"]
+
+extension CrashTests {
+    @Suite struct Ranks {
+        @Test func threeTeamsOfEightEachHaveRanksZeroToSeven() throws { try run("ranks") }
+
+        @Test func twoTeamsAtOnceKeepTheirRanksApart() throws { try run("two-teams") }
+
+        @Test func aLeaderThatWorksIsRankZero() throws { try run("leader-works") }
+
+        @Test func aHeldRankIsRefused() throws { try run("held-rank") }
+
+        @Test func impossibleSizesAreRefused() throws { try run("bad-sizes") }
+
+        @Test func twoHundredRanksWorkAndEnd() throws { try run("hello", 200) }
+
+        @Test func fiveHundredAndTwelveRanksWorkAndEnd() throws { try run("many-ranks", 512) }
+    }
+
+    @Suite struct Loops {
+        @Test(arguments: [1, 2, 3, 8, 31], leaders)
+        func everyAccessAndScheduleGivesTheRightResult(size: Int, leader: String) throws {
+            try run("loops", size, leader)
+        }
+
+        @Test func reductionsHaveTheSameBitsForAnyTeam() throws {
+            let expected = try run("reductions", 1, "waits")
+            #expect(expected.count == 14)
+            for (size, leader) in [1, 2, 3, 8, 31].flatMap({ size in leaders.map { (size, $0) } }) {
+                let found = try run("reductions", size, leader)
+                #expect(found == expected, "\(size) ranks, the leader \(leader)")
+            }
+        }
+
+        @Test func loopsOverNothing() throws { try run("empty") }
+
+        @Test func anyGrainAndMoreRanksThanChunks() throws { try run("grains") }
+
+        @Test func theReportSaysWhatWasDone() throws { try run("report") }
+
+        @Test func arraysThatDifferInLengthNeedACount() throws { try run("mismatch") }
+
+        @Test(arguments: schedules, leaders)
+        func anErrorNamesItsChunkAndTheTeamGoesOn(schedule: String, leader: String) throws {
+            try run("throwing", schedule, leader)
+        }
+
+        @Test func aLoopCanBeCancelled() throws { try run("cancel") }
+    }
+
+    @Suite struct Kernels {
+        @Test(arguments: leaders)
+        func anyTypeOfKernelReachesTheRanks(leader: String) throws { try run("kernels", leader) }
+
+        @Test func ranksStayWhenWorkersAreForkedAnew() throws { try run("late-generic") }
+
+        @Test func largeArgumentsArriveAndTooLargeOnesAreRefused() throws { try run("arguments") }
+    }
+
+    @Suite struct Arrays {
+        @Test(arguments: leaders)
+        func anyPlacementAndShape(leader: String) throws { try run("arrays", leader) }
+
+        @Test func aThousandRoundsLeaveNothing() throws { try run("rounds", 1000) }
+
+        @Test func moreThanTheMachineHasIsRefused() throws { try run("too-large") }
+
+        @Test func npyFilesRoundTrip() throws { try run("npy") }
+
+        @Test(arguments: leaders)
+        func rawFilesAreReadAndChanged(leader: String) throws { try run("raw-files", leader) }
+
+        @Test func filesOpenedLaterReachEveryRank() throws { try run("many-files") }
+
+        @Test func aFileThatShrinksEndsTheLoopOnly() throws { try run("shrunk") }
+    }
+
+    @Suite struct Traps {
+        @Test(arguments: [
+            "two-accesses", "input-and-output", "freed", "freed-and-reused", "other-team", "nested",
+            "view-open", "index", "negative-index", "store-index", "read-only-store",
+            "read-only-view", "read-only-output", "working-leader",
+        ])
+        func aMistakeOfTheProgramTraps(mistake: String) throws {
+            let host = try HostProcess("trap", [mistake])
+            let outcome = host.finish()
+            #expect(!outcome.isLate)
+            #expect(outcome.lines == ["ready"], "\(outcome.errors)")
+            #expect(
+                outcome.signal == SIGILL || outcome.signal == SIGTRAP,
+                "status \(outcome.status): \(outcome.errors)")
+            host.expectNothingLeft(mistake)
+        }
+
+        @Test func aTrapInAWorkerIsADeath() throws { try run("trap-in-worker") }
+    }
+}

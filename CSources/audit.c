@@ -246,7 +246,8 @@ int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count
             bitmaps |= view.bitmap != NULL;
         }
     }
-    /* A roll may begin its bitmap between the two looks at it, so there is always room for active. */
+    /* A roll may begin its bitmap between the two looks at it, so there is always room for active.
+     */
     struct muster_interval *active = small_active;
     void *memory = NULL;
     if (room > SMALL || roll_count > SMALL || bitmaps) {

@@ -5,8 +5,8 @@ public import Muster
 
 /// Times an empty job of one chunk a rank: dispatch, join and audit.
 public struct DispatchBench {
-    /// A batch is long enough that reading the clock, some 50 ns, and one time slice lost to another
-    /// process don't decide its mean.
+    /// A batch is long enough that reading the clock, some 50 ns, and one time slice lost to
+    /// another process don't decide its mean.
     static let batchNanoseconds = 20e6
 
     let ranks: Int

@@ -2,9 +2,10 @@
 // does, used by a program that takes a worker's own number for its rank.
 //
 // Everything a pool does is done: processes are forked and numbered from a counter that the program
-// keeps over all its pools, tasks wait in a pipe that all of them read from, a process that may take
-// only so many tasks leaves and is replaced by one with the next number. Every process writes its own
-// roll, which begins when the process does; the audit reads them all when the last process is reaped.
+// keeps over all its pools, tasks wait in a pipe that all of them read from, a process that may
+// take only so many tasks leaves and is replaced by one with the next number. Every process writes
+// its own roll, which begins when the process does; the audit reads them all when the last process
+// is reaped.
 //
 // Invariant: when `run` returns or throws, every process it started has been reaped.
 //
@@ -123,7 +124,8 @@ private func poolError(_ code: MusterError.Code, _ reason: String) -> MusterErro
 struct NaivePool {
     /// Number of its first worker. A program's first worker has number 1.
     let firstNumber: Int
-    /// Tasks after which a worker leaves and is replaced (Python's `maxtasksperchild`); nil: it stays.
+    /// Tasks after which a worker leaves and is replaced (Python's `maxtasksperchild`); nil: it
+    /// stays.
     let tasksPerWorker: Int?
 
     /// Runs the pool's tasks to their end and audits them.

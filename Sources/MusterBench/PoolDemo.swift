@@ -1,8 +1,8 @@
 // PoolDemo.swift - what a worker's own number is worth as a rank, tried out.
 //
 // Four cases share one task: N sections of data, N processes, each section to be worked on once. A
-// case is repeated until its fault has shown, at least `leastRounds` times so that "how often" means
-// something, and at most as often as the caller allows.
+// case is repeated until its fault has shown, at least `leastRounds` times so that "how often"
+// means something, and at most as often as the caller allows.
 
 public import Muster
 
@@ -47,8 +47,8 @@ public struct PoolDemo {
         self.rounds = rounds
     }
 
-    /// Elements of a section: 512 KiB of doubles in all sections together, so that a task takes some
-    /// ten microseconds, less than waking a process does.
+    /// Elements of a section: 512 KiB of doubles in all sections together, so that a task takes
+    /// some ten microseconds, less than waking a process does.
     private var sectionElements: Int { max(64, (1 << 16) / size) }
 
     /// Runs all cases. `progress` is called between rounds with what is done, 0...1.

@@ -5,9 +5,9 @@ public import Muster
 
 /// Times loops of empty chunks of one element, under each schedule.
 ///
-/// A sample is the time of a whole loop over its chunks, audit included, divided by their number. With
-/// one rank that is the cost of a claim and a commit; with more it shows whether ranks hinder each
-/// other. The leader waits.
+/// A sample is the time of a whole loop over its chunks, audit included, divided by their number.
+/// With one rank that is the cost of a claim and a commit; with more it shows whether ranks hinder
+/// each other. The leader waits.
 public struct ScheduleBench {
     /// Most chunks of a loop.
     public static let mostChunks = Int(MUSTER_CHUNKS_MAX)

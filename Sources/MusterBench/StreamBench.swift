@@ -3,10 +3,10 @@
 // Source: John D. McCalpin, STREAM 5.10. Kernels, their order and what counts as a byte moved are
 // STREAM's: 8 bytes for each element read and each written, none for lines that the CPU reads only
 // to write to them. Two things differ, and make the check stronger. The factor is 0.4 as in
-// BabelStream, so that values neither overflow nor vanish over many rounds. And elements are not all
-// equal: element i begins as STREAM's value times 2^(i mod 7). Multiplying by a power of two is
-// exact, so one expected value serves for all elements, and an element that was taken from another
-// place shows, since 7 divides no difference between tiles, chunks or pages.
+// BabelStream, so that values neither overflow nor vanish over many rounds. And elements are not
+// all equal: element i begins as STREAM's value times 2^(i mod 7). Multiplying by a power of two is
+// exact, so one expected value serves for all elements; and an element that was taken from a
+// neighbouring vector, tile, page or chunk shows, since 7 divides no power of two.
 
 internal import CMuster
 public import Muster
@@ -169,8 +169,8 @@ public struct StreamBench {
         return Double(bytes) * Double(elements) / elapsed
     }
 
-    /// What an element with i mod 7 = 0 holds after some rounds, computed one at a time in the order
-    /// and with the roundings of the kernels.
+    /// What an element with i mod 7 = 0 holds after some rounds, computed one at a time in the
+    /// order and with the roundings of the kernels.
     static func expected(rounds: Int, factor: Double) -> (a: Double, b: Double, c: Double) {
         var (a, b, c) = (Begin.a, Begin.b, Begin.c)
         for _ in 0..<rounds {

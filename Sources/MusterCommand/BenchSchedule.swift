@@ -47,8 +47,8 @@ struct BenchSchedule: ParsableCommand {
         try Output.table(
             measurement, label: "schedule, chunks",
             method: [
-                "empty chunks of one element, roll and audit on; ns of the whole loop, from dispatch "
-                    + "to audit, divided by its chunks",
+                "empty chunks of one element, roll and audit on; ns of the whole loop, from "
+                    + "dispatch to audit, divided by its chunks",
                 "the leader waits: every rank is another process; first loop dropped",
             ])
     }

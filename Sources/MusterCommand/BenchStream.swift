@@ -66,10 +66,10 @@ struct BenchStream: ParsableCommand {
         try Output.table(
             outcome.measurement, label: "kernel",
             method: [
-                "3 arrays of \(outcome.elements) doubles (\(mebibytes(outcome.elements)) MiB each), "
-                    + "chunks of \(StreamBench.grain) elements, static schedule, audit on",
-                "\(outcome.isStreaming ? "streaming" : "plain") stores; bytes as STREAM counts them, "
-                    + "GB = 10^9 B; first run dropped",
+                "3 arrays of \(outcome.elements) doubles "
+                    + "(\(mebibytes(outcome.elements)) MiB each), chunks of \(StreamBench.grain) elements, static schedule, audit on",
+                "\(outcome.isStreaming ? "streaming" : "plain") stores; bytes as STREAM counts "
+                    + "them, GB = 10^9 B; first run dropped",
             ])
     }
 

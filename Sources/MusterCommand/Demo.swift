@@ -57,8 +57,8 @@ struct Demo: ParsableCommand {
 
     private func print(_ cases: [PoolDemo.Case], _ size: Int) {
         Output.line(
-            "\(size) \(size == 1 ? "process has" : "processes have") \(Output.counted(size, "section")) "
-                + "of an array to work on, each exactly once.")
+            "\(size) \(size == 1 ? "process has" : "processes have") "
+                + "\(Output.counted(size, "section")) of an array to work on, each exactly once.")
         Output.line()
         let table = TextTable<PoolDemo.Case> { item in
             [

@@ -65,8 +65,8 @@ final class RunningTool {
     private let mark = "MUSTER_TEST_MARK=\(UUID().uuidString)"
     private var first = pid_t()
 
-    /// Signals as a shell in a terminal leaves them: a test runner may ignore or block some, and what
-    /// it spawns inherits that.
+    /// Signals as a shell in a terminal leaves them: a test runner may ignore or block some, and
+    /// what it spawns inherits that.
     init(_ arguments: String...) throws {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

@@ -30,12 +30,13 @@ extension CrashTests {
                 if moment >= 50 { #expect(host.readLine() != nil) }
                 let delay = UInt32.random(in: 0..<20_000, using: &random)
                 usleep(delay)
-                if moment == 99 { most = host.processes().count }
+                if moment >= 50 { most = max(most, host.processes().count) }
                 host.signal(SIGKILL)
                 let outcome = host.finish()
                 #expect(outcome.signal == SIGKILL, "moment \(moment): \(outcome.errors)")
                 slowest = max(
                     slowest, host.expectNothingLeft("seed \(seed), \(moment), after \(delay) us"))
+                if slowest >= 5 { break }  // it is broken; no need to wait a hundred times
             }
             #expect(most >= 1, "no process was found while the leader was alive")
             print("all gone after at most \(Int(slowest * 1000)) ms")

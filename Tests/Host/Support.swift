@@ -138,9 +138,3 @@ func write(_ bytes: UnsafeRawBufferPointer, to path: String) throws {
     let written = fwrite(bytes.baseAddress, 1, bytes.count, file)
     try claim(fclose(file) == 0 && written == bytes.count, "can't write \(path)")
 }
-
-/// What tests can't see from outside.
-func facts(_: [String]) throws {
-    print("threads \(muster_process_threads())")
-    print("tsan \(isSanitized(by: "__tsan_init"))")
-}

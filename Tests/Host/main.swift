@@ -25,7 +25,6 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
-    "facts": facts,
 ]
 
 setvbuf(stdout, nil, _IOLBF, 0)

@@ -47,7 +47,7 @@ import Testing
         #expect(muster_process_threads() >= 1)
         var cpu: UInt32 = .max
         var node: UInt32 = .max
-        #expect(muster_process_cpu(&cpu, &node) == 0)
+        #expect(muster_topology_here(&cpu, &node) == 0)
         #expect(cpu < 1 << 20 && node < UInt32(MUSTER_NODES_MAX))
     }
 }

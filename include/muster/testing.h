@@ -40,7 +40,7 @@ enum muster_point {
 
 /* What happens at an armed point. */
 enum muster_point_action {
-    MUSTER_POINT_KILL = 1, /* SIGKILL to this process */
+    MUSTER_POINT_KILL = 1,  /* SIGKILL to this process */
     MUSTER_POINT_PAUSE = 2, /* one byte (the point's number) to the descriptor given, then sleep */
     MUSTER_POINT_STOP = 3   /* SIGSTOP to this process, which goes on after SIGCONT */
 };

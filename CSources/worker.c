@@ -91,6 +91,11 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
         *seen = wait_for_epoch(team, rank, *seen);
         MUSTER__POINT(MUSTER_POINT_JOB_SEEN);
         int status = 0;
+        if (team->job->kind == MUSTER_JOB_COMMIT) {
+            /* So that a death while memory is committed can be told from one before it. */
+            __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&slot->current_job, *seen, __ATOMIC_RELEASE);
+        }
         switch (team->job->kind) {
         case MUSTER_JOB_LOOP:
             return 1;

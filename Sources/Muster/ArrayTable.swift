@@ -136,7 +136,9 @@ extension TeamCore {
         }
     }
 
-    /// A job without a kernel: what a vacant or dead rank leaves undone, the leader does (`own`).
+    /// A job without a kernel. What a rank leaves undone that was vacant, or died before it had seen the
+    /// job, the leader does (`own`). A rank that dies in the middle may have been killed for memory, and
+    /// the leader must not be next: then ranks are started anew and the job runs once more.
     private func smallJob(
         _ fill: (UnsafeMutablePointer<muster_job>) -> Void,
         own: (UInt32) -> Int32,
@@ -144,31 +146,32 @@ extension TeamCore {
     ) throws(MusterError) {
         checkIdle()
         let job = muster_team_job(team)!
-        fill(job)
-        muster_team_forget_deaths(team)
-        let number = muster_team_dispatch(team)
-        if leaderWorks {
-            let slot = muster_team_slot(team, 0)!
-            slot.pointee.outcome_status = own(0)
-            muster_worker_done(team, 0, number)
+        for _ in 0..<3 {
+            fill(job)
+            muster_team_forget_deaths(team)
+            let number = muster_team_dispatch(team)
+            if leaderWorks {
+                muster_team_slot(team, 0)!.pointee.outcome_status = own(0)
+                muster_worker_done(team, 0, number)
+            }
+            _ = try waitForJob(timeout: -1)
+            var diedWithin = false
+            for rank in 0..<UInt32(size) {
+                let slot = muster_team_slot(team, rank)!
+                if !muster_team_holds(team, rank) { vacantKnown = true }
+                if slot.pointee.done != number, slot.pointee.current_job == number {
+                    diedWithin = true
+                    continue
+                }
+                let outcome = slot.pointee.done == number ? slot.pointee.outcome_status : own(rank)
+                if outcome < 0 { throw failed(rank, outcome) }
+            }
+            if !diedWithin { return }
+            try refill()
         }
-        _ = try waitForJob(timeout: -1)
-        for rank in 0..<UInt32(size) {
-            let slot = muster_team_slot(team, rank)!
-            if !muster_team_holds(team, rank) { vacantKnown = true }
-            let isDone = slot.pointee.done == number
-            // A rank that died in this very job may have been killed for memory: the leader must not
-            // be next. One that was vacant before is the leader's to stand in for.
-            let outcome = isDone ? slot.pointee.outcome_status : died(rank) ? -12 : own(rank)
-            if outcome < 0 { throw failed(rank, outcome) }
-        }
-    }
-
-    /// Whether a rank died in the job last dispatched.
-    private func died(_ rank: UInt32) -> Bool {
         var count: UInt32 = 0
         let deaths = muster_team_deaths(team, &count)
-        return (0..<Int(count)).contains { deaths![$0].rank == rank && deaths![$0].job != 0 }
+        throw failed(count > 0 ? deaths![0].rank : 0, -130)  // EOWNERDEAD
     }
 
     func free(_ extent: Extent) {

@@ -202,7 +202,12 @@ extension SharedArray where Element: NPYElement {
         // A device or a pipe is written to as it is; a file that is there stays until the new one is.
         var there: Int32 = -1
         var size: UInt64 = 0
-        let isSpecial = muster_file_open(path, false, &there, &size) == -22  // EINVAL
+        let found = muster_file_open(path, false, &there, &size)
+        let isSpecial = found == -22  // EINVAL
+        // Absent (ENOENT) and unreadable (EACCES) files can be replaced all the same.
+        guard [0, -2, -13, -22].contains(found) else {
+            throw .system(.file, path, "can't create it", status: found)
+        }
         if there >= 0 { muster_file_close(there) }
         let draft = isSpecial ? path : "\(path).muster-\(muster_process_id())"
         let header = NPYHeader.encode(dtype: Element.dtype, shape: shape)

@@ -241,7 +241,7 @@ final class TeamCore {
     /// Kernels that every live worker was forked with.
     private var knownKernels = 0
 
-    private func refill() throws(MusterError) {
+    func refill() throws(MusterError) {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
         let now = monotonicNanoseconds()
@@ -266,6 +266,7 @@ final class TeamCore {
         var written: Int?
         var read: Int?
         var differ = false
+        var tooShort: Int?
         withUnsafeBytes(of: work) { bytes in
             for (number, access) in entry.accesses.enumerated() {
                 let handle = bytes.loadUnaligned(
@@ -275,8 +276,8 @@ final class TeamCore {
                     "the kernel uses an array of another team")
                 arrays.check(handle, access.kind)
                 if arrays.isFile(handle.id) { files.append(handle.id) }
-                if let wanted, access.kind != .input {
-                    precondition(wanted <= handle.count, "the loop goes beyond an array it writes")
+                if let wanted, access.kind != .input, wanted > handle.count {
+                    tooShort = tooShort ?? handle.count
                 }
                 for earlier in entry.accesses[..<number]
                 where access.kind != .input || earlier.kind != .input {
@@ -299,6 +300,11 @@ final class TeamCore {
             }
         }
         if let wanted {
+            if let tooShort {
+                throw MusterError(
+                    .invalidArgument, subject: "count \(wanted)",
+                    reason: "the kernel writes an array of only \(tooShort) elements")
+            }
             guard wanted >= 0 else {
                 throw MusterError(
                     .invalidArgument, subject: "count \(wanted)",

@@ -96,12 +96,12 @@ import Testing
         #expect(
             refused {
                 $0.partial_bytes = 4096
-                $0.partials_offset = space.size_bytes - 4096
+                $0.partials_offset = space.arena_bytes - 4096
             } == -EUCLEAN)
         #expect(
             refused {
                 $0.partial_bytes = 4096
-                $0.partials_offset = space.size_bytes - 5 * 4096
+                $0.partials_offset = space.arena_bytes - 5 * 4096
             } == 0)
         var loop = muster_loop()
         #expect(muster_loop_begin(&loop, team.team, 3) == -EUCLEAN)

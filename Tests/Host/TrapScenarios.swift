@@ -112,7 +112,8 @@ func trapInWorker(_: [String]) throws {
     try check("an index beyond the chunk") {
         try team.run(BeyondSpan(array: array.output), grain: 10)
     }
-    try check("a loop beyond the array") {
+    let error = try refusal("a loop beyond the array") {
         try team.run(AddPlace(array: array.inPlace), count: 200, grain: 10)
     }
+    try claim(equal: error.code, .invalidArgument, "a loop beyond the array: \(error)")
 }

@@ -107,6 +107,10 @@ func histories(_ first: UInt64, _ count: UInt64, _ random: inout Seeded) -> [His
             default:
                 let other = first + (chunk - first + 1) % count
                 if done[process].commits.contains(other) { continue }
+                // Where others committed it too it stays repeated, and only a sample of single rolls
+                // is compared.
+                let holders = done.filter { $0.isOfThisJob && $0.commits.contains(chunk) }
+                if holders.count != 1 { continue }
                 wrong[process].commits[place] = other
             }
             let rolls = Rolls(processes: done.count, capacity: count)

@@ -1,5 +1,6 @@
-/* consumer.c - a C program on the C core alone: cuts a loop, deals it with every schedule to ranks that
- * take turns, and audits what they committed. Exits 0 when each chunk was committed exactly once. */
+/* consumer.c - a C program on the C core alone: cuts a loop, deals it with every schedule to ranks
+ * that take turns, and audits what they committed. Exits 0 when each chunk was committed exactly
+ * once. */
 #include <muster/muster.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -29,8 +29,8 @@ import Testing
         }
     }
 
-    /// As redoing holes and resuming need it: a job of chunks that do not begin at 0. Each loop gets
-    /// one range by its parity and one drawn at random.
+    /// As redoing holes and resuming need it: a job whose chunks begin above 0. Each loop gets one
+    /// range by its parity and one drawn at random.
     @Test("parts of loops, and batches", .timeLimit(.minutes(2)), arguments: 1...8)
     func partsOfLoops(ranks: Int) throws {
         let team = try SimulatedTeam(size: ranks)

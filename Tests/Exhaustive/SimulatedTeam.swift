@@ -47,7 +47,7 @@ let allSchedules = [
     MUSTER_STATIC, MUSTER_CYCLIC, MUSTER_DYNAMIC, MUSTER_GUIDED, MUSTER_STATIC_STEAL,
 ]
 
-/// One thread has no races to find, and the thread sanitizer makes it some thirty times slower: there
+/// One thread has no races to find, and the thread sanitizer makes it thirty times slower: there
 /// every fifth chunk size is enough.
 let grains: [UInt64] = dlsym(nil, "__tsan_init") == nil ? Array(1...16) : [1, 6, 11, 16]
 
@@ -92,7 +92,7 @@ final class SimulatedTeam {
         times.deallocate()
     }
 
-    /// Runs a job. Returns what is wrong, nil when each of its elements was dealt exactly once, none
+    /// Runs a job. Returns what is wrong, nil when each of its elements was dealt once, none
     /// beside them, and the audit says so.
     func fault(_ shape: Shape, _ order: Interleaving, _ random: inout Seeded) -> String? {
         let job = muster_team_job(team)!

@@ -5,7 +5,7 @@ import CMuster
 import Glibc
 import Testing
 
-/// Around every border in the code: words, log limits, the switch to the bitmap, the audit's blocks.
+/// Around every border in the code: words, log limits, the switch to the bitmap, audit blocks.
 private let countsAtBorders: [UInt64] = [
     0, 1, 2, 63, 64, 65, 127, 128, 129, 191, 300, 8191, 8192, 8193, 32_767, 32_768, 32_769, 65_535,
     65_536, 65_537,
@@ -157,7 +157,7 @@ func histories(_ first: UInt64, _ count: UInt64, _ random: inout Seeded) -> [His
         }
     }
 
-    /// More repeats than the log has room for: the first 64 are named, the rest are counted, and none
+    /// More repeats than the log has room for: the first 64 are named, the rest counted, and none
     /// is lost from the progress.
     @Test func repeatsBeyondTheRoomAreCounted() {
         let count: UInt64 = 1000

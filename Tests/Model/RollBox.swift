@@ -1,4 +1,4 @@
-/// Memory for one roll, with a page that nobody may touch on either side: an access outside the roll
+/// Memory for one roll, with a page that nobody may touch on either side: an access outside it
 /// ends the test process at once, with or without the address sanitizer.
 
 import CMuster
@@ -60,13 +60,13 @@ struct Seeded: RandomNumberGenerator {
     mutating func below(_ n: Int) -> Int { n <= 1 ? 0 : Int(next() % UInt64(n)) }
 }
 
-/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one that is new each run.
+/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one new each run.
 let seeds: [UInt64] = {
     if let text = getenv("MUSTER_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
     var generator = SystemRandomNumberGenerator()
     return [20_260_101, generator.next() >> 16]
 }()
 
-/// Whether this is a build for the thread sanitizer: some thirty times slower, and one thread has no
+/// Whether this is a build for the thread sanitizer: thirty times slower, and one thread has no
 /// races to find, so a fraction of the histories is enough there.
 let isThreadSanitized = dlsym(nil, "__tsan_init") != nil

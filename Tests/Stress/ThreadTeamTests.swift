@@ -1,11 +1,11 @@
-/// The library's own loops with its ranks as threads: the thread sanitizer sees one process only, so
+/// The library's own loops with its ranks as threads: the thread sanitizer sees one process, so
 /// this is where dispatch, join, claims, steals, rolls and views are looked at for races.
 
 import Glibc
 import Muster
 import Testing
 
-/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one that is new each run.
+/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one new each run.
 let seeds: [UInt64] = {
     if let text = getenv("MUSTER_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
     var generator = SystemRandomNumberGenerator()
@@ -254,7 +254,7 @@ func threads(_ size: Int, _ leader: Team.Leader = .waits) throws -> Team {
         }
     }
 
-    /// Arrays come and go between jobs: new ones are zeroed, and nobody writes to an old one's room.
+    /// Arrays come and go between jobs: new ones are zeroed, and nobody writes to an old one.
     @Test(arguments: seeds) func arraysCreatedAndFreedBetweenJobs(seed: UInt64) throws {
         var random = Seeded(seed)
         let team = try threads(3, .works)

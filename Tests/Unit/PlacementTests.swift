@@ -5,7 +5,7 @@ import CMuster
 import Glibc
 import Testing
 
-/// A host in arrays. Node ids have gaps: 0 ordinary, 2 without memory, 3 not allowed, 7 ordinary but
+/// A host in arrays. Node ids with gaps: 0 ordinary, 2 without memory, 3 not allowed, 7 like 0 but
 /// without a usable CPU, 9 ordinary.
 private final class Host {
     var topology = muster_topology()

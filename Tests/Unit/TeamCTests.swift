@@ -132,7 +132,7 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
         }
     }
 
-    /// Slots of different ranks and their writers must not share a line, and rolls must not overlap.
+    /// Slots of different ranks and their writers must not share a line, nor rolls overlap.
     @Test func slotsAndRollsLieApart() throws {
         let made = try Made(options(size: 5))
         func address(_ pointer: UnsafeMutableRawPointer?) -> UInt { UInt(bitPattern: pointer) }

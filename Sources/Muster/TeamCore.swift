@@ -52,12 +52,17 @@ final class TeamCore {
                 .invalidArgument, subject: subject,
                 reason: "a team has at most \(MUSTER_RANKS_MAX) ranks")
         }
-        let topology = try Topology.read()
+        var host: UnsafeMutablePointer<muster_topology>?
+        let read = muster_topology_create(nil, &host)
+        guard read == 0, let host else {
+            throw .system(.system, subject, "can't read this host's topology", status: read)
+        }
+        defer { muster_topology_destroy(host) }
         var options = muster_team_options()
         options.size_bytes = UInt32(MemoryLayout<muster_team_options>.size)
         options.size = UInt32(size)
         options.leader_works = leaderWorks ? 1 : 0
-        options.usable_cpus = UInt32(topology.usableCPUCount)
+        options.usable_cpus = host.pointee.usable_cpu_count
         options.spin_ns = -1
         var made: OpaquePointer?
         let status = muster_team_create(&options, &made)
@@ -68,7 +73,9 @@ final class TeamCore {
         self.size = size
         self.leaderWorks = leaderWorks
         self.start = start
-        self.homeNodes = topology.homeNodes(ranks: size)
+        var homes = [UInt32](repeating: 0, count: size)
+        muster_placement_rank_nodes(host, UInt32(size), &homes)
+        homeNodes = homes
         self.bindsToNodes = Set(homeNodes).count > 1
         try startVacantRanks()
         if leaderWorks { ownRank = Worker(core: self, rank: 0) }
@@ -140,9 +147,7 @@ final class TeamCore {
     /// A new worker's whole life.
     private func live(rank: UInt32) -> Never {
         isRunning = true  // a worker's copy of the team runs nothing: a kernel that tries traps
-        if bindsToNodes, let topology = try? Topology.read() {
-            topology.run(onNode: homeNodes[Int(rank)])
-        }
+        if bindsToNodes { Topology.run(onNode: homeNodes[Int(rank)]) }
         var worker = Worker(core: self, rank: rank)
         worker.run()
         muster_worker_exit()

@@ -102,19 +102,9 @@ public struct Topology: Sendable {
         return (Int(cpu), Int(node))
     }
 
-    /// Home node of each rank: neighbouring ranks in equal blocks over the nodes that have CPUs this
-    /// process may use.
-    func homeNodes(ranks: Int) -> [UInt32] {
-        let usable = nodes.filter { node in
-            cpus.contains { $0.node == node.id && $0.isOnline && $0.isAllowed }
-        }
-        guard !usable.isEmpty else { return Array(repeating: 0, count: ranks) }
-        return (0..<ranks).map { UInt32(usable[$0 * usable.count / ranks].id) }
-    }
-
     /// Binds this process to a node's CPUs. Best effort: where the system refuses, the process runs
     /// where it may, and placement is read back all the same.
-    func run(onNode node: UInt32) {
+    static func run(onNode node: UInt32) {
         var raw: UnsafeMutablePointer<muster_topology>?
         guard muster_topology_create(nil, &raw) == 0 else { return }
         _ = muster_placement_run_on(raw, node)

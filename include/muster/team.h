@@ -203,11 +203,15 @@ uint32_t muster_team_poll(struct muster_team *team);
 
 /* Deaths seen since the last muster_team_forget_deaths. Owned by the team. */
 const struct muster_death *muster_team_deaths(const struct muster_team *team, uint32_t *count);
+
+/* Empties the list of deaths. */
 void muster_team_forget_deaths(struct muster_team *team);
 
 /* Audits the job last dispatched: muster_audit over the rolls of all slots. */
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity);
+
+/* muster_audit_ranks for the job last dispatched. */
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
                                 uint32_t *ranks, uint64_t ranks_capacity);
 
@@ -217,15 +221,23 @@ uint64_t muster_team_progress(const struct muster_team *team);
 /* Asks the job in progress to end early: ranks finish the chunk they are at and claim no more.
  * Async-signal-safe; any process or thread of the team. */
 void muster_team_cancel(struct muster_team *team);
+
+/* Whether the job last dispatched has been asked to end early. */
 bool muster_team_cancelled(const struct muster_team *team);
 
-/* Chunks that a loop can have, and the size of a page, as the leader made the team. */
+/* Most chunks that a loop of this team can have. */
 uint64_t muster_team_capacity(const struct muster_team *team);
+
+/* The size of a page, in bytes. */
 uint64_t muster_team_page_bytes(const struct muster_team *team);
 
 /* A rank's slot, for reading its outcome. rank: 0..<size. */
 struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank);
+
+/* The team block in shared memory. */
 struct muster_team_block *muster_team_block(struct muster_team *team);
+
+/* The range of addresses of the team's arrays, as this process has it. */
 struct muster_space *muster_team_space(struct muster_team *team);
 
 /* A rank's roll. rank: 0..<size. */

@@ -106,8 +106,8 @@ int muster_space_map(struct muster_space *space, struct muster_extent extent, in
 /* Memory that can be committed now without an out-of-memory kill, as far as the system says.
  *
  * available_bytes: the least of MemAvailable and what each memory cgroup above this process has
- * left. Returns: 0, or -EUCLEAN where /proc/meminfo can't be read. Concurrency: others may take the
- * memory between this call and its use; that race remains. Source:
+ * left. Returns: 0; the errno of reading /proc/meminfo; -EUCLEAN: it has no MemAvailable.
+ * Concurrency: others may take the memory between this call and its use; that race remains. Source:
  * Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current). */
 int muster_memory_available(uint64_t *available_bytes);
 

@@ -180,7 +180,8 @@ void muster_team_destroy(struct muster_team *team);
  * it. */
 int muster_team_spawn(struct muster_team *team, uint32_t rank);
 
-/* For tests under a thread sanitizer: declares that a thread of this process will run a rank. */
+/* For tests under a thread sanitizer: declares that a thread of this process will run a rank.
+ * Returns: 0, or -EBUSY: held, or no such rank. */
 int muster_team_adopt(struct muster_team *team, uint32_t rank);
 
 /* The job slot, to be filled in before muster_team_dispatch. Leader, between jobs. */

@@ -59,8 +59,10 @@ func trap(_ arguments: [String]) throws {
         _ = other.count
     case "other-team":
         let other = try Team(size: 1)
-        for _ in 0..<3 { _ = try other.array(of: Int8.self, count: 1) }
+        // The same number, generation and length as the other's.
+        let like = try other.array(of: Int64.self, count: 100)
         try other.run(AddPlace(array: array.inPlace))
+        _ = like.count
     case "nested":
         let holder = Holder(try Team(size: 2))
         holder.team.onProgress = { [unowned holder] _ in

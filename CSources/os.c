@@ -113,7 +113,8 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write)
     do {
         result = taken(madvise(address, size_bytes, advice), errno_before);
     } while (result == -EINTR || result == -EAGAIN);
-    if (result != -EINVAL)
+    /* No bytes at all are refused only by a kernel that does not know the advice. */
+    if (result != -EINVAL || taken(madvise(address, 0, advice), errno_before) == 0)
         return (int)result;
     /* Before Linux 5.14: page by page. Adding 0 keeps what is there; what is only to be read comes
      * when it is read. */

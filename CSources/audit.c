@@ -271,10 +271,7 @@ int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count
         flush(&merge);
         merge.audit.chunks = count;
         *audit = merge.audit;
-        /* A repeat that no roll names is a fault all the same. */
         result = (int64_t)merge.found;
-        if (result == 0 && merge.audit.unnamed > 0)
-            result = -EUCLEAN;
     }
     free(memory);
     return result;

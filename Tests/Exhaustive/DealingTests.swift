@@ -8,7 +8,7 @@ import Testing
 @Suite struct DealingTests {
     @Test(
         "elements 0...64, chunk 1...16, all schedules: each element exactly once",
-        .timeLimit(.minutes(2)), arguments: 1...8)
+        .timeLimit(.minutes(10)), arguments: 1...8)
     func wholeLoops(ranks: Int) throws {
         let team = try SimulatedTeam(size: ranks)
         var random = Seeded(UInt64(ranks))
@@ -31,7 +31,7 @@ import Testing
 
     /// As redoing holes and resuming need it: a job whose chunks begin above 0. Each loop gets one
     /// range by its parity and one drawn at random.
-    @Test("parts of loops, and batches", .timeLimit(.minutes(2)), arguments: 1...8)
+    @Test("parts of loops, and batches", .timeLimit(.minutes(10)), arguments: 1...8)
     func partsOfLoops(ranks: Int) throws {
         let team = try SimulatedTeam(size: ranks)
         var random = Seeded(0x706172 + UInt64(ranks))

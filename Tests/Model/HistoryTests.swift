@@ -62,7 +62,7 @@ func histories(_ first: UInt64, _ count: UInt64, _ random: inout Seeded) -> [His
 }
 
 @Suite struct HistoryTests {
-    @Test(.timeLimit(.minutes(2)), arguments: seeds)
+    @Test(.timeLimit(.minutes(10)), arguments: seeds)
     func rollsAndAuditEqualTheModel(seed: UInt64) {
         var random = Seeded(seed)
         for count in countsAtBorders {
@@ -124,7 +124,7 @@ func histories(_ first: UInt64, _ count: UInt64, _ random: inout Seeded) -> [His
 
     /// A writer that is killed between two commits, after any number of them: what it did before
     /// stands, across the switch from log to bitmap too.
-    @Test(.timeLimit(.minutes(1)), arguments: seeds)
+    @Test(.timeLimit(.minutes(10)), arguments: seeds)
     func aWriterStoppedAfterAnyNumberOfCommits(seed: UInt64) {
         var random = Seeded(seed ^ 0x570b)
         let count: UInt64 = 260

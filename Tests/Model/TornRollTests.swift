@@ -32,7 +32,7 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
 }
 
 @Suite struct TornRollTests {
-    @Test(.timeLimit(.minutes(1)), arguments: seeds)
+    @Test(.timeLimit(.minutes(10)), arguments: seeds)
     func randomBytesAreRefusedOrRead(seed: UInt64) {
         var random = Seeded(seed ^ 0x7021)
         var refused = 0
@@ -175,7 +175,7 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
 
     /// audit.c: a roll that changes under the audit's hands can give a wrong count, never a wrong
     /// access. Another thread plays a worker that was taken for dead and switches to its bitmap.
-    @Test(.timeLimit(.minutes(1))) func aRollThatChangesMeanwhileIsHarmless() {
+    @Test(.timeLimit(.minutes(10))) func aRollThatChangesMeanwhileIsHarmless() {
         let box = RollBox(capacity: 400)
         var writer = box.begin(job: Rolls.job, first: 0, count: 400)
         for chunk: UInt64 in 0..<10 { muster_roll_commit(&writer, chunk * 3) }

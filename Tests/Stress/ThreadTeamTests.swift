@@ -19,7 +19,7 @@ func threads(_ size: Int, _ leader: Team.Leader = .waits) throws -> Team {
 }
 
 /// Each rank is a thread that may spin: a few teams at a time are enough for two cores.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct ThreadTeamTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ThreadTeamTests {
     @Test(arguments: Schedule.allCases, leaders)
     func eachElementOnceInPlace(schedule: Schedule, leader: Team.Leader) throws {
         for size in [1, 2, 3, 8] {

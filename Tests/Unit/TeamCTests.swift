@@ -174,7 +174,7 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
     }
 
     /// Many threads want one rank: exactly one gets it.
-    @Test(.timeLimit(.minutes(1))) func onlyOneOfManyGetsARank() async throws {
+    @Test(.timeLimit(.minutes(10))) func onlyOneOfManyGetsARank() async throws {
         let made = try Made(options(size: 1))
         nonisolated(unsafe) let block = made.block
         for round: Int32 in 0..<200 {
@@ -248,7 +248,7 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
 
     /// The n-th system call fails, n = 1, 2, ... until none is left to fail: an error, and nothing
     /// left behind. In a process of its own: the injector and the counts are the whole process's.
-    @Test(.timeLimit(.minutes(2))) func aFailedCreationLeavesNothingBehind() async {
+    @Test(.timeLimit(.minutes(10))) func aFailedCreationLeavesNothingBehind() async {
         await #expect(processExitsWith: .success) {
             for error in [ENOMEM, EMFILE, EIO] {
                 let seen = failEachCall(error) {
@@ -264,7 +264,7 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
     }
 
     /// The same for a segment, a space and the memory question.
-    @Test(.timeLimit(.minutes(2))) func failedSegmentsAndSpacesLeaveNothingBehind() async {
+    @Test(.timeLimit(.minutes(10))) func failedSegmentsAndSpacesLeaveNothingBehind() async {
         await #expect(processExitsWith: .success) {
             var segment = muster_segment()
             let made = failEachCall(EMFILE) {

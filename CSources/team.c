@@ -517,9 +517,14 @@ void muster_team_cancel(struct muster_team *team)
         ;
 }
 
+uint64_t muster_team_cancel_number(const struct muster_team *team)
+{
+    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE);
+}
+
 bool muster_team_cancelled(const struct muster_team *team)
 {
-    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
+    return muster_team_cancel_number(team) == team->job_number;
 }
 
 uint64_t muster_team_capacity(const struct muster_team *team)

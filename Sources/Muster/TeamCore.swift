@@ -180,7 +180,7 @@ final class TeamCore {
             openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
 
-        let cancelledBefore = muster_team_block(team).pointee.cancelled
+        let cancelledBefore = muster_team_cancel_number(team)
         let entry = kernels.entry(for: Work.self)
         var files: [UInt32] = []
         let elements = try checkedCount(work, entry, plan.count, &files)
@@ -228,7 +228,7 @@ final class TeamCore {
         muster_team_forget_deaths(team)
         let number = muster_team_dispatch(team)
         // A request that came while partials were committed or ranks started is for this loop.
-        if muster_team_block(team).pointee.cancelled != cancelledBefore { cancel() }
+        if muster_team_cancel_number(team) != cancelledBefore { cancel() }
         if leaderWorks {
             ownRank!.runJob(job, known: Work.self)
             muster_worker_done(team, 0, number)

@@ -223,6 +223,9 @@ uint64_t muster_team_progress(const struct muster_team *team);
  * Async-signal-safe; any process or thread of the team. */
 void muster_team_cancel(struct muster_team *team);
 
+/* Number of the newest job that was asked to end early; 0: none. */
+uint64_t muster_team_cancel_number(const struct muster_team *team);
+
 /* Whether the job last dispatched has been asked to end early. */
 bool muster_team_cancelled(const struct muster_team *team);
 

@@ -11,8 +11,10 @@ import Testing
 let canFork = dlsym(nil, "__tsan_init") == nil
 let whyNotFork: Comment = "the thread sanitizer keeps a thread, so no team can be forked"
 
+let isAddressSanitized = dlsym(nil, "__asan_init") != nil
+
 /// Seconds after which a run is killed. Sanitizers make everything several times slower.
-let patience = dlsym(nil, "__asan_init") == nil ? 60.0 : 240.0
+let patience = isAddressSanitized ? 240.0 : 60.0
 
 /// How a run ended.
 struct Outcome {

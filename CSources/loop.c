@@ -2,7 +2,8 @@
  *
  * Order within a claim: take the interval from the shared word, then note it as current, then run.
  * A process killed between the first two leaves chunks that nobody knows of; they show as a hole
- * when all live ranks are done. Killed after the second, the leader knows at once what it was at.
+ * when all live ranks are done. Killed after the second, the leader knows at once what it was at,
+ * and its successor goes on from there: see muster_team_plan_successor.
  */
 #include <muster/loop.h>
 #include <muster/testing.h>
@@ -10,47 +11,113 @@
 
 #include "os.h"
 
+/* Puts back what a predecessor that died in this job was changing. Its roll must be open. */
+static int take_over(struct muster_loop *loop, struct muster_journal *journal, uint64_t number,
+                     uint64_t capacity)
+{
+    uint64_t chunk;
+    if (!muster_journal_chunk(journal, number, &chunk) ||
+        muster__broken == MUSTER_BROKEN_NO_RESTORE)
+        return 0;
+    /* A chunk that is in the roll has its new contents, whole. */
+    int held =
+        muster_roll_contains(loop->roll.roll, capacity, number, loop->first, loop->count, chunk);
+    if (held != 0)
+        return held < 0 ? held : 0;
+    if (loop->traced)
+        muster_loop_trace(loop, MUSTER_PHASE_RESTORE, chunk);
+    return muster_journal_restore(journal, loop->journal_bytes, loop->space, loop->space_bytes);
+}
+
+/* This rank's roll, journal and slot, in an order that a death may cut off anywhere. */
+static int open_records(struct muster_loop *loop, struct muster_team *team,
+                        const struct muster_job *job)
+{
+    struct muster_team_block *block = muster_team_block(team);
+    struct muster_roll *roll = muster_team_roll(team, loop->rank);
+    struct muster_journal *journal = muster_team_journal(team, loop->rank);
+    struct muster_slot *slot = loop->slot;
+    bool succeeds = __atomic_load_n(&slot->resume_job, __ATOMIC_ACQUIRE) == job->number;
+    int status = 0;
+    loop->journal_bytes = block->journal_bytes;
+    if (muster__broken != MUSTER_BROKEN_ROLL_FORGOTTEN)
+        status = muster_roll_resume(&loop->roll, roll, block->chunk_capacity, job->loop,
+                                    loop->first, loop->count);
+    if (status == 0)
+        muster_roll_begin(&loop->roll, roll, block->chunk_capacity, job->loop, loop->rank,
+                          loop->first, loop->count);
+    if (status < 0)
+        return status;
+    if (succeeds) {
+        status = take_over(loop, journal, job->loop, block->chunk_capacity);
+        if (status < 0)
+            return status;
+        loop->position = slot->resume_position;
+        loop->resumed = muster_schedule_unpack(slot->resume);
+        if (loop->resumed.end > loop->count)
+            return -EUCLEAN;
+        if (loop->resumed.first < loop->resumed.end)
+            loop->redoing = loop->first + loop->resumed.first;
+    }
+    if (loop->journaled)
+        muster_journal_begin(&loop->journal, journal, block->journal_bytes, job->loop);
+    /* Nothing is current in this job before the number says that it is this job's. */
+    __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
+    if (loop->traced)
+        __atomic_store_n(&slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->current_job, job->number, __ATOMIC_RELEASE);
+    return 0;
+}
+
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)
 {
     struct muster_team_block *block = muster_team_block(team);
     const struct muster_job *job = muster_team_job(team);
     struct muster_space *space = muster_team_space(team);
     if (rank >= block->size || job->grain == 0 || job->chunk_count > block->chunk_capacity ||
-        job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_STATIC_STEAL ||
-        job->batch == 0 || job->batch > MUSTER_CHUNKS_MAX ||
+        job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_LISTED || job->batch == 0 ||
+        job->batch > MUSTER_CHUNKS_MAX ||
         job->first_chunk + job->chunk_count > muster_schedule_chunks(job->elements, job->grain) ||
-        job->number == 0 || job->partials_offset > space->arena_bytes ||
+        job->number == 0 || job->loop == 0 || job->loop > job->number ||
+        job->list_count > MUSTER_LIST_MAX || job->partials_offset > space->arena_bytes ||
         (job->partial_bytes &&
          job->first_chunk + job->chunk_count >
              (space->arena_bytes - job->partials_offset) / job->partial_bytes))
         return -EUCLEAN;
     struct muster_slot *slot = muster_team_slot(team, rank);
     unsigned char *taken = loop->taken;
+    struct muster_touch *touched = loop->touched;
     memset(loop, 0, sizeof *loop);
     loop->taken = taken;
+    loop->touched = touched;
+    loop->touching = UINT64_MAX;
     loop->job = job->number;
     loop->cancelled = &block->cancelled;
     loop->grain = job->grain;
     loop->elements = job->elements;
     loop->space = space->address;
+    loop->space_bytes = space->size_bytes;
     loop->partials = job->partial_bytes ? space->address + job->partials_offset : NULL;
     loop->partial_bytes = job->partial_bytes;
     loop->rank = rank;
     loop->size = block->size;
+    loop->traced = (job->flags & MUSTER_JOB_TRACED) != 0 || muster__points_armed ||
+                   muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
+    loop->journaled =
+        (job->flags & MUSTER_JOB_JOURNALED) != 0 && muster__broken != MUSTER_BROKEN_NO_JOURNAL;
+    loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || job->loop != job->number;
     loop->schedule = job->schedule;
     loop->first = job->first_chunk;
     loop->count = job->chunk_count;
     loop->batch = job->batch;
-    loop->position = rank * job->batch;
+    loop->position = muster_schedule_start(job->schedule, rank, job->batch);
+    loop->redoing = UINT64_MAX;
     loop->counter = &block->counter;
+    loop->list = muster_team_list(team);
+    loop->list_count = job->list_count;
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
-    /* Nothing is current in the new job before the number says that it is this job's. */
-    __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->current_job, job->number, __ATOMIC_RELEASE);
-    muster_roll_begin(&loop->roll, muster_team_roll(team, rank), block->chunk_capacity, job->number,
-                      rank, job->first_chunk, job->chunk_count);
-    return 0;
+    return open_records(loop, team, job);
 }
 
 static struct muster_interval take_cyclic(struct muster_loop *loop)
@@ -73,14 +140,28 @@ static struct muster_interval take_static_steal(struct muster_loop *loop)
     return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank);
 }
 
-bool muster_loop_claim(struct muster_loop *loop)
+/* The next interval of the list: validated, since other processes could have written there. */
+static struct muster_interval take_listed(struct muster_loop *loop)
+{
+    struct muster_interval taken = {0, 0};
+    struct muster_interval entry = muster_schedule_take(loop->counter, loop->list_count, 1);
+    if (entry.first >= entry.end)
+        return taken;
+    taken.first = __atomic_load_n(&loop->list[entry.first].first, __ATOMIC_RELAXED);
+    taken.end = __atomic_load_n(&loop->list[entry.first].end, __ATOMIC_RELAXED);
+    if (taken.end > loop->count)
+        taken.end = taken.first;
+    return taken;
+}
+
+static struct muster_interval deal(struct muster_loop *loop)
 {
     struct muster_interval taken = {0, 0};
     switch (loop->schedule) {
     case MUSTER_STATIC:
-        if (!loop->started)
+        if (loop->position == 0)
             taken = muster_schedule_block(loop->count, loop->size, loop->rank);
-        loop->started = 1;
+        loop->position = 1;
         break;
     case MUSTER_CYCLIC:
         taken = take_cyclic(loop);
@@ -94,6 +175,25 @@ bool muster_loop_claim(struct muster_loop *loop)
     case MUSTER_STATIC_STEAL:
         taken = take_static_steal(loop);
         break;
+    case MUSTER_LISTED:
+        taken = take_listed(loop);
+        break;
+    }
+    return taken;
+}
+
+bool muster_loop_claim(struct muster_loop *loop)
+{
+    struct muster_interval taken = loop->resumed;
+    loop->poison = loop->poison_all;
+    if (__builtin_expect(loop->traced, 0))
+        muster_loop_trace(loop, MUSTER_PHASE_CLAIM, 0);
+    if (__builtin_expect(taken.first < taken.end, 0)) {
+        loop->resumed.first = loop->resumed.end;
+        loop->poison = 1; /* the first of them may have been written in part */
+        loop->slot->resumed_ns = muster__os_now_ns();
+    } else {
+        taken = deal(loop);
     }
     if (taken.first >= taken.end)
         return false;
@@ -114,9 +214,85 @@ void muster_loop_cancel(struct muster_loop *loop)
 
 void muster_loop_end(struct muster_loop *loop)
 {
+    (void)loop;
     MUSTER__POINT(MUSTER_POINT_LOOP_ENDED);
-    __atomic_store_n(&loop->slot->current, 0, __ATOMIC_RELEASE);
 }
+
+/* -- traced jobs ---------------------------------------------------------------------------- */
+
+void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk)
+{
+    __atomic_store_n(&loop->slot->phase, phase, __ATOMIC_RELEASE);
+    if (muster__broken == MUSTER_BROKEN_COMMIT_EARLY && phase == MUSTER_PHASE_KERNEL)
+        muster_roll_commit(&loop->roll, chunk);
+}
+
+void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk)
+{
+    __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_COMMIT, __ATOMIC_RELEASE);
+    MUSTER__POINT(MUSTER_POINT_COMMITTING);
+    if (muster__broken != MUSTER_BROKEN_COMMIT_EARLY)
+        muster_roll_commit(&loop->roll, chunk);
+    MUSTER__POINT(MUSTER_POINT_COMMITTED);
+    if (chunk == loop->redoing) {
+        loop->redoing = UINT64_MAX;
+        loop->slot->redone_ns = muster__os_now_ns();
+    }
+}
+
+/* -- what a chunk does to arrays ------------------------------------------------------------ */
+
+/* The array's mark in this chunk, new where the chunk has not touched it yet. */
+static struct muster_touch *touch(struct muster_loop *loop, uint64_t chunk, uint32_t array,
+                                  bool *first)
+{
+    uint64_t *newest = &loop->touched[MUSTER_ARRAYS_MAX].serial;
+    if (chunk != loop->touching) {
+        loop->touching = chunk;
+        ++*newest;
+    }
+    struct muster_touch *mark = &loop->touched[array];
+    *first = mark->serial != *newest;
+    mark->serial = *newest;
+    return mark;
+}
+
+void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
+                      uint64_t bytes)
+{
+    bool first;
+    struct muster_touch *mark = touch(loop, chunk, array, &first);
+    if (!first && offset + bytes <= mark->end)
+        return; /* a second pass over the chunk: what it held before the first one is what counts */
+    mark->end = offset + bytes;
+    if (__builtin_expect(loop->traced, 0))
+        muster_loop_trace(loop, MUSTER_PHASE_JOURNAL, chunk);
+    muster_journal_save(&loop->journal, chunk, loop->space, offset, bytes);
+    if (__builtin_expect(loop->traced, 0))
+        __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_KERNEL, __ATOMIC_RELEASE);
+}
+
+void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
+                        uint64_t bytes)
+{
+    bool first;
+    (void)touch(loop, chunk, array, &first);
+    if (first)
+        memset(loop->space + offset, 0xff, bytes);
+}
+
+int muster_loop_undo(struct muster_loop *loop, uint64_t chunk)
+{
+    uint64_t saved;
+    if (!loop->journaled ||
+        !muster_journal_chunk(loop->journal.journal, loop->roll.roll->job, &saved) ||
+        saved != chunk)
+        return 0;
+    return muster_journal_restore(loop->journal.journal, loop->journal_bytes, loop->space,
+                                  loop->space_bytes);
+}
+
+/* -- kernels in C --------------------------------------------------------------------------- */
 
 int muster_loop_run(struct muster_loop *loop, muster_kernel_function kernel, void *context,
                     uint64_t *failed)
@@ -126,7 +302,8 @@ int muster_loop_run(struct muster_loop *loop, muster_kernel_function kernel, voi
         int status = kernel(context, loop, &chunk);
         if (status < 0) {
             *failed = chunk.index;
-            return status;
+            int undone = muster_loop_undo(loop, chunk.index);
+            return undone < 0 ? undone : status;
         }
         muster_loop_commit(loop, &chunk);
     }

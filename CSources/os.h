@@ -19,6 +19,9 @@
 extern uint32_t muster__points_armed;
 void muster__point_reached(uint32_t point);
 
+/* The way in which a test wants the protocol broken (enum muster_breakage in testing.h). */
+extern uint32_t muster__broken;
+
 /* A named place where a test can stop or kill this process (enum muster_point in testing.h). */
 #define MUSTER__POINT(point)                                                                       \
     do {                                                                                           \

@@ -76,18 +76,33 @@ void muster__point_reached(uint32_t point)
 {
     if (point >= MUSTER_POINTS || points[point].remaining == 0)
         return;
-    if (points[point].rank >= 0 && points[point].rank != points_rank)
+    if ((points[point].rank >= 0 && points[point].rank != points_rank) ||
+        (points[point].rank == -2 && points_rank < 0))
         return;
     if (--points[point].remaining != 0)
         return;
-    if (points[point].action == MUSTER_POINT_KILL)
-        kill(getpid(), SIGKILL);
+    unsigned char byte = (unsigned char)point;
+    if (points[point].action == MUSTER_POINT_KILL) {
+        int tokens = points[point].descriptor;
+        if (tokens < 0 || read(tokens, &byte, 1) == 1)
+            kill(getpid(), SIGKILL);
+        points[point].remaining = 1;
+        return;
+    }
     if (points[point].action == MUSTER_POINT_STOP) {
         kill(getpid(), SIGSTOP);
         return;
     }
-    unsigned char byte = (unsigned char)point;
     if (write(points[point].descriptor, &byte, 1) == 1)
         for (;;)
             pause();
+}
+
+/* -- canaries ------------------------------------------------------------------------------- */
+
+uint32_t muster__broken;
+
+void muster_testing_break(enum muster_breakage breakage)
+{
+    muster__broken = breakage;
 }

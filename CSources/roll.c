@@ -6,7 +6,10 @@
 #include "roll_layout.h"
 
 #include <assert.h>
+#include <muster/testing.h>
 #include <string.h>
+
+#include "os.h"
 
 _Static_assert(sizeof(struct muster_roll) == MUSTER_LINE_BYTES, "a roll's header is one line");
 _Static_assert(sizeof(struct muster_interval) == 16, "the log's entries are 16 bytes");
@@ -17,24 +20,10 @@ uint64_t muster_roll_bytes(uint64_t chunks)
     return muster__roll_bitmap_offset(chunks) + muster__roll_page(bitmap);
 }
 
-void muster_roll_begin(struct muster_roll_writer *writer, struct muster_roll *roll,
-                       uint64_t capacity, uint64_t job, uint32_t rank, uint64_t first,
-                       uint64_t count)
+/* A writer with nothing to lengthen. */
+static void hold(struct muster_roll_writer *writer, struct muster_roll *roll, uint64_t capacity,
+                 uint64_t first, uint64_t count)
 {
-    assert(job != 0 && count <= capacity);
-    /* Close the old job first, so that no reader takes the emptied log for the old job's. The
-     * release fence keeps the stores below after it; the release store of the new number keeps them
-     * before it. */
-    __atomic_store_n(&roll->job, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&roll->length, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->closed, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->bitmap_used, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->bitmap_count, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->repeats_unlogged, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->rank, rank, __ATOMIC_RELAXED);
-    __atomic_store_n(&roll->job, job, __ATOMIC_RELEASE);
-
     writer->tail = UINT64_MAX;
     writer->tail_end = NULL;
     writer->roll = roll;
@@ -44,6 +33,47 @@ void muster_roll_begin(struct muster_roll_writer *writer, struct muster_roll *ro
     writer->count = count;
     writer->length = 0;
     writer->limit = muster__roll_log_limit(count);
+}
+
+void muster_roll_begin(struct muster_roll_writer *writer, struct muster_roll *roll,
+                       uint64_t capacity, uint64_t job, uint32_t rank, uint64_t first,
+                       uint64_t count)
+{
+    assert(job != 0 && count <= capacity);
+    /* Close the old job first, so that no reader takes the emptied log for the old job's. The
+     * release fence keeps the stores below after it; the release store of the new number keeps them
+     * before it. */
+    uint64_t kept = muster__broken == MUSTER_BROKEN_STALE_ROLL ? roll->length : 0;
+    __atomic_store_n(&roll->job, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(&roll->length, kept, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->closed, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->bitmap_used, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->bitmap_count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->repeats_unlogged, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->rank, rank, __ATOMIC_RELAXED);
+    __atomic_store_n(&roll->job, job, __ATOMIC_RELEASE);
+
+    hold(writer, roll, capacity, first, count);
+    writer->length = kept;
+}
+
+int muster_roll_resume(struct muster_roll_writer *writer, struct muster_roll *roll,
+                       uint64_t capacity, uint64_t job, uint64_t first, uint64_t count)
+{
+    struct muster__roll_view view;
+    int status = muster__roll_open(roll, capacity, job, first, count, &view);
+    if (status <= 0)
+        return status;
+    hold(writer, roll, capacity, first, count);
+    /* Entries beyond the length were never published; the words of the bitmap are whole. Only the
+     * counts for progress may lack the last commit. */
+    writer->length = view.length;
+    if (view.length > 0 && !view.bitmap) {
+        writer->tail_end = &writer->log[view.length - 1].end;
+        writer->tail = *writer->tail_end;
+    }
+    return 1;
 }
 
 static void append(struct muster_roll_writer *writer, uint64_t chunk)

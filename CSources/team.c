@@ -45,6 +45,7 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     team->plan = *plan;
     team->slots = (struct muster_slot *)(base + plan->slots_offset);
     team->job = (struct muster_job *)(base + plan->job_offset);
+    team->list = (struct muster_interval *)(base + plan->list_offset);
     for (uint32_t rank = 0; rank < plan->size; rank++)
         team->rolls[rank] =
             (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
@@ -66,12 +67,18 @@ static int make_control(struct muster_team *team, struct muster_team_block *plan
 {
     plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, PAGE);
     plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), PAGE);
-    plan->rolls_offset = rounded(plan->job_offset + sizeof(struct muster_job), PAGE);
+    plan->list_offset = rounded(plan->job_offset + sizeof(struct muster_job), PAGE);
+    plan->journals_offset =
+        rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), PAGE);
     int status = -ENOMEM;
-    /* Rolls are address space until they are written, but a process may have little of that. */
+    /* Rolls and journals are address space until they are written, but a process may have little of
+     * that. */
     for (uint64_t chunks = MUSTER_CHUNKS_MAX; status == -ENOMEM && chunks >= CHUNKS_LEAST;
          chunks /= 2) {
         plan->chunk_capacity = chunks;
+        plan->journal_bytes =
+            rounded(MUSTER_JOURNAL_BYTES_MAX / (MUSTER_CHUNKS_MAX / chunks), PAGE);
+        plan->rolls_offset = plan->journals_offset + plan->size * plan->journal_bytes;
         plan->roll_bytes = muster_roll_bytes(chunks);
         status = muster_segment_create("muster-control", MUSTER_SEGMENT_CONTROL,
                                        plan->rolls_offset + plan->size * plan->roll_bytes,
@@ -194,8 +201,11 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
         return status;
     struct muster_slot *slot = &team->slots[rank];
     slot->sleeping = 0;
-    /* A worker that starts between jobs has nothing to do with the last one. */
-    __atomic_store_n(&slot->done, team->job_number, __ATOMIC_RELEASE);
+    /* A worker that starts between jobs has nothing to do with the last one; one that starts within
+     * a job has its part in it. */
+    __atomic_store_n(&slot->done, team->job_number - team->running, __ATOMIC_RELEASE);
+    if (team->not_done > rank)
+        team->not_done = rank;
     int pid = muster__os_fork();
     if (pid == 0) {
         begin_worker(team, rank, ends[1]);
@@ -234,24 +244,38 @@ int muster_team_adopt(struct muster_team *team, uint32_t rank)
     return status;
 }
 
-/* The chunk that a dead rank was at; UINT64_MAX: none. */
-static uint64_t chunk_in_work(const struct muster_team *team, uint32_t rank)
+/* What a dead rank has left of the interval that it took last: from its first chunk that is not in
+ * the roll to the end. Empty: nothing, or it had taken none in this job. */
+static struct muster_interval unfinished(const struct muster_team *team, uint32_t rank)
 {
     const struct muster_slot *slot = &team->slots[rank];
-    if (__atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) != team->job_number ||
-        team->job_kind != MUSTER_JOB_LOOP)
-        return UINT64_MAX;
-    struct muster_interval claimed =
+    const struct muster__loop *loop = &team->loop;
+    struct muster_interval none = {0, 0};
+    if (team->job_kind != MUSTER_JOB_LOOP ||
+        __atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) != team->job_number)
+        return none;
+    struct muster_interval taken =
         muster_schedule_unpack(__atomic_load_n(&slot->current, __ATOMIC_ACQUIRE));
-    if (claimed.first >= claimed.end || claimed.end > team->job_count)
-        return UINT64_MAX;
-    claimed.first += team->job_first;
-    claimed.end += team->job_first;
-    uint64_t chunk = claimed.end;
-    int status =
-        muster_roll_first_missing(team->rolls[rank], team->plan.chunk_capacity, team->job_number,
-                                  team->job_first, team->job_count, claimed, &chunk);
-    return status == 0 && chunk < claimed.end ? chunk : UINT64_MAX;
+    if (taken.first >= taken.end || taken.end > loop->count)
+        return none;
+    struct muster_interval chunks = {loop->first + taken.first, loop->first + taken.end};
+    uint64_t at = chunks.end;
+    if (muster_roll_first_missing(team->rolls[rank], team->plan.chunk_capacity, loop->number,
+                                  loop->first, loop->count, chunks, &at) < 0)
+        return none;
+    taken.first = at - loop->first;
+    return taken;
+}
+
+static uint32_t phase_of(const struct muster_team *team, uint32_t rank)
+{
+    const struct muster_slot *slot = &team->slots[rank];
+    if (team->job_number == 0 || __atomic_load_n(&slot->done, __ATOMIC_ACQUIRE) == team->job_number)
+        return MUSTER_PHASE_IDLE;
+    if (team->job_kind != MUSTER_JOB_LOOP || !team->loop.traced ||
+        __atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) != team->job_number)
+        return MUSTER_PHASE_DISPATCH;
+    return __atomic_load_n(&slot->phase, __ATOMIC_RELAXED);
 }
 
 /* Reaps a worker and makes its rank vacant. */
@@ -264,7 +288,11 @@ static void note_death(struct muster_team *team, uint32_t rank)
     int reaped = muster__os_reap(entry->pidfd, false, &code, &status);
     if (reaped == 0)
         return; /* still alive */
-    struct muster_death death = {.rank = rank, .pid = entry->pid, .chunk = UINT64_MAX};
+    struct muster_death death = {.rank = rank,
+                                 .pid = entry->pid,
+                                 .chunk = UINT64_MAX,
+                                 .seen_ns = muster__os_now_ns(),
+                                 .phase = phase_of(team, rank)};
     if (reaped < 0)
         death.exit_code = -1; /* somebody else has reaped it */
     else if (code == 1 /* CLD_EXITED */)
@@ -275,7 +303,9 @@ static void note_death(struct muster_team *team, uint32_t rank)
                   __atomic_load_n(&team->slots[rank].done, __ATOMIC_ACQUIRE) != team->job_number;
     if (in_job) {
         death.job = team->job_number;
-        death.chunk = chunk_in_work(team, rank);
+        struct muster_interval rest = unfinished(team, rank);
+        if (rest.first < rest.end)
+            death.chunk = team->loop.first + rest.first;
         team->someone_died = true;
     }
     if (team->death_count < team->death_capacity)
@@ -287,25 +317,84 @@ static void note_death(struct muster_team *team, uint32_t rank)
     __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
 }
 
+void muster_team_plan_successor(struct muster_team *team, uint32_t rank, bool skip)
+{
+    struct muster_slot *slot = &team->slots[rank];
+    const struct muster__loop *loop = &team->loop;
+    if (team->ranks[rank].held || !team->running || team->job_kind != MUSTER_JOB_LOOP)
+        return;
+    bool begun = __atomic_load_n(&slot->current_job, __ATOMIC_ACQUIRE) == team->job_number;
+    struct muster_interval taken =
+        muster_schedule_unpack(__atomic_load_n(&slot->current, __ATOMIC_ACQUIRE));
+    if (begun && taken.first < taken.end) {
+        struct muster_interval rest = unfinished(team, rank);
+        rest.first += skip && rest.first < rest.end;
+        if (muster__broken == MUSTER_BROKEN_REDO_ALL)
+            rest = taken;
+        slot->resume = rest.first < rest.end ? muster_schedule_pack(rest) : 0;
+        slot->resume_position =
+            muster_schedule_after(loop->schedule, rank, team->plan.size, loop->batch, taken);
+    } else if (slot->resume_job != team->job_number) {
+        slot->resume = 0;
+        slot->resume_position = muster_schedule_start(loop->schedule, rank, loop->batch);
+    } /* else it died before it had noted anything: the plan for it stands */
+    slot->phase = MUSTER_PHASE_DISPATCH;
+    slot->current = 0;
+    slot->resume_job = team->job_number;
+}
+
+int muster_team_restore(struct muster_team *team, uint32_t rank)
+{
+    const struct muster__loop *loop = &team->loop;
+    struct muster_journal *journal = muster_team_journal(team, rank);
+    uint64_t chunk;
+    if (team->ranks[rank].held)
+        return -EBUSY;
+    if (!muster_journal_chunk(journal, loop->number, &chunk))
+        return 0;
+    int held = muster_roll_contains(team->rolls[rank], team->plan.chunk_capacity, loop->number,
+                                    loop->first, loop->count, chunk);
+    if (held != 0)
+        return held < 0 ? held : 0;
+    return muster_journal_restore(journal, team->plan.journal_bytes, team->space.address,
+                                  team->space.size_bytes);
+}
+
+int muster_team_kill(struct muster_team *team, uint32_t rank)
+{
+    if (rank >= team->plan.size || team->ranks[rank].pidfd < 0)
+        return -EINVAL;
+    muster__os_kill(team->ranks[rank].pidfd, 9);
+    return 0;
+}
+
 /* -- dispatch and join ---------------------------------------------------------------------- */
 
-uint64_t muster_team_dispatch(struct muster_team *team)
+static uint64_t dispatch(struct muster_team *team, bool begins)
 {
     struct muster_team_block *block = team->block;
     struct muster_job *job = team->job;
     uint64_t number = ++team->job_number;
     job->number = number;
-    team->job_first = job->first_chunk;
-    team->job_count = job->chunk_count;
     team->job_kind = job->kind;
     team->not_done = 0;
     team->someone_died = false;
+    team->running = true;
+    if (job->kind == MUSTER_JOB_LOOP) {
+        job->loop = begins ? number : team->loop.number;
+        team->loop = (struct muster__loop){.number = job->loop,
+                                           .first = job->first_chunk,
+                                           .count = job->chunk_count,
+                                           .batch = job->batch,
+                                           .schedule = job->schedule,
+                                           .traced = job->flags & MUSTER_JOB_TRACED};
+    }
     __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
     if (job->kind == MUSTER_JOB_LOOP && job->schedule == MUSTER_STATIC_STEAL)
         /* For every rank, vacant ones too: what nobody owns can be stolen from the start. */
         for (uint32_t rank = 0; rank < team->plan.size; rank++) {
             struct muster_interval share =
-                muster_schedule_block(team->job_count, team->plan.size, rank);
+                muster_schedule_block(team->loop.count, team->plan.size, rank);
             __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
                              __ATOMIC_RELAXED);
             __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
@@ -323,6 +412,16 @@ uint64_t muster_team_dispatch(struct muster_team *team)
         muster__os_futex_wake(muster__epoch_futex(block), INT_MAX);
     MUSTER__POINT(MUSTER_POINT_DISPATCHED);
     return number;
+}
+
+uint64_t muster_team_dispatch(struct muster_team *team)
+{
+    return dispatch(team, true);
+}
+
+uint64_t muster_team_dispatch_again(struct muster_team *team)
+{
+    return dispatch(team, false);
 }
 
 void muster_testing_point_array(void)
@@ -375,8 +474,11 @@ static bool spin_until_done(struct muster_team *team)
 
 int muster_team_join(struct muster_team *team, int64_t timeout_ns)
 {
-    if (spin_until_done(team))
-        return 1;
+    uint32_t deaths = team->death_count;
+    if (spin_until_done(team)) {
+        team->running = false;
+        return MUSTER_JOIN_ENDED;
+    }
     uint64_t start = muster__os_now_ns();
     uint32_t *sleeping = &team->block->leader_sleeping;
     for (;;) {
@@ -389,7 +491,7 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
             uint64_t waited = muster__os_now_ns() - start;
             if (waited >= (uint64_t)timeout_ns) {
                 __atomic_store_n(sleeping, 0, __ATOMIC_SEQ_CST);
-                return 0;
+                return MUSTER_JOIN_TIMEOUT;
             }
             timeout_ms = (int)(((uint64_t)timeout_ns - waited) / 1000000) + 1;
         }
@@ -398,8 +500,14 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
         __atomic_store_n(sleeping, 0, __ATOMIC_SEQ_CST);
         if (status < 0)
             return status;
-        if (all_done(team))
-            return 1;
+        /* First the deaths: once nobody is left, all are done, and yet there is work to give out.
+         */
+        if (team->death_count != deaths)
+            return MUSTER_JOIN_DEATHS;
+        if (all_done(team)) {
+            team->running = false;
+            return MUSTER_JOIN_ENDED;
+        }
     }
 }
 
@@ -420,6 +528,7 @@ void muster_team_end(struct muster_team *team)
     if (muster__os_pid() != team->plan.leader_pid)
         return;
     bool idle = all_done(team);
+    team->running = false;
     uint32_t size = team->plan.size;
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
@@ -485,25 +594,39 @@ int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity)
 {
     return muster_audit((const struct muster_roll *const *)team->rolls, team->plan.size,
-                        team->plan.chunk_capacity, team->job_number, team->job_first,
-                        team->job_count, audit, findings, findings_capacity);
+                        team->plan.chunk_capacity, team->loop.number, team->loop.first,
+                        team->loop.count, audit, findings, findings_capacity);
 }
 
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
                                 uint32_t *ranks, uint64_t ranks_capacity)
 {
     return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->plan.size,
-                              team->plan.chunk_capacity, team->job_number, team->job_first,
-                              team->job_count, interval, ranks, ranks_capacity);
+                              team->plan.chunk_capacity, team->loop.number, team->loop.first,
+                              team->loop.count, interval, ranks, ranks_capacity);
+}
+
+uint64_t muster_team_rank_progress(const struct muster_team *team, uint32_t rank)
+{
+    return muster_roll_progress(team->rolls[rank], team->plan.chunk_capacity, team->loop.number);
 }
 
 uint64_t muster_team_progress(const struct muster_team *team)
 {
     uint64_t chunks = 0;
     for (uint32_t rank = 0; rank < team->plan.size; rank++)
-        chunks +=
-            muster_roll_progress(team->rolls[rank], team->plan.chunk_capacity, team->job_number);
+        chunks += muster_team_rank_progress(team, rank);
     return chunks;
+}
+
+bool muster_team_running(const struct muster_team *team)
+{
+    return team->running;
+}
+
+uint64_t muster_team_journal_bytes(const struct muster_team *team)
+{
+    return team->plan.journal_bytes;
 }
 
 void muster_team_cancel(struct muster_team *team)
@@ -557,6 +680,17 @@ struct muster_team_block *muster_team_block(struct muster_team *team)
 struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank)
 {
     return team->rolls[rank];
+}
+
+struct muster_journal *muster_team_journal(struct muster_team *team, uint32_t rank)
+{
+    return (struct muster_journal *)(team->control.address + team->plan.journals_offset +
+                                     rank * team->plan.journal_bytes);
+}
+
+struct muster_interval *muster_team_list(struct muster_team *team)
+{
+    return team->list;
 }
 
 struct muster_space *muster_team_space(struct muster_team *team)

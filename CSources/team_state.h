@@ -14,6 +14,14 @@ struct muster__rank {
     bool held;  /* by a live process (or thread), as far as is known */
 };
 
+/* The leader's knowledge of the loop last dispatched, which may have had several jobs. */
+struct muster__loop {
+    uint64_t number; /* of its first job */
+    uint64_t first, count, batch;
+    uint32_t schedule; /* of its newest job */
+    bool traced;
+};
+
 struct muster_team {
     struct muster_segment control;
     struct muster_space space;
@@ -21,9 +29,10 @@ struct muster_team {
     /* What the leader steers by is its own copy: the shared words can be overwritten by a stray
      * store of any kernel, and must then not become an index, a bound or a divisor. */
     struct muster_team_block plan; /* constants, as created */
-    uint64_t job_first, job_count; /* of the job last dispatched */
-    uint32_t job_kind;
+    uint32_t job_kind;             /* of the job last dispatched */
+    struct muster__loop loop;
     struct muster_job *job;
+    struct muster_interval *list; /* MUSTER_LIST_MAX of them */
     struct muster_slot *slots;
     struct muster_roll **rolls; /* block->size of them */
     struct muster__rank *ranks; /* block->size of them; leader only */
@@ -32,6 +41,7 @@ struct muster_team {
     uint64_t job_number; /* last dispatched */
     uint32_t not_done;   /* ranks below this one have ended the job */
     bool someone_died;   /* during the job last dispatched */
+    bool running;        /* that job has not been joined */
     int epoll, eventfd;
     int worker_socket; /* in a worker: its end */
 };

@@ -85,7 +85,8 @@ extension SharedArray {
     }
 
     /// Write access to the claimed chunk. What the elements held before is not to be read: it is
-    /// overwritten with a pattern when a chunk is done again.
+    /// overwritten with one bits (NaN to floating point) when a chunk is done again, and in debug builds
+    /// always.
     public struct Output: BitwiseCopyable, ArrayAccess, Sendable {
         @usableFromInline let handle: _ArrayHandle
         init(handle: _ArrayHandle) { self.handle = handle }
@@ -108,6 +109,9 @@ extension SharedArray {
             precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
             chunk.open(handle)
             defer { chunk.close(handle) }
+            if chunk.loop.pointee.poison != 0 {
+                chunk.poison(handle, range, stride: MemoryLayout<Element>.stride)
+            }
             let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
                 .assumingMemoryBound(to: Element.self)
             var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
@@ -117,8 +121,9 @@ extension SharedArray {
 
     /// Access that changes the claimed chunk's elements, tile by tile.
     ///
-    /// A tile is 4 KiB: small enough that its old contents can be kept, so that a chunk whose worker is
-    /// killed half-way can be restored.
+    /// A tile is 4 KiB. Its old contents are kept until the chunk is done, so that a chunk whose worker is
+    /// killed half-way, or whose kernel throws, is put back as it was: small tiles are kept while they
+    /// are in the first-level cache anyway, which is cheaper than keeping the chunk as a whole.
     public struct InPlace: BitwiseCopyable, ArrayAccess, Sendable {
         @usableFromInline let handle: _ArrayHandle
         init(handle: _ArrayHandle) { self.handle = handle }
@@ -153,14 +158,41 @@ extension SharedArray {
             defer { chunk.close(handle) }
             let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
                 .assumingMemoryBound(to: Element.self)
+            let isJournaled = chunk.loop.pointee.journaled != 0
             let tile = max(1, Int(MUSTER_TILE_BYTES) / MemoryLayout<Element>.stride)
             var first = range.lowerBound
             while first < range.upperBound {
                 let end = min(first + tile, range.upperBound)
+                if isJournaled {
+                    chunk.save(handle, first..<end, stride: MemoryLayout<Element>.stride)
+                }
                 var values = MutableSpan(_unsafeStart: start + first, count: end - first)
                 try body(&values, first..<end)
                 first = end
             }
+        }
+
+        /// Lends the chunk's elements as one span, for kernels that need more than a tile at a time (to
+        /// sort the chunk, say). Costs more than ``update(_:_:)-swift.method``, since all of the chunk is
+        /// kept before the first change.
+        ///
+        /// Precondition: as for `update`.
+        @inlinable
+        public func updateWhole<Failure: Error>(
+            _ chunk: borrowing Chunk,
+            _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
+        ) throws(Failure) {
+            let range = chunk.range
+            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
+            chunk.open(handle)
+            defer { chunk.close(handle) }
+            if chunk.loop.pointee.journaled != 0 {
+                chunk.save(handle, range, stride: MemoryLayout<Element>.stride)
+            }
+            let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
+                .assumingMemoryBound(to: Element.self)
+            var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
+            try body(&values)
         }
     }
 }
@@ -177,5 +209,23 @@ extension Chunk {
     @inlinable
     func close(_ handle: _ArrayHandle) {
         loop.pointee.taken[Int(handle.id)] = 0
+    }
+
+    /// Keeps the old contents of elements that are about to be changed (`muster_loop_save`).
+    @inlinable
+    func save(_ handle: _ArrayHandle, _ range: Range<Int>, stride: Int) {
+        muster_loop_save(
+            loop, raw.index, handle.id,
+            UInt64(truncatingIfNeeded: handle.offset &+ range.lowerBound &* stride),
+            UInt64(truncatingIfNeeded: range.count &* stride))
+    }
+
+    /// Overwrites an output that must not be read (`muster_loop_poison`).
+    @inlinable
+    func poison(_ handle: _ArrayHandle, _ range: Range<Int>, stride: Int) {
+        muster_loop_poison(
+            loop, raw.index, handle.id,
+            UInt64(truncatingIfNeeded: handle.offset &+ range.lowerBound &* stride),
+            UInt64(truncatingIfNeeded: range.count &* stride))
     }
 }

@@ -148,13 +148,13 @@ extension TeamCore {
         let job = muster_team_job(team)!
         for _ in 0..<3 {
             fill(job)
-            muster_team_forget_deaths(team)
+            forgetDeaths()
             let number = muster_team_dispatch(team)
             if leaderWorks {
                 muster_team_slot(team, 0)!.pointee.outcome_status = own(0)
                 muster_worker_done(team, 0, number)
             }
-            _ = try waitForJob(timeout: -1)
+            while try waitForJob(timeout: -1) != MUSTER_JOIN_ENDED {}
             var diedWithin = false
             for rank in 0..<UInt32(size) {
                 let slot = muster_team_slot(team, rank)!

@@ -1,5 +1,7 @@
 // AuditReport.swift - what the rolls of all ranks amount to.
 
+internal import CMuster
+
 /// How often each chunk of a loop was committed, read from what the ranks recorded.
 public struct AuditReport: Sendable, CustomStringConvertible {
     /// Neighbouring chunks that were committed more than once.
@@ -28,6 +30,24 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         public let chunk: Int?
         /// The how-manieth attempt at that chunk this was, from 1.
         public let attempt: Int
+        /// Whether the team killed it, because its chunk took longer than the loop's `stallTimeout`.
+        public let isStalled: Bool
+        /// `enum muster_phase`, of a traced loop.
+        package let phase: Int
+        /// When the leader saw it, CLOCK_MONOTONIC in nanoseconds.
+        package let seen: UInt64
+        /// The dead process.
+        package let pid: Int
+        /// When its chunk had been done again, in the same way; 0: unknown.
+        package var redone: UInt64 = 0
+
+        /// "rank 3 was killed by signal 9 (SIGKILL)" without the rank.
+        package var cause: String {
+            if isStalled { return "was killed because its chunk took too long" }
+            if signal == 0 { return "left with exit status \(exitCode)" }
+            let name = String(cString: muster_signal_name(Int32(signal)))
+            return "was killed by signal \(signal) (\(name))"
+        }
     }
 
     /// Chunks that the loop has.
@@ -40,6 +60,13 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var repeated: [Repeat] = []
     /// Deaths during the loop, in the order seen.
     public var deaths: [Death] = []
+    /// Chunks whose worker died and which were then done by another process.
+    public package(set) var redone = 0
+    /// Chunks left alone because they have killed their worker again and again, by rising number. Their
+    /// old contents were put back; they are among ``missing``.
+    public package(set) var quarantined: [Int] = []
+    /// Ranks without a process at the loop's end: nobody could be started for them.
+    public package(set) var vacantRanks: [Int] = []
     /// Ranks of the team.
     public var size: Int
     /// How the chunks were dealt.
@@ -82,8 +109,13 @@ public struct AuditReport: Sendable, CustomStringConvertible {
             let cause = death.signal == 0 ? "exit \(death.exitCode)" : "signal \(death.signal)"
             return "rank \(death.rank) (\(cause))"
         }
-        let more = deaths.count > 4 ? ", ..." : ""
-        let died = deaths.isEmpty ? "" : "; died: \(losses.joined(separator: ", "))\(more)"
+        let more = deaths.count > 4 ? ", ... (\(deaths.count) deaths)" : ""
+        var died = deaths.isEmpty ? "" : "; died: \(losses.joined(separator: ", "))\(more)"
+        if redone > 0 { died += "; \(redone) redone" }
+        if !vacantRanks.isEmpty {
+            let ranks = vacantRanks.prefix(8).map(String.init).joined(separator: ", ")
+            died += "; vacant: rank \(ranks)\(vacantRanks.count > 8 ? ", ..." : "")"
+        }
         if isClean {
             return (chunks == 1 ? "\(count), exactly once" : "\(count), each exactly once")
                 + ", by \(team)\(died)"
@@ -91,6 +123,11 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         var text = "\(exactlyOnce) of \(count) exactly once, by \(team)"
         if !missing.isEmpty {
             text += "; \(missingCount) missing: \(AuditReport.list(missing))"
+        }
+        if !quarantined.isEmpty {
+            text +=
+                "; quarantined: "
+                + AuditReport.list(quarantined.map { $0..<$0 + 1 })
         }
         if !repeated.isEmpty {
             let worst = repeated.prefix(3).map { fault in

@@ -26,8 +26,10 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         case kernelThrew
         /// A kernel's type can't be found in the workers.
         case kernelUnknown
-        /// A worker died.
+        /// A worker died, and what it left could not be done again, or was not to be.
         case workerDied
+        /// Chunks have killed their worker again and again and were left alone.
+        case quarantined
         /// The loop was cancelled.
         case cancelled
         /// The audit found chunks missing or repeated for another reason.

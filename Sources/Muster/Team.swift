@@ -48,6 +48,18 @@ public struct Team: ~Copyable {
     /// Number of ranks.
     public var size: Int { core.size }
 
+    /// `struct muster_team *`, for storms and benchmarks.
+    package var handle: OpaquePointer { core.team }
+
+    /// Whether workers keep the phase that they are in, and outputs are poisoned always.
+    package var isTraced: Bool {
+        get { core.isTraced }
+        nonmutating set { core.isTraced = newValue }
+    }
+
+    /// Deaths that were seen between loops, by phase (`enum muster_phase`).
+    package var deathsBetweenLoops: [Int: Int] { core.deathsBetweenLoops }
+
     /// Process ids by rank; 0: vacant.
     public var processIDs: [Int] {
         (0..<UInt32(size)).map { Int(muster_team_process(core.team, $0)) }
@@ -68,35 +80,56 @@ public struct Team: ~Copyable {
     ///     of those it reads when it writes none; they must agree.
     ///   - grain: Elements a chunk. Without it a power of two up to 65,536 that depends on `count` only.
     ///   - schedule: How chunks are dealt.
-    /// - Returns: The audit: every chunk exactly once.
-    /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew`, `.workerDied`,
-    ///   `.cancelled`, `.fileShrank`, `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`,
-    ///   and `.start`, `.threads`, `.memory` where ranks have to be started; `.system`. A worker whose
-    ///   death lost no chunk is in the report's ``AuditReport/deaths`` and is no error.
+    ///   - recovery: What happens when a worker dies. A leader that works sees deaths only when it has
+    ///     done its own part.
+    ///   - stallTimeout: Longest that a chunk may take: its worker is then killed, and that counts as any
+    ///     death. nil: no limit. Not for a leader that works.
+    /// - Returns: The audit: every chunk exactly once. Workers that have died on the way are in
+    ///   ``AuditReport/deaths``.
+    /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place arrays
+    ///   then have that chunk's old contents), `.quarantined`, `.workerDied` (with recovery `.fail`, or
+    ///   where nobody is left and nobody can be started), `.cancelled`, `.fileShrank`, `.kernelUnknown`,
+    ///   `.audit`; before the loop: `.invalidArgument`, and `.start`, `.threads`, `.memory` where ranks
+    ///   have to be started; `.system`.
     @discardableResult
     public func run<Work: Kernel>(
-        _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static
+        _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
+        recovery: Recovery = .redo(), stallTimeout: Duration? = nil
     ) throws(MusterError) -> AuditReport {
-        try core.run(kernel, LoopPlan(count: count, grain: grain, schedule: schedule))
+        try core.run(
+            kernel,
+            LoopPlan(
+                count: count, grain: grain, schedule: schedule, recovery: recovery,
+                stallTimeout: stallTimeout))
     }
 
     /// Runs a kernel once in each rank: chunk r, of one element, goes to rank r. The oldest way to share
     /// out work.
     @discardableResult
-    public func eachRank<Work: Kernel>(_ kernel: Work) throws(MusterError) -> AuditReport {
-        try core.run(kernel, LoopPlan(count: size, grain: 1, schedule: .static))
+    public func eachRank<Work: Kernel>(
+        _ kernel: Work, recovery: Recovery = .redo(), stallTimeout: Duration? = nil
+    ) throws(MusterError) -> AuditReport {
+        try core.run(
+            kernel,
+            LoopPlan(
+                count: size, grain: 1, schedule: .static, recovery: recovery,
+                stallTimeout: stallTimeout, isByRank: true))
     }
 
     /// Runs a reduction: the same bits for any team size and schedule.
     ///
-    /// Parameters as for ``run(_:count:grain:schedule:)``; the grain grows where partial results would
+    /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``; the grain grows where partial results would
     /// take more than a sixteenth of the data.
     public func reduce<Work: Reduction>(
-        _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static
+        _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
+        recovery: Recovery = .redo(), stallTimeout: Duration? = nil
     ) throws(MusterError) -> (result: Work.Partial, report: AuditReport) {
         var result = reduction.identity
         let report = try core.run(
-            reduction, LoopPlan(count: count, grain: grain, schedule: schedule),
+            reduction,
+            LoopPlan(
+                count: count, grain: grain, schedule: schedule, recovery: recovery,
+                stallTimeout: stallTimeout),
             partialBytes: MemoryLayout<Work.Partial>.stride
         ) { partials, chunks in
             result = combineTree(
@@ -128,7 +161,7 @@ public struct Cancellation: @unchecked Sendable {
 ///
 /// The tree of a counter in binary: whole subtrees of 2^k neighbours, and at the end what is left from
 /// right to left. `stack[k]` waits for its right neighbour of the same size.
-func combineTree<Work: Reduction>(
+package func combineTree<Work: Reduction>(
     _ reduction: Work, _ partials: UnsafePointer<Work.Partial>, _ count: Int
 ) -> Work.Partial {
     var stack: [Work.Partial] = []

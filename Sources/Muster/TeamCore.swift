@@ -22,6 +22,10 @@ struct LoopPlan {
     var grain: Int?
     var schedule: Schedule
     var batch: Int = 1
+    var recovery: Recovery = .redo()
+    var stallTimeout: Duration?
+    /// Chunk r is for rank r and for no other.
+    var isByRank = false
 }
 
 final class TeamCore {
@@ -40,6 +44,10 @@ final class TeamCore {
     private var ownRank: Worker?
     private var lastJoin: UInt64 = 0
     private(set) var isRunning = false
+    /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
+    var isTraced = false
+    /// Deaths outside loops, by phase.
+    private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
     init(size: Int, leaderWorks: Bool, start: Start) throws(MusterError) {
         let subject = "team of \(size)"
@@ -120,14 +128,28 @@ final class TeamCore {
                 threads.append(thread)
                 continue
             }
-            let pid = muster_team_spawn(team, rank)
-            if pid == 0 { live(rank: rank) }
-            guard pid > 0 else {
-                throw .system(
-                    .start, "rank \(rank) of \(size)",
-                    "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
-            }
+            try fork(rank)
         }
+    }
+
+    /// Gives one vacant rank a process. In the new worker it does not return.
+    func startRank(_ rank: UInt32) throws(MusterError) {
+        try checkThreads()
+        try fork(rank)
+    }
+
+    private func fork(_ rank: UInt32) throws(MusterError) {
+        let pid = muster_team_spawn(team, rank)
+        if pid == 0 { live(rank: rank) }
+        guard pid > 0 else {
+            throw .system(
+                .start, "rank \(rank) of \(size)",
+                "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
+        }
+    }
+
+    private var hasLiveRank: Bool {
+        (0..<UInt32(size)).contains { muster_team_holds(team, $0) }
     }
 
     /// Only a process with one thread can fork its workers.
@@ -222,19 +244,63 @@ final class TeamCore {
         job.pointee.batch = UInt64(max(1, plan.batch))
         job.pointee.partial_bytes = UInt32(partialBytes)
         job.pointee.partials_offset = partials.map { UInt64($0.offset) } ?? 0
+        job.pointee.list_count = 0
         try writeArguments(of: work, entry, to: job)
+        if plan.recovery != .fail, entry.accesses.contains(where: { $0.kind == .inPlace }) {
+            try checkJournal(entry, grain: Int(min(grain, UInt64(elements))))
+            job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
+        }
+        #if DEBUG
+            job.pointee.flags |= MUSTER_JOB_POISONED.rawValue
+        #endif
+        if isTraced {
+            job.pointee.flags |= MUSTER_JOB_TRACED.rawValue | MUSTER_JOB_POISONED.rawValue
+        }
         isRunning = true
         defer { isRunning = false }
-        muster_team_forget_deaths(team)
-        let number = muster_team_dispatch(team)
-        // A request that came while partials were committed or ranks started is for this loop.
-        if muster_team_cancel_number(team) != cancelledBefore { cancel() }
-        if leaderWorks {
-            ownRank!.runJob(job, known: Work.self)
-            muster_worker_done(team, 0, number)
+        forgetDeaths()
+        var losses = Losses(plan.recovery, files: files)
+        var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
+        var failedRank: UInt32?
+        var leastMissing = Int.max
+        var begins = true
+        while true {
+            let number = begins ? muster_team_dispatch(team) : muster_team_dispatch_again(team)
+            begins = false
+            // A request that came while partials were committed, ranks started or holes listed is for
+            // this job.
+            if muster_team_cancel_number(team) != cancelledBefore { cancel() }
+            if leaderWorks {
+                ownRank!.runJob(job, known: Work.self)
+                muster_worker_done(team, 0, number)
+            }
+            try join(chunks: Int(chunks), &losses, &stall)
+            failedRank = rankThatFailed(number)
+            try audit(&report)
+            if report.missingCount == 0 || report.repeatedCount > 0 || report.isCancelled
+                || failedRank != nil || plan.recovery == .fail || plan.isByRank
+                || losses.hasGivenUp
+            {
+                break
+            }
+            // Without deaths, a job gets further than all before or never will.
+            let isStuck =
+                report.missingCount >= leastMissing && losses.deaths.count == losses.seen
+            leastMissing = min(leastMissing, report.missingCount)
+            losses.seen = losses.deaths.count
+            let hasCause = !losses.deaths.isEmpty || vacantKnown
+            let holes = isStuck || !hasCause ? 0 : listHoles(losses)
+            if holes == 0 { break }
+            do throws(MusterError) {
+                try refill()
+            } catch {
+                losses.refused = error
+                break
+            }
+            job.pointee.schedule = MUSTER_LISTED.rawValue
+            job.pointee.list_count = UInt64(holes)
         }
-        try join(chunks: Int(chunks))
-        try finish(&report, number, files)
+        try judge(&report, losses, failedRank: failedRank)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
         if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)
@@ -243,9 +309,41 @@ final class TeamCore {
         return report
     }
 
+    /// Refuses chunks whose old contents would not fit into a journal.
+    private func checkJournal(_ entry: KernelEntry, grain: Int) throws(MusterError) {
+        var room = UInt64(MemoryLayout<muster_journal>.size)
+        var bytes: UInt64 = 0
+        for access in entry.accesses where access.kind == .inPlace {
+            let chunk = UInt64(grain) * UInt64(access.elementBytes)
+            let tile = max(1, Int(MUSTER_TILE_BYTES) / access.elementBytes) * access.elementBytes
+            bytes += chunk
+            room += muster_journal_room(chunk, UInt64(tile))
+        }
+        let most = muster_team_journal_bytes(team)
+        guard room <= most else {
+            throw MusterError(
+                .invalidArgument, subject: "chunk of \(grain) elements",
+                reason: "\(entry.type) changes \(formatBytes(bytes)) in place, and the journal for "
+                    + "its old contents holds \(formatBytes(most)); use a smaller grain, or run "
+                    + "without redoing (recovery: .fail)")
+        }
+        // Small ones are nothing beside the team's own memory.
+        var available: UInt64 = 0
+        if room > 16 << 20, muster_memory_available(&available) == 0,
+            room * UInt64(size) > available
+        {
+            throw MusterError(
+                .memory, subject: "journals of \(size) ranks",
+                reason:
+                    "may take \(formatBytes(room)) each, but only \(formatBytes(available)) are "
+                    + "available; use a smaller grain", errorNumber: 12)
+        }
+    }
+
     /// Kernels that every live worker was forked with.
     private var knownKernels = 0
 
+    /// Starts ranks that are without a process. Where some can't be started, the others do their work.
     func refill() throws(MusterError) {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
@@ -253,7 +351,12 @@ final class TeamCore {
         guard now - lastJoin > 1_000_000 || vacantKnown else { return }
         if muster_team_poll(team) > 0 {
             vacantKnown = true
-            try startVacantRanks()
+            do throws(MusterError) {
+                try startVacantRanks()
+            } catch {
+                if hasLiveRank { return }
+                throw error
+            }
         }
         vacantKnown = false
     }
@@ -344,7 +447,7 @@ final class TeamCore {
         job.pointee.kernel = entry.id
         job.pointee.argument_bytes = UInt32(size)
         job.pointee.flags = 0
-        if case .image = entry.lookup { job.pointee.flags = JobFlags.kernelInImage }
+        if case .image = entry.lookup { job.pointee.flags = MUSTER_JOB_KERNEL_IN_IMAGE.rawValue }
         let arguments = UnsafeMutableRawPointer(muster_job_arguments(job)!)
         arguments.storeBytes(of: KernelTable.words(of: entry.type), as: (UInt, UInt).self)
         arguments.storeBytes(
@@ -362,160 +465,25 @@ final class TeamCore {
         }
     }
 
-    /// Waits for the end of the job in the job slot. Returns whether it has come.
-    func waitForJob(timeout: Int64) throws(MusterError) -> Bool {
+    /// Waits for the end of the job in the job slot.
+    func waitForJob(timeout: Int64) throws(MusterError) -> muster_join {
         let status = muster_team_join(team, timeout)
-        if status >= 0 { return status == 1 }
+        if status >= 0 { return muster_join(UInt32(status)) }
         // Workers that nobody can wait for must not go on with a job whose slot is written again.
         muster_team_end(team)
         vacantKnown = true
         throw .system(.system, "team of \(size)", "can't wait for it", status: status)
     }
 
-    /// Waits for the end of the job, with a look at the progress now and then.
-    private func join(chunks: Int) throws(MusterError) {
-        let started = monotonicNanoseconds()
-        while true {
-            if try waitForJob(timeout: onProgress == nil ? -1 : 100_000_000) { break }
-            let done = Int(clamping: muster_team_progress(team))
-            onProgress?(
-                Progress(
-                    done: min(done, chunks), chunks: chunks,
-                    elapsedNanoseconds: monotonicNanoseconds() - started,
-                    cancellation: Cancellation(team: team)))
-        }
-        lastJoin = monotonicNanoseconds()
+    /// Deaths that no loop has to do with.
+    func forgetDeaths() {
+        var count: UInt32 = 0
+        let deaths = muster_team_deaths(team, &count)
+        for i in 0..<Int(count) { deathsBetweenLoops[Int(deaths![i].phase), default: 0] += 1 }
+        muster_team_forget_deaths(team)
     }
 
-    // MARK: - After a loop
-
-    private func finish(
-        _ report: inout AuditReport, _ number: UInt64, _ files: [UInt32]
-    ) throws(MusterError) {
-        var audit = muster_audit()
-        let found = muster_team_audit(team, &audit, nil, 0)
-        guard found >= 0 else {
-            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: found)
-        }
-        guard audit.chunks == UInt64(report.chunks),
-            audit.exactly_once + audit.missing + audit.repeated == audit.chunks
-        else {
-            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: -117)
-        }
-        report.exactlyOnce = Int(audit.exactly_once)
-        report.missingCount = Int(audit.missing)
-        report.repeatedCount = Int(audit.repeated)
-        var deathCount: UInt32 = 0
-        let deaths = muster_team_deaths(team, &deathCount)
-        var failed: UInt32?
-        for rank in 0..<UInt32(size)
-        where muster_team_slot(team, rank).pointee.outcome != MUSTER_OUTCOME_FINE.rawValue
-            && muster_team_slot(team, rank).pointee.done == number
-        {
-            failed = failed ?? rank
-        }
-        report.isCancelled = muster_team_cancelled(team)
-        if found == 0 && deathCount == 0 && failed == nil { return }
-        if found > 0 { list(faults: Int(found), into: &report) }
-        for i in 0..<Int(deathCount) {
-            let death = deaths![i]
-            report.deaths.append(
-                AuditReport.Death(
-                    rank: Int(death.rank), signal: Int(death.signal),
-                    exitCode: Int(death.exit_code),
-                    chunk: death.chunk == .max ? nil : Int(death.chunk), attempt: 1))
-        }
-        vacantKnown = deathCount > 0
-        if let failed { throw explain(failedRank: failed, report) }
-        if deathCount > 0 && found > 0 { throw explain(deaths: report, files) }
-        if found == 0 { return }
-        if report.isCancelled {
-            throw MusterError(
-                .cancelled, subject: "loop", reason: "cancelled: \(report)", report: report)
-        }
-        throw MusterError(.audit, subject: "loop", reason: "\(report)", report: report)
-    }
-
-    private func list(faults: Int, into report: inout AuditReport) {
-        // A report is for people and programs that act on it: the first thousand faults are enough.
-        var findings = [muster_finding](
-            repeating: muster_finding(), count: min(faults, 1000))
-        var audit = muster_audit()
-        let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
-        for finding in findings.prefix(Int(max(0, found))) {
-            let range = Int(finding.first)..<Int(finding.end)
-            if finding.repeated == 0 {
-                report.missing.append(range)
-                continue
-            }
-            var ranks = [UInt32](repeating: 0, count: size)
-            let held = muster_team_audit_ranks(
-                team, muster_interval(first: finding.first, end: finding.end), &ranks,
-                UInt64(size))
-            report.repeated.append(
-                .init(chunks: range, ranks: ranks.prefix(Int(max(0, held))).map(Int.init)))
-        }
-    }
-
-    private func explain(failedRank rank: UInt32, _ report: AuditReport) -> MusterError {
-        let slot = muster_team_slot(team, rank)!
-        switch muster_outcome(slot.pointee.outcome) {
-        case MUSTER_OUTCOME_THREW:
-            let message = String(
-                decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
-            let chunk = Int(clamping: slot.pointee.outcome_chunk)
-            let place =
-                chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
-            return MusterError(
-                .kernelThrew, subject: "chunk \(chunk)\(place)",
-                reason: "the kernel threw on rank \(rank): \(message)", report: report)
-        case MUSTER_OUTCOME_KERNEL:
-            return MusterError(
-                .kernelUnknown, subject: "rank \(rank)",
-                reason:
-                    "can't find the kernel's type; it came from a library loaded after the team "
-                    + "was made: create the team after loading it", report: report)
-        default:
-            return .system(
-                .system, "rank \(rank)", "can't begin the loop",
-                status: slot.pointee.outcome_status)
-        }
-    }
-
-    private func explain(deaths report: AuditReport, _ files: [UInt32]) -> MusterError {
-        let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
-        if let shrunk = arrays.shrunkFile(among: files) {
-            return fileShrank(
-                shrunk,
-                "and rank \(death.rank) \(signalText(death)); \(report.missingCount) of "
-                    + "\(report.chunks) chunks are missing", report)
-        }
-        var reason = signalText(death)
-        if let chunk = death.chunk {
-            reason +=
-                " while it worked on chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"
-        }
-        let others = report.deaths.count - 1
-        if others > 0 { reason += ", and \(others) more \(others == 1 ? "rank" : "ranks") died" }
-        reason += "; \(report.missingCount) of \(report.chunks) chunks are missing"
-        return MusterError(
-            .workerDied, subject: "rank \(death.rank)", reason: reason, report: report)
-    }
-
-    private func fileShrank(
-        _ file: (path: String, was: Int, now: Int), _ effect: String, _ report: AuditReport
-    ) -> MusterError {
-        MusterError(
-            .fileShrank, subject: file.path,
-            reason: "shrank from \(file.was) to \(file.now) bytes while it was read, \(effect)",
-            report: report)
-    }
-
-    private func signalText(_ death: AuditReport.Death) -> String {
-        guard death.signal != 0 else { return "left with exit status \(death.exitCode)" }
-        return "was killed by signal \(death.signal) "
-            + "(\(String(cString: muster_signal_name(Int32(death.signal)))))"
-    }
+    func noteJoin() { lastJoin = monotonicNanoseconds() }
 }
 
 /// CLOCK_MONOTONIC.

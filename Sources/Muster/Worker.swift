@@ -12,12 +12,6 @@ enum ArgumentLayout {
     static func name(kernelBytes: Int) -> Int { (kernel + kernelBytes + 15) / 16 * 16 }
 }
 
-/// Bits of a job's `flags`.
-enum JobFlags {
-    /// The metatype's words are right in every process.
-    static let kernelInImage: UInt32 = 1
-}
-
 /// One rank, in a worker process, in the leader, or (in tests under a thread sanitizer) in a thread.
 struct Worker {
     let core: TeamCore
@@ -26,12 +20,16 @@ struct Worker {
     private var late: [UInt32: any _Work.Type] = [:]
     /// For `muster_loop.taken`.
     private let taken: UnsafeMutablePointer<UInt8>
+    /// For `muster_loop.touched`.
+    private let touched: UnsafeMutablePointer<muster_touch>
 
     init(core: TeamCore, rank: UInt32) {
         self.core = core
         self.rank = rank
         taken = .allocate(capacity: Int(MUSTER_ARRAYS_MAX))
         taken.initialize(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
+        touched = .allocate(capacity: Int(MUSTER_ARRAYS_MAX) + 1)
+        touched.initialize(repeating: muster_touch(), count: Int(MUSTER_ARRAYS_MAX) + 1)
     }
 
     /// Runs jobs until the team ends.
@@ -46,7 +44,10 @@ struct Worker {
     }
 
     /// Gives back what this rank has for itself.
-    func end() { taken.deallocate() }
+    func end() {
+        taken.deallocate()
+        touched.deallocate()
+    }
 
     /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
     /// has it at hand.
@@ -55,6 +56,7 @@ struct Worker {
         slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
         var loop = muster_loop()
         loop.taken = taken
+        loop.touched = touched
         let status = muster_loop_begin(&loop, core.team, rank)
         guard status == 0 else {
             slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
@@ -69,7 +71,13 @@ struct Worker {
         do {
             try Worker.work(type, bytes, &loop)
         } catch {
+            // First what the kernel has changed, then the word about it.
+            let undone = muster_loop_undo(&loop, loop.next &- 1)
             fail(slot, at: loop.next &- 1, error)
+            if undone < 0 {
+                slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
+                slot.pointee.outcome_status = undone
+            }
             taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
         muster_loop_end(&loop)
@@ -102,7 +110,7 @@ struct Worker {
         if let type = late[id] { return type }
         let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
         var type: (any _Work.Type)?
-        if job.pointee.flags & JobFlags.kernelInImage != 0 {
+        if job.pointee.flags & MUSTER_JOB_KERNEL_IN_IMAGE.rawValue != 0 {
             // From a library loaded since the fork, the words mean nothing here.
             let words = arguments.load(as: (UInt, UInt).self)
             let isHere = [words.0, words.1].allSatisfy {

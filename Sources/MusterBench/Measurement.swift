@@ -34,6 +34,10 @@ public struct Row: Sendable {
         case rate
         /// Nanoseconds.
         case time
+        /// Per cent of another time.
+        case percent
+        /// A time over another.
+        case ratio
     }
 
     /// What was measured, from the general to the particular: "stream", "dispatch/leader-works",

@@ -17,8 +17,11 @@ struct Bench: ParsableCommand {
               muster bench stream -n 1 --json       of one rank, as JSON
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
+              muster bench recovery                 roll, journal, and a worker's death
             """,
-        subcommands: [BenchStream.self, BenchDispatch.self, BenchSchedule.self])
+        subcommands: [
+            BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchRecovery.self,
+        ])
 }
 
 /// `--samples` and `--json`, with each benchmark's own default.
@@ -82,13 +85,15 @@ struct BenchJSON: JSONReport {
         let samples: [Double]
     }
 
-    /// One of `rate_gb_per_s` and `time_ns` is there, never both.
+    /// One of `rate_gb_per_s`, `time_ns`, `percent` and `ratio` is there.
     struct RowJSON: Encodable {
         let test: String
         let kernel: String
         let ranks: Int
         let rate_gb_per_s: SamplesJSON?
         let time_ns: SamplesJSON?
+        let percent: SamplesJSON?
+        let ratio: SamplesJSON?
         let verified: Bool
     }
 
@@ -113,7 +118,9 @@ struct BenchJSON: JSONReport {
             return RowJSON(
                 test: row.test, kernel: row.kernel, ranks: row.ranks,
                 rate_gb_per_s: row.quantity == .rate ? samples : nil,
-                time_ns: row.quantity == .time ? samples : nil, verified: true)
+                time_ns: row.quantity == .time ? samples : nil,
+                percent: row.quantity == .percent ? samples : nil,
+                ratio: row.quantity == .ratio ? samples : nil, verified: true)
         }
         audit = AuditJSON(measurement.audit)
     }
@@ -128,22 +135,23 @@ extension Output {
                 + "\(counted(host.nodes, "node")), Linux \(host.kernel), Muster \(host.version)")
         for sentence in method { line(sentence) }
         line()
-        let unit = measurement.rows[0].quantity == .rate ? "GB/s" : "ns"
+        let units = Set(measurement.rows.map(\.quantity))
+        let unit = units.count == 1 ? " \(measurement.rows[0].quantity.unit)" : ""
         let table = TextTable<Row> { row in
             [
                 Column(title: label, value: name(row)),
                 Column(title: "ranks", value: row.ranks, align: .right),
-                Column(title: "median \(unit)", value: fixed(row.samples.median), align: .right),
+                Column(title: "median\(unit)", value: fixed(row.samples.median), align: .right),
                 Column(title: "min", value: fixed(row.samples.minimum), align: .right),
                 Column(title: "max", value: fixed(row.samples.maximum), align: .right),
                 Column(title: "samples", value: row.samples.values.count, align: .right),
-            ]
+            ] + (units.count > 1 ? [Column(title: "unit", value: row.quantity.unit)] : [])
         }
         rows(table.string(for: measurement.rows))
         line()
         line(
             "all loops: \(measurement.audit.chunks) chunks, each exactly once"
-                + (unit == "GB/s" ? "; every element checked" : ""))
+                + (units == [.rate] ? "; every element checked" : ""))
     }
 
     /// A table's lines, without the blanks that its last column ends in.
@@ -169,5 +177,17 @@ extension Output {
         let hundredths = Int((value * 100).rounded())
         let rest = hundredths % 100
         return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
+    }
+}
+
+extension Row.Quantity {
+    /// "GB/s"
+    var unit: String {
+        switch self {
+        case .rate: "GB/s"
+        case .time: "ns"
+        case .percent: "%"
+        case .ratio: "x"
+        }
     }
 }

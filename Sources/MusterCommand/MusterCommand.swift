@@ -17,6 +17,7 @@ struct MusterCommand: ParsableCommand {
               muster stats data.npy     statistics and histogram of a NumPy file
               muster hello -n 8         who is which rank, on which CPU and node
               muster demo               why a worker's own number is no rank
+              muster storm              kill workers while they work; nothing is lost
               muster topology           nodes, CPUs, memory, distances
               muster bench stream       memory bandwidth, as STREAM counts it
 
@@ -27,7 +28,9 @@ struct MusterCommand: ParsableCommand {
               64  wrong usage
             """,
         version: Version.text,
-        subcommands: [Stats.self, Hello.self, Demo.self, TopologyCommand.self, Bench.self])
+        subcommands: [
+            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self, Bench.self,
+        ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.
     static func main() {
@@ -80,7 +83,7 @@ extension MusterError {
     /// Whether work had begun when it happened.
     var ranButFailed: Bool {
         switch code {
-        case .kernelThrew, .workerDied, .cancelled, .fileShrank, .audit: true
+        case .kernelThrew, .workerDied, .quarantined, .cancelled, .fileShrank, .audit: true
         default: false
         }
     }

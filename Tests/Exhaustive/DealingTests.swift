@@ -85,7 +85,7 @@ import Testing
         #expect(refused { $0.grain = 0 } == -EUCLEAN)
         #expect(refused { $0.batch = 0 } == -EUCLEAN)
         #expect(refused { $0.batch = 1 << 32 } == -EUCLEAN)
-        #expect(refused { $0.schedule = 5 } == -EUCLEAN)
+        #expect(refused { $0.schedule = 6 } == -EUCLEAN)
         #expect(refused { $0.chunk_count = 4 } == -EUCLEAN)
         #expect(refused { $0.chunk_count = .max } == -EUCLEAN)
         #expect(refused { $0.first_chunk = .max } == -EUCLEAN)

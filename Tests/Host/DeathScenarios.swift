@@ -36,7 +36,7 @@ func deathInChunk(_ arguments: [String]) throws {
             let error = try refusal(what) {
                 try team.run(
                     WriteOrDie(to: array.output, deadly: chunk, fate: fate), grain: 10,
-                    schedule: schedule)
+                    schedule: schedule, recovery: .fail)
             }
             let report = error.report!
             try claim(equal: error.code, .workerDied, "\(error)")
@@ -101,7 +101,8 @@ func deathAtPoint(_ arguments: [String]) throws {
             to: array.output, deadly: -1, fate: .kill, microseconds: 100)
         var died: AuditReport?
         do {
-            let report = try team.run(kernel, grain: 10, schedule: schedule)
+            let report = try team.run(
+                kernel, grain: 10, schedule: schedule, recovery: .fail)
             try claim(report.isClean, "\(report)")
             died = report
         } catch let error as MusterError {
@@ -163,7 +164,7 @@ func idleDeath(_: [String]) throws {
             try team.run(Nothing(), count: 3, grain: 1)
             kill(pid_t(team.processIDs[round % 3]), SIGKILL)
             do {
-                try team.run(Nothing(), count: 3, grain: 1)
+                try team.run(Nothing(), count: 3, grain: 1, recovery: .fail)
             } catch let error as MusterError {
                 try claim(equal: error.code, .workerDied, "\(error)")
                 losses += 1
@@ -184,7 +185,8 @@ func allDie(_: [String]) throws {
         let team = try Team(size: 3)
         for schedule in Schedule.allCases {
             let error = try refusal("all die") {
-                try team.run(DieAll(), count: 300, grain: 1, schedule: schedule)
+                try team.run(
+                    DieAll(), count: 300, grain: 1, schedule: schedule, recovery: .fail)
             }
             try claim(equal: error.code, .workerDied, "\(error)")
             try claim(equal: Set(error.report!.deaths.map(\.rank)), [0, 1, 2], "ranks")
@@ -241,7 +243,8 @@ func manyMissing(_: [String]) throws {
     let array = try team.array(of: Int64.self, count: 30_000)
     let error = try refusal("many gaps") {
         try team.run(
-            WriteOrDie(to: array.output, deadly: 1, fate: .kill), grain: 1, schedule: .cyclic)
+            WriteOrDie(to: array.output, deadly: 1, fate: .kill), grain: 1, schedule: .cyclic,
+            recovery: .fail)
     }
     let report = error.report!
     try claim(equal: report.exactlyOnce, 20_000, "exactly once")
@@ -300,7 +303,8 @@ func deathStorm(_ arguments: [String]) throws {
             try array.fill(-1)
             let kernel = WriteOrDie(to: array.output, deadly: deadly, fate: .kill)
             do {
-                let report = try team.run(kernel, grain: grain, schedule: schedule)
+                let report = try team.run(
+                    kernel, grain: grain, schedule: schedule, recovery: .fail)
                 try claim(report.isClean && deadly >= report.chunks, "\(report)")
                 try claimIntact(array, report, "\(schedule)")
             } catch let error as MusterError {

@@ -99,7 +99,7 @@ func trapInWorker(_: [String]) throws {
     let array = try team.array(of: Int64.self, count: 100)
     func check(_ what: String, _ body: () throws -> Void) throws {
         let error = try refusal(what, body)
-        try claim(equal: error.code, .workerDied, "\(what): \(error)")
+        try claim(equal: error.code, .quarantined, "\(what): \(error)")
         let death = error.report!.deaths[0]
         try claim(
             death.signal == Int(SIGILL) || death.signal == Int(SIGTRAP),

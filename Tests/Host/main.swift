@@ -20,6 +20,8 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "death": deathInChunk, "death-at-point": deathAtPoint, "idle-death": idleDeath,
     "all-die": allDie, "death-in-creation": deathInCreation, "many-missing": manyMissing,
     "stopped": stoppedWorkers, "death-storm": deathStorm, "death-in-reduce": deathInReduce,
+    "redo": redo, "redo-at-point": redoAtPoint, "quarantine": quarantine,
+    "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
     "work": work, "paused": paused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,

@@ -9,6 +9,7 @@
 #define MUSTER_LOOP_H
 
 #include <muster/base.h>
+#include <muster/journal.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/team.h>
@@ -16,6 +17,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What has been done to an array in the chunk in work: see muster_loop_save. */
+struct muster_touch {
+    uint64_t serial; /* of that chunk */
+    uint64_t end;    /* offset up to which its old contents are saved */
+};
 
 /* A rank's way through one job. */
 struct muster_loop {
@@ -32,17 +39,31 @@ struct muster_loop {
     uint64_t partial_bytes;
     uint32_t rank;
     uint32_t size;
+    uint32_t traced; /* phases are kept, or points armed: the inline functions take the long way */
+    uint32_t poison; /* outputs of the claimed chunks are overwritten first */
+    uint32_t journaled;
 
     uint32_t schedule;
-    uint32_t started; /* static: its one block has been claimed */
-    uint64_t first;   /* the job's range */
+    uint64_t first; /* the job's range */
     uint64_t count;
     uint64_t batch;
-    uint64_t position; /* cyclic: next chunk of this rank, relative to first */
+    uint64_t position;              /* of static and cyclic: muster_schedule_after */
+    struct muster_interval resumed; /* a dead predecessor's chunks, to be claimed first */
+    uint64_t redoing; /* traced: chunk that it was working on; UINT64_MAX: none, or done */
+    uint32_t poison_all;
     uint64_t *counter;
+    const struct muster_interval *list;
+    uint64_t list_count;
     struct muster_slot *slot;
     struct muster_slot *slots;
-    unsigned char *taken; /* MUSTER_ARRAYS_MAX bytes: arrays with a mutable view open now */
+    struct muster_journal_writer journal;
+    uint64_t journal_bytes;
+    uint64_t space_bytes;
+    uint64_t touching; /* chunk that touched[MUSTER_ARRAYS_MAX].serial stands for */
+
+    /* Kept from job to job. */
+    unsigned char *taken;         /* MUSTER_ARRAYS_MAX bytes: arrays with a mutable view open now */
+    struct muster_touch *touched; /* MUSTER_ARRAYS_MAX and one more, for the newest serial */
 };
 
 /* A chunk in work. */
@@ -52,15 +73,20 @@ struct muster_chunk {
     uint64_t end;
 };
 
-/* Begins the job in the team's job slot: empties this rank's roll and opens it.
+/* Begins the job in the team's job slot: opens this rank's roll, emptied where the loop is new, and
+ * its journal. A successor puts back what its predecessor was changing.
  *
- * loop: `taken` is kept, everything else is overwritten. Returns: 0; -EUCLEAN: the job slot does
- * not make sense. */
+ * loop: `taken` and `touched` are kept, everything else is overwritten. Returns: 0; -EUCLEAN: the
+ * job slot, the roll or the journal does not make sense. */
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank);
 
 /* Claims the next interval and notes it as current. Called by muster_loop_next.
  * Returns: false: nothing is left, or the job is cancelled. */
 bool muster_loop_claim(struct muster_loop *loop);
+
+/* Notes a phase; and the points before a kernel. Called by the inline functions in traced jobs. */
+void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk);
+void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk);
 
 /* The next chunk. Returns: false at the end of this rank's part. */
 MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chunk *chunk)
@@ -74,6 +100,8 @@ MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chun
     chunk->first = chunk->index * loop->grain;
     uint64_t left = loop->elements - chunk->first;
     chunk->end = chunk->first + (left < loop->grain ? left : loop->grain);
+    if (__builtin_expect(loop->traced, 0))
+        muster_loop_trace(loop, MUSTER_PHASE_KERNEL, chunk->index);
     return true;
 }
 
@@ -81,13 +109,36 @@ MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chun
  * past the caches: release does not order such stores). */
 MUSTER_INLINE void muster_loop_commit(struct muster_loop *loop, const struct muster_chunk *chunk)
 {
-    muster_roll_commit(&loop->roll, chunk->index);
+    if (__builtin_expect(loop->traced, 0))
+        muster_loop_commit_traced(loop, chunk->index);
+    else
+        muster_roll_commit(&loop->roll, chunk->index);
 }
+
+/* Saves the bytes of an array that the chunk in work is about to change, once a chunk.
+ *
+ * chunk: handed out last. array: 0..<MUSTER_ARRAYS_MAX. offset, bytes: in the range of addresses;
+ * calls for one array and chunk begin at the chunk's first byte and go up without gaps, and may
+ * begin again. Precondition: loop->journaled, and room: see muster_journal_room. */
+void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
+                      uint64_t bytes);
+
+/* Overwrites an output with a pattern of one bits (NaN to floating point), once a chunk.
+ *
+ * Precondition: loop->poison. */
+void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
+                        uint64_t bytes);
+
+/* Puts the old contents of a chunk back whose kernel has failed.
+ *
+ * Returns: 0, or -EUCLEAN: this rank's journal has been overwritten. */
+int muster_loop_undo(struct muster_loop *loop, uint64_t chunk);
 
 /* Asks the whole team to end the job early. */
 void muster_loop_cancel(struct muster_loop *loop);
 
-/* Ends this rank's part: nothing is current any more. */
+/* Ends this rank's part. What it took last stays noted: were it cleared, a successor of a rank that
+ * dies before it has said that it is done would deal itself the same chunks again. */
 void muster_loop_end(struct muster_loop *loop);
 
 /* A kernel in C. context: the job's argument bytes. Returns: 0, or a negative value, which ends the

@@ -5,6 +5,7 @@
 #include <muster/base.h>
 #include <muster/child.h>
 #include <muster/file.h>
+#include <muster/journal.h>
 #include <muster/kernels.h>
 #include <muster/loop.h>
 #include <muster/placement.h>

@@ -72,6 +72,15 @@ void muster_roll_begin(struct muster_roll_writer *writer, struct muster_roll *ro
                        uint64_t capacity, uint64_t job, uint32_t rank, uint64_t first,
                        uint64_t count);
 
+/* Goes on with a roll of the same job: what it holds stays. For the successor of a dead process,
+ * and for further jobs of the same loop.
+ *
+ * Arguments as for muster_roll_begin. Returns: 1; 0: the roll is of another job, and must be begun;
+ * -EUCLEAN: it is not well formed. Concurrency: who wrote it before is the caller, or proved dead.
+ */
+int muster_roll_resume(struct muster_roll_writer *writer, struct muster_roll *roll,
+                       uint64_t capacity, uint64_t job, uint64_t first, uint64_t count);
+
 /* Commits a chunk that does not follow the last one. Called by muster_roll_commit. */
 void muster_roll_commit_apart(struct muster_roll_writer *writer, uint64_t chunk);
 

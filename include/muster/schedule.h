@@ -16,11 +16,12 @@ extern "C" {
 
 /* How chunks are dealt to ranks. */
 enum muster_schedule {
-    MUSTER_STATIC = 0,      /* rank r has one block of neighbouring chunks */
-    MUSTER_CYCLIC = 1,      /* rank r has chunks r, r + size, r + 2 size, ... (times batch) */
-    MUSTER_DYNAMIC = 2,     /* whoever is free takes the next `batch` chunks */
-    MUSTER_GUIDED = 3,      /* the same, in shrinking portions, never under `batch` */
-    MUSTER_STATIC_STEAL = 4 /* a block each; who has finished steals half of the fullest rest */
+    MUSTER_STATIC = 0,       /* rank r has one block of neighbouring chunks */
+    MUSTER_CYCLIC = 1,       /* rank r has chunks r, r + size, r + 2 size, ... (times batch) */
+    MUSTER_DYNAMIC = 2,      /* whoever is free takes the next `batch` chunks */
+    MUSTER_GUIDED = 3,       /* the same, in shrinking portions, never under `batch` */
+    MUSTER_STATIC_STEAL = 4, /* a block each; who has finished steals half of the fullest rest */
+    MUSTER_LISTED = 5 /* whoever is free takes the next interval of the team's list: for holes */
 };
 
 /* Half-open range of chunk numbers: first, first + 1, ..., end - 1. */
@@ -55,6 +56,27 @@ static inline uint64_t muster_schedule_chunks(uint64_t elements, uint64_t grain)
  * results above 1 MiB in all take less than a sixteenth of one byte an element.
  * Returns: elements a chunk, at least 1. */
 uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes);
+
+/* Where a rank's private dealing goes on after an interval (static, cyclic).
+ *
+ * position: 0 for static before its block was taken, else 1; for cyclic the next chunk. taken: an
+ * interval, or a part of one, that was dealt to `rank` so. */
+static inline uint64_t muster_schedule_after(enum muster_schedule schedule, uint32_t rank,
+                                             uint32_t size, uint64_t batch,
+                                             struct muster_interval taken)
+{
+    if (schedule != MUSTER_CYCLIC)
+        return schedule == MUSTER_STATIC;
+    uint64_t round = batch * size;
+    return (taken.first / round + 1) * round + rank * batch;
+}
+
+/* Where it begins. */
+static inline uint64_t muster_schedule_start(enum muster_schedule schedule, uint32_t rank,
+                                             uint64_t batch)
+{
+    return schedule == MUSTER_CYCLIC ? rank * batch : 0;
+}
 
 /* Takes the next chunks from a shared counter (dynamic).
  *

@@ -22,6 +22,7 @@
 #define MUSTER_TEAM_H
 
 #include <muster/base.h>
+#include <muster/journal.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>
@@ -36,6 +37,14 @@ enum muster_job_kind {
     MUSTER_JOB_COMMIT = 2, /* populate this rank's share of an array */
     MUSTER_JOB_ATTACH = 3, /* map what the leader has sent */
     MUSTER_JOB_END = 4     /* leave */
+};
+
+/* What a loop's job asks for beside. */
+enum muster_job_flag {
+    MUSTER_JOB_KERNEL_IN_IMAGE = 1, /* the words that name the kernel are right in every process */
+    MUSTER_JOB_JOURNALED = 2,       /* save what is changed in place */
+    MUSTER_JOB_POISONED = 4,        /* overwrite outputs before each chunk */
+    MUSTER_JOB_TRACED = 8           /* keep the slot's phase */
 };
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
@@ -57,7 +66,10 @@ struct muster_job {
     uint64_t extent_offset; /* MUSTER_JOB_COMMIT: the array */
     uint64_t extent_bytes;
     uint64_t block_bytes; /* MUSTER_JOB_COMMIT: bytes of a chunk */
-    uint64_t reserved[3];
+    uint64_t
+        loop; /* number of the loop's first job, which rolls and journals carry: set by dispatch */
+    uint64_t list_count; /* MUSTER_LISTED: intervals in the team's list */
+    uint64_t reserved;
     unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
 };
 
@@ -75,6 +87,18 @@ enum muster_outcome {
     MUSTER_OUTCOME_KERNEL = 3 /* this process can't find the kernel */
 };
 
+/* What a worker is at. Kept in jobs with MUSTER_JOB_TRACED only. */
+enum muster_phase {
+    MUSTER_PHASE_IDLE = 0, /* has ended the job */
+    MUSTER_PHASE_DISPATCH, /* has not begun it */
+    MUSTER_PHASE_CLAIM,
+    MUSTER_PHASE_KERNEL,
+    MUSTER_PHASE_JOURNAL,
+    MUSTER_PHASE_COMMIT,
+    MUSTER_PHASE_RESTORE,
+    MUSTER_PHASES
+};
+
 /* A rank's slot. Lines of MUSTER_LINE_BYTES, one writer each. */
 struct muster_slot {
     /* Line 1: written by the rank at the borders of a job, read by the leader. */
@@ -89,18 +113,27 @@ struct muster_slot {
     /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
     uint64_t claim; /* muster_schedule_pack, relative to first_chunk */
     uint64_t claim_job;
-    uint64_t reserved3[14];
+    /* Written by the leader while the rank has no process: where a successor goes on in job
+     * resume_job. The first interval that it notes as current ends that. */
+    uint64_t resume; /* packed interval of its predecessor's chunks, to be done first; 0: none */
+    uint64_t resume_position; /* muster_schedule_after */
+    uint64_t resume_job;
+    uint64_t reserved3[11];
 
     /* Line 3: written by the rank, once a claim; read when it is dead, or for progress. */
-    uint64_t current; /* interval being worked on, packed as a claim word; 0: none */
+    uint64_t current; /* interval taken last, packed as a claim word; 0: none in this job yet */
     uint64_t current_job;
-    uint64_t reserved4[14];
+    uint32_t phase; /* enum muster_phase */
+    uint32_t reserved6;
+    uint64_t resumed_ns; /* traced: when a successor took up its predecessor's interval */
+    uint64_t redone_ns;  /* traced: when it committed the first chunk of it */
+    uint64_t reserved4[11];
 
     /* Line 4: who holds the rank. */
     uint64_t holder;      /* pid of the process that holds it; 0: vacant */
     uint32_t incarnation; /* how many processes have held it */
     uint32_t reserved5;
-    uint64_t reserved6[14];
+    uint64_t reserved7[14];
 
     char message[MUSTER_MESSAGE_BYTES]; /* of a kernel that threw; ends with NUL */
 };
@@ -119,7 +152,10 @@ struct muster_team_block {
     uint64_t rolls_offset;
     uint64_t roll_bytes;     /* distance from one rank's roll to the next */
     uint64_t chunk_capacity; /* chunks that each roll has room for */
-    uint64_t reserved1[8];
+    uint64_t list_offset;    /* intervals of a MUSTER_LISTED job */
+    uint64_t journals_offset;
+    uint64_t journal_bytes; /* distance from one rank's journal to the next */
+    uint64_t reserved1[5];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
     uint64_t reserved2[15];
@@ -139,7 +175,14 @@ struct muster_death {
     int32_t exit_code; /* where signal is 0 */
     uint64_t job;      /* it was in; 0: it was idle */
     uint64_t chunk;    /* it was working on; UINT64_MAX: on none */
+    uint64_t seen_ns;  /* when it was noted, CLOCK_MONOTONIC */
+    uint32_t phase;    /* enum muster_phase, where the job was traced */
+    uint32_t reserved;
 };
+
+/* Most intervals that a MUSTER_LISTED job can deal; with more holes than that, there are more such
+ * jobs. */
+#define MUSTER_LIST_MAX 65536u
 
 struct muster_team;
 
@@ -187,17 +230,45 @@ int muster_team_adopt(struct muster_team *team, uint32_t rank);
 /* The job slot, to be filled in before muster_team_dispatch. Leader, between jobs. */
 struct muster_job *muster_team_job(struct muster_team *team);
 
-/* Publishes the job slot's content under a new number. Returns: the number. */
+/* Where the intervals of a MUSTER_LISTED job go: room for MUSTER_LIST_MAX, relative to first_chunk.
+ * Leader, between jobs. */
+struct muster_interval *muster_team_list(struct muster_team *team);
+
+/* Publishes the job slot's content under a new number. A loop begins anew: rolls are emptied.
+ * Returns: the number. */
 uint64_t muster_team_dispatch(struct muster_team *team);
+
+/* The same for a further job of the loop last dispatched, for what it has left undone: rolls stay,
+ * and muster_team_audit counts all of its jobs. Range, grain and kernel must be the same. */
+uint64_t muster_team_dispatch_again(struct muster_team *team);
 
 /* A named point for tests: an array has room and a policy, and no page yet. */
 void muster_testing_point_array(void);
 
+/* How a join ended. */
+enum muster_join { MUSTER_JOIN_TIMEOUT = 0, MUSTER_JOIN_ENDED = 1, MUSTER_JOIN_DEATHS = 2 };
+
 /* Waits until every live rank has ended the job.
  *
- * timeout_ns: -1: for ever. Returns: 1: all have; 0: the time is over; or a negative errno of
- * epoll_wait. Deaths are noted on the way: muster_team_deaths. */
+ * timeout_ns: -1: for ever. Returns: MUSTER_JOIN_ENDED; MUSTER_JOIN_TIMEOUT; MUSTER_JOIN_DEATHS:
+ * there are new ones in muster_team_deaths, and the job goes on; or a negative errno of epoll_wait.
+ */
 int muster_team_join(struct muster_team *team, int64_t timeout_ns);
+
+/* Lets a vacant rank's next process go on where the last one, which died in the job in progress,
+ * has stopped: to be called after its death was noted and before muster_team_spawn.
+ *
+ * skip: leave out the chunk that it was working on (it is quarantined). */
+void muster_team_plan_successor(struct muster_team *team, uint32_t rank, bool skip);
+
+/* Puts back what a rank's dead process was changing in place: for a rank that stays vacant.
+ *
+ * Returns: 0; -EBUSY: a process holds the rank; -EUCLEAN: its journal or roll makes no sense. */
+int muster_team_restore(struct muster_team *team, uint32_t rank);
+
+/* Ends a worker: the next join sees its death. Returns: 0, -EINVAL: the rank has no process of its
+ * own, or an errno of pidfd_send_signal. */
+int muster_team_kill(struct muster_team *team, uint32_t rank);
 
 /* Notices deaths without waiting. Returns: how many ranks are vacant. */
 uint32_t muster_team_poll(struct muster_team *team);
@@ -208,16 +279,25 @@ const struct muster_death *muster_team_deaths(const struct muster_team *team, ui
 /* Empties the list of deaths. */
 void muster_team_forget_deaths(struct muster_team *team);
 
-/* Audits the job last dispatched: muster_audit over the rolls of all slots. */
+/* Audits the loop last dispatched, all of its jobs: muster_audit over the rolls of all slots. */
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity);
 
-/* muster_audit_ranks for the job last dispatched. */
+/* muster_audit_ranks for the loop last dispatched. */
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
                                 uint32_t *ranks, uint64_t ranks_capacity);
 
-/* Chunks committed so far in the job last dispatched; a guess, for progress. */
+/* Chunks committed so far in the loop last dispatched; a guess, for progress. */
 uint64_t muster_team_progress(const struct muster_team *team);
+
+/* The same of one rank. */
+uint64_t muster_team_rank_progress(const struct muster_team *team, uint32_t rank);
+
+/* Whether a job has been dispatched and its end not been seen. */
+bool muster_team_running(const struct muster_team *team);
+
+/* Room in each rank's journal. */
+uint64_t muster_team_journal_bytes(const struct muster_team *team);
 
 /* Asks the job in progress to end early: ranks finish the chunk they are at and claim no more.
  * Async-signal-safe; any process or thread of the team. */
@@ -246,6 +326,9 @@ struct muster_space *muster_team_space(struct muster_team *team);
 
 /* A rank's roll. rank: 0..<size. */
 struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank);
+
+/* A rank's journal. rank: 0..<size. */
+struct muster_journal *muster_team_journal(struct muster_team *team, uint32_t rank);
 
 /* Whether a live process holds the rank, as far as the leader knows. */
 bool muster_team_holds(const struct muster_team *team, uint32_t rank);

@@ -35,6 +35,12 @@ enum muster_point {
     MUSTER_POINT_CLAIMED,       /* worker: an interval claimed, not yet noted as current */
     MUSTER_POINT_CURRENT,       /* worker: interval noted as current, nothing run */
     MUSTER_POINT_LOOP_ENDED,    /* worker: no more claims, not yet done */
+    MUSTER_POINT_JOURNALING,    /* worker: half of a tile is in the journal */
+    MUSTER_POINT_JOURNALED,     /* worker: a tile is published, nothing stored in it */
+    MUSTER_POINT_COMMITTING,    /* worker: the kernel has ended, the chunk is not in the roll */
+    MUSTER_POINT_COMMITTED,     /* worker: the chunk is in the roll */
+    MUSTER_POINT_RESTORING,     /* worker or leader: one record has been put back */
+    MUSTER_POINT_RESTORED,      /* worker or leader: all have, the journal is not emptied yet */
     MUSTER_POINTS
 };
 
@@ -47,14 +53,30 @@ enum muster_point_action {
 
 /* Arms a point.
  *
- * nth: the how-manieth time it is reached in one process, from 1.
- * rank: only in the worker of this rank; -1: any process, the leader included.
- * descriptor: for MUSTER_POINT_PAUSE, where the byte goes. */
+ * nth: the how-manieth time it is reached in one process, from 1; 0 disarms.
+ * rank: only in the worker of this rank; -1: any process, the leader included; -2: any worker.
+ * descriptor: for MUSTER_POINT_PAUSE, where the byte goes; for MUSTER_POINT_KILL -1, or the reading
+ * end of a pipe (not blocking): each death takes a byte, so that of all processes that inherit the
+ * point only as many die as there are bytes; without one the point stays armed. */
 void muster_testing_arm(enum muster_point point, enum muster_point_action action, uint64_t nth,
                         int64_t rank, int descriptor);
 
 /* Tells the points which rank this process has (the library calls it in a new worker). */
 void muster_testing_set_rank(int64_t rank);
+
+/* Ways to break the protocol on purpose: what proves that nothing is lost must notice each. */
+enum muster_breakage {
+    MUSTER_BROKEN_NOT = 0,
+    MUSTER_BROKEN_NO_JOURNAL,     /* old contents are not saved */
+    MUSTER_BROKEN_NO_RESTORE,     /* nor put back */
+    MUSTER_BROKEN_COMMIT_EARLY,   /* a chunk is committed before its kernel runs */
+    MUSTER_BROKEN_STALE_ROLL,     /* a roll keeps what an earlier loop left in it */
+    MUSTER_BROKEN_ROLL_FORGOTTEN, /* a successor empties the roll of who it follows */
+    MUSTER_BROKEN_REDO_ALL        /* a successor does its predecessor's interval from the start */
+};
+
+/* Breaks the protocol in this process, and in those that it forks later. */
+void muster_testing_break(enum muster_breakage breakage);
 
 #ifdef __cplusplus
 }

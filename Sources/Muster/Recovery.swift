@@ -1,0 +1,253 @@
+// Recovery.swift - what a loop does about workers that die, stall or can't be replaced.
+//
+// While a job runs, the leader gives each dead rank a successor, which goes on where the dead one has
+// stopped (`muster_team_plan_successor`). What a death has lost beyond that, claims that were never
+// noted and ranks that nobody could be started for, shows as holes in the audit: they are dealt as
+// further jobs of the same loop, in which deaths are handled alike.
+
+internal import CMuster
+internal import Glibc
+
+/// What a loop does when a worker dies.
+public enum Recovery: Sendable, Hashable {
+    /// A new process takes the rank over, the chunk in work is put back as it was and done again, and the
+    /// loop goes on. A chunk that has killed its worker `limit` times is quarantined: left alone with its
+    /// old contents, while all others are done; the loop then ends with an error that names it.
+    case redo(limit: Int = 3)
+    /// The loop ends with an error that names rank, cause and chunk. Chunks in work may be left
+    /// half-written, and nothing is kept for putting them back: in-place kernels run without a journal.
+    case fail
+}
+
+/// What has been lost in one loop, and what was done about it.
+struct Losses {
+    let recovery: Recovery
+    /// Files that the loop's kernel uses.
+    let files: [UInt32]
+    var deaths: [AuditReport.Death] = []
+    /// Deaths by chunk.
+    private(set) var attempts: [Int: Int] = [:]
+    private(set) var quarantined: Set<Int> = []
+    /// Chunks whose worker died, and which were given to a successor.
+    private(set) var redone = 0
+    /// Deaths of a rank in a row that were at no chunk.
+    private var futile: [UInt32: Int] = [:]
+    /// Ranks that were killed because their chunk took too long.
+    var stalled: Set<UInt32> = []
+    /// Why nobody more can be given a rank.
+    var refused: MusterError?
+    /// Deaths that earlier jobs of the loop have had.
+    var seen = 0
+    /// Nothing is redone any more.
+    var hasGivenUp = false
+
+    /// Most chunks in quarantine: with more, it is the kernel that is wrong and not the chunk.
+    static let quarantineMost = 64
+
+    init(_ recovery: Recovery, files: [UInt32]) {
+        self.recovery = recovery
+        self.files = files
+    }
+
+    private var limit: Int {
+        if case .redo(let limit) = recovery { return max(1, limit) }
+        return 0
+    }
+
+    /// Notes a death. Returns whether its chunk is now quarantined.
+    mutating func note(_ death: muster_death) -> Bool {
+        let chunk = death.chunk == .max ? nil : Int(death.chunk)
+        var attempt = 1
+        if let chunk {
+            attempt = attempts[chunk, default: 0] + 1
+            attempts[chunk] = attempt
+            futile[death.rank] = 0
+        } else {
+            futile[death.rank, default: 0] += 1
+        }
+        deaths.append(
+            AuditReport.Death(
+                rank: Int(death.rank), signal: Int(death.signal), exitCode: Int(death.exit_code),
+                chunk: chunk, attempt: attempt,
+                isStalled: stalled.remove(death.rank) != nil, phase: Int(death.phase),
+                seen: death.seen_ns, pid: Int(death.pid)))
+        guard let chunk, recovery != .fail else { return false }
+        if attempt >= limit {
+            quarantined.insert(chunk)
+            if quarantined.count >= Losses.quarantineMost { hasGivenUp = true }
+            return true
+        }
+        redone += 1
+        return false
+    }
+
+    /// Takes over when a rank's successor, of a traced loop, had done its predecessor's chunk.
+    mutating func noteRedone(_ rank: UInt32, at time: UInt64) {
+        guard let last = deaths.lastIndex(where: { $0.rank == Int(rank) }),
+            deaths[last].chunk != nil, time > deaths[last].seen
+        else { return }
+        deaths[last].redone = time
+    }
+
+    /// Whether a rank's processes die one after the other before they get anywhere.
+    func isFutile(_ rank: UInt32) -> Bool { futile[rank, default: 0] > max(limit, 8) }
+}
+
+/// Notices that a rank has been at one chunk for too long.
+struct StallWatch {
+    private struct Sample {
+        var current: UInt64 = 0
+        var committed: UInt64 = 0
+        var incarnation: UInt32 = 0
+        var since: UInt64 = 0
+    }
+    let timeout: UInt64
+    private var samples: [Sample]
+
+    init(_ timeout: Duration, size: Int) {
+        let (seconds, attoseconds) = timeout.components
+        let nanoseconds = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        self.timeout =
+            nanoseconds.overflow
+            ? .max : UInt64(max(1_000_000, nanoseconds.partialValue + attoseconds / 1_000_000_000))
+        samples = Array(repeating: Sample(), count: size)
+    }
+
+    /// How often to look.
+    var interval: UInt64 { min(max(timeout / 4, 1_000_000), 1_000_000_000) }
+
+    /// Whether the rank has done nothing since `timeout`.
+    mutating func isStalled(_ core: TeamCore, _ rank: UInt32, now: UInt64) -> Bool {
+        let slot = muster_team_slot(core.team, rank)!
+        var sample = samples[Int(rank)]
+        let current = slot.pointee.current
+        let committed = muster_team_rank_progress(core.team, rank)
+        let incarnation = slot.pointee.incarnation
+        let isSame =
+            sample.since != 0 && current == sample.current && committed == sample.committed
+            && incarnation == sample.incarnation
+        if !isSame {
+            sample = Sample(
+                current: current, committed: committed, incarnation: incarnation, since: now)
+            samples[Int(rank)] = sample
+        }
+        return now - sample.since >= timeout
+    }
+
+    /// A killed rank's successor starts anew.
+    mutating func forget(_ rank: UInt32) { samples[Int(rank)] = Sample() }
+}
+
+extension TeamCore {
+    /// Waits for the end of the job, replaces workers that die, and calls for progress now and then.
+    func join(chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?) throws(MusterError) {
+        let started = monotonicNanoseconds()
+        var nextProgress = started + 100_000_000
+        var timeout: Int64 = onProgress == nil ? -1 : 100_000_000
+        if let stall {
+            timeout = min(timeout < 0 ? .max : timeout, Int64(clamping: stall.interval))
+        }
+        while true {
+            let join = try waitForJob(timeout: timeout)
+            if join == MUSTER_JOIN_ENDED { break }
+            if join == MUSTER_JOIN_DEATHS { try absorbDeaths(&losses) }
+            let now = timeout < 0 ? 0 : monotonicNanoseconds()
+            if stall != nil { endStalled(&losses, &stall!, now: now) }
+            if onProgress != nil, now >= nextProgress {
+                nextProgress = now + 100_000_000
+                onProgress?(
+                    Progress(
+                        done: min(Int(clamping: muster_team_progress(team)), chunks),
+                        chunks: chunks, elapsedNanoseconds: now - started,
+                        cancellation: Cancellation(team: team)))
+            }
+        }
+        try absorbDeaths(&losses)
+        for rank in Set(losses.deaths.map { UInt32($0.rank) }) {
+            losses.noteRedone(rank, at: muster_team_slot(team, rank).pointee.redone_ns)
+        }
+        noteJoin()
+    }
+
+    private func endStalled(_ losses: inout Losses, _ stall: inout StallWatch, now: UInt64) {
+        let number = muster_team_job(team).pointee.number
+        for rank in 0..<UInt32(size) where muster_team_holds(team, rank) {
+            if muster_team_slot(team, rank).pointee.done == number { continue }
+            if stall.isStalled(self, rank, now: now), muster_team_kill(team, rank) == 0 {
+                losses.stalled.insert(rank)
+                stall.forget(rank)
+            }
+        }
+    }
+
+    /// Takes the deaths that the last join has seen, and gives each rank a successor.
+    private func absorbDeaths(_ losses: inout Losses) throws(MusterError) {
+        var count: UInt32 = 0
+        guard let list = muster_team_deaths(team, &count), count > 0 else { return }
+        let deaths = (0..<Int(count)).map { list[$0] }
+        muster_team_forget_deaths(team)
+        vacantKnown = true
+        let shrunk = arrays.shrunkFile(among: losses.files) != nil
+        if shrunk { losses.hasGivenUp = true }
+        for death in deaths {
+            losses.noteRedone(
+                death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
+            let skip = losses.note(death)
+            if losses.hasGivenUp { cancel() }
+            // In a job that is over, there is nothing to go on with; holes are dealt anew.
+            let isRunning = muster_team_running(team)
+            if losses.recovery == .fail || shrunk { continue }
+            if isRunning, !losses.isFutile(death.rank) {
+                muster_team_plan_successor(team, death.rank, skip)
+                do throws(MusterError) {
+                    try startRank(death.rank)
+                    continue
+                } catch {
+                    losses.refused = error
+                }
+            }
+            // One that has died between jobs may have a successor by now.
+            if muster_team_holds(team, death.rank) { continue }
+            let status = muster_team_restore(team, death.rank)
+            if status < 0 {
+                throw .system(
+                    .audit, "rank \(death.rank)",
+                    "died, and its journal can't be read: what it was changing is half-done",
+                    status: status)
+            }
+        }
+    }
+
+    /// Writes what is missing, and not in quarantine, to the team's list. Returns how many intervals;
+    /// 0: nothing is to be done.
+    func listHoles(_ losses: Losses) -> Int {
+        var audit = muster_audit()
+        var findings = [muster_finding](
+            repeating: muster_finding(), count: Int(MUSTER_LIST_MAX) / 2)
+        let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
+        let list = muster_team_list(team)!
+        let job = muster_team_job(team)!
+        let most = Int(MUSTER_LIST_MAX)
+        // Small enough that the ranks that are left can share the work out.
+        let portion = max(1, audit.missing / UInt64(4 * size))
+        var length = 0
+        for finding in findings.prefix(Int(max(0, found))) where finding.repeated == 0 {
+            var first = finding.first
+            while first < finding.end, length < most {
+                if losses.quarantined.contains(Int(first)) {
+                    first += 1
+                    continue
+                }
+                var end = first + 1
+                while end < finding.end, end - first < portion,
+                    !losses.quarantined.contains(Int(end))
+                { end += 1 }
+                let base = job.pointee.first_chunk
+                list[length] = muster_interval(first: first - base, end: end - base)
+                length += 1
+                first = end
+            }
+        }
+        return length
+    }
+}

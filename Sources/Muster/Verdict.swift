@@ -1,0 +1,153 @@
+// Verdict.swift - from what the ranks have recorded to a report or an error in words.
+
+internal import CMuster
+
+extension TeamCore {
+    /// A rank whose part of a job ended otherwise than well.
+    func rankThatFailed(_ number: UInt64) -> UInt32? {
+        (0..<UInt32(size)).first { rank in
+            let slot = muster_team_slot(team, rank)!
+            return slot.pointee.done == number
+                && slot.pointee.outcome != MUSTER_OUTCOME_FINE.rawValue
+        }
+    }
+
+    /// Counts the loop's chunks.
+    func audit(_ report: inout AuditReport) throws(MusterError) {
+        var audit = muster_audit()
+        let found = muster_team_audit(team, &audit, nil, 0)
+        guard found >= 0 else {
+            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: found)
+        }
+        guard audit.chunks == UInt64(report.chunks),
+            audit.exactly_once + audit.missing + audit.repeated == audit.chunks
+        else {
+            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: -117)
+        }
+        report.exactlyOnce = Int(audit.exactly_once)
+        report.missingCount = Int(audit.missing)
+        report.repeatedCount = Int(audit.repeated)
+        report.isCancelled = report.isCancelled || muster_team_cancelled(team)
+    }
+
+    /// Completes the report, and throws unless every chunk was done exactly once.
+    func judge(
+        _ report: inout AuditReport, _ losses: Losses, failedRank: UInt32?
+    ) throws(MusterError) {
+        let isClean = report.missingCount == 0 && report.repeatedCount == 0
+        if isClean && losses.deaths.isEmpty && failedRank == nil && !vacantKnown { return }
+        if !isClean { listFaults(&report) }
+        report.deaths = losses.deaths
+        report.redone = losses.redone
+        report.quarantined = losses.quarantined.sorted()
+        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
+        vacantKnown = !report.vacantRanks.isEmpty
+        if let failedRank { throw explain(failedRank: failedRank, report) }
+        if isClean { return }
+        if !losses.deaths.isEmpty, let shrunk = arrays.shrunkFile(among: losses.files) {
+            let death = losses.deaths[0]
+            throw fileShrank(
+                shrunk,
+                "and rank \(death.rank) \(death.cause); \(report.missingCount) of "
+                    + "\(report.chunks) chunks are missing", report)
+        }
+        if report.repeatedCount == 0 {
+            if !report.quarantined.isEmpty { throw explain(quarantine: report, losses) }
+            if !losses.deaths.isEmpty && !(report.isCancelled && losses.recovery != .fail) {
+                throw explain(deaths: report, losses)
+            }
+            if report.isCancelled {
+                throw MusterError(
+                    .cancelled, subject: "loop", reason: "cancelled: \(report)", report: report)
+            }
+        }
+        throw MusterError(.audit, subject: "loop", reason: "\(report)", report: report)
+    }
+
+    private func listFaults(_ report: inout AuditReport) {
+        // A report is for people and programs that act on it: the first thousand faults are enough.
+        var findings = [muster_finding](repeating: muster_finding(), count: 1000)
+        var audit = muster_audit()
+        let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
+        for finding in findings.prefix(Int(max(0, found))) {
+            let range = Int(finding.first)..<Int(finding.end)
+            if finding.repeated == 0 {
+                report.missing.append(range)
+                continue
+            }
+            var ranks = [UInt32](repeating: 0, count: size)
+            let held = muster_team_audit_ranks(
+                team, muster_interval(first: finding.first, end: finding.end), &ranks,
+                UInt64(size))
+            report.repeated.append(
+                .init(chunks: range, ranks: ranks.prefix(Int(max(0, held))).map(Int.init)))
+        }
+    }
+
+    private func explain(failedRank rank: UInt32, _ report: AuditReport) -> MusterError {
+        let slot = muster_team_slot(team, rank)!
+        switch muster_outcome(slot.pointee.outcome) {
+        case MUSTER_OUTCOME_THREW:
+            let message = String(
+                decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
+            let chunk = Int(clamping: slot.pointee.outcome_chunk)
+            let place =
+                chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
+            return MusterError(
+                .kernelThrew, subject: "chunk \(chunk)\(place)",
+                reason: "the kernel threw on rank \(rank): \(message)", report: report)
+        case MUSTER_OUTCOME_KERNEL:
+            return MusterError(
+                .kernelUnknown, subject: "rank \(rank)",
+                reason:
+                    "can't find the kernel's type; it came from a library loaded after the team "
+                    + "was made: create the team after loading it", report: report)
+        default:
+            return .system(
+                .system, "rank \(rank)", "can't do its part of the loop",
+                status: slot.pointee.outcome_status)
+        }
+    }
+
+    private func explain(quarantine report: AuditReport, _ losses: Losses) -> MusterError {
+        let chunk = report.quarantined[0]
+        let causes = report.deaths.filter { $0.chunk == chunk }
+            .map { "rank \($0.rank) \($0.cause)" }
+        var reason =
+            "killed its worker \(causes.count) \(causes.count == 1 ? "time" : "times") and was left "
+            + "alone, its old contents restored: \(causes.joined(separator: ", "))"
+        let others = report.quarantined.count - 1
+        if others > 0 { reason += "; and \(others) more such \(others == 1 ? "chunk" : "chunks")" }
+        reason +=
+            losses.hasGivenUp
+            ? "; gave up there, \(report.exactlyOnce) of \(report.chunks) chunks are done"
+            : "; the other \(report.exactlyOnce) chunks are done"
+        return MusterError(
+            .quarantined, subject: "chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))",
+            reason: reason, report: report)
+    }
+
+    private func explain(deaths report: AuditReport, _ losses: Losses) -> MusterError {
+        let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
+        var reason = death.cause
+        if let chunk = death.chunk {
+            reason +=
+                " while it worked on chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"
+        }
+        let others = Set(report.deaths.map(\.rank)).count - 1
+        if others > 0 { reason += ", and \(others) more \(others == 1 ? "rank" : "ranks") died" }
+        reason += "; \(report.missingCount) of \(report.chunks) chunks are missing"
+        if let refused = losses.refused { reason += "; no new worker: \(refused)" }
+        return MusterError(
+            .workerDied, subject: "rank \(death.rank)", reason: reason, report: report)
+    }
+
+    func fileShrank(
+        _ file: (path: String, was: Int, now: Int), _ effect: String, _ report: AuditReport
+    ) -> MusterError {
+        MusterError(
+            .fileShrank, subject: file.path,
+            reason: "shrank from \(file.was) to \(file.now) bytes while it was read, \(effect)",
+            report: report)
+    }
+}

@@ -1,0 +1,324 @@
+// Storm.swift - loops under fire: workers are killed all the time, and the result must have the bits
+// of a serial computation.
+
+internal import CMuster
+internal import Glibc
+public import Muster
+
+/// Runs loops while workers are killed and stopped at random instants and at named points, and compares
+/// every result, element by element, with the same work done by one process.
+public struct Storm {
+    /// What a loop does with its array.
+    public enum Work: String, CaseIterable, Sendable {
+        /// Changes it, journaled.
+        case inPlace = "in-place"
+        /// Writes another one.
+        case outOfPlace = "out-of-place"
+        /// Sums it up, in doubles.
+        case reduce
+    }
+
+    /// When it ends: after so many kills, or so many seconds.
+    public enum Limit: Sendable {
+        case kills(Int)
+        case seconds(Double)
+    }
+
+    /// What a worker was at when it was killed.
+    public enum State: String, CaseIterable, Sendable {
+        case idle, dispatch, claim, kernel, journal, commit, restore
+    }
+
+    /// What came of it.
+    public struct Outcome: Sendable {
+        /// Workers that died.
+        public var kills = 0
+        /// The same by what they were at.
+        public var killsByState: [State: Int] = [:]
+        /// Workers that were stopped for some milliseconds and went on.
+        public var stops = 0
+        /// Chunks done again.
+        public var redone = 0
+        /// Chunks never done, and done more than once: the audit's word.
+        public var lost = 0
+        public var doubled = 0
+        /// Every element, or sum, had the bits of the serial computation.
+        public var bitsEqual = true
+        /// Processes, descriptors, mappings and shared memory objects left by the team.
+        public var leftovers = 0
+        /// From the signal to the end of the chunk's next attempt, microseconds.
+        public var recovery: [Double] = []
+        /// Loops.
+        public var rounds = 0
+        /// All loops together.
+        public var audit: AuditReport
+        public var elapsed = 0.0
+        /// The error that ended it early.
+        public var failure: MusterError?
+
+        /// Whether nothing was lost, doubled, changed or left.
+        public var isClean: Bool {
+            failure == nil && lost == 0 && doubled == 0 && bitsEqual && leftovers == 0
+        }
+    }
+
+    /// Elements of a chunk: 64 KiB.
+    static let grain = 8192
+    static let chunks = 256
+
+    let ranks: Int
+    let limit: Limit
+    let seed: UInt64
+    let work: Work
+    let schedule: Schedule
+    /// Mean seconds between two blows.
+    let meanGap: Double
+
+    /// A storm over a team of `ranks`.
+    public init(
+        ranks: Int, limit: Limit, seed: UInt64, work: Work, schedule: Schedule,
+        meanGap: Double = 0.002
+    ) {
+        self.ranks = ranks
+        self.limit = limit
+        self.seed = seed
+        self.work = work
+        self.schedule = schedule
+        self.meanGap = meanGap
+    }
+
+    /// Storms. `progress` is called between loops with how far it is, 0...1, and the kills so far;
+    /// `shouldEnd` ends it early.
+    public func run(
+        progress: (Double, Int) -> Void = { _, _ in }, shouldEnd: () -> Bool = { false }
+    ) throws(MusterError) -> Outcome {
+        let before = Belongings()
+        guard let sky = Sky() else { throw stormError("no memory to share with the killer") }
+        defer { sky.give() }
+        guard let points = StormPoints() else { throw stormError("no pipes (ulimit -n)") }
+        var made: Result<Outcome, MusterError>
+        do throws(MusterError) {
+            made = .success(try loops(sky, points, progress, shouldEnd))
+        } catch {
+            made = .failure(error)
+        }
+        points.disarm()
+        var outcome = try made.get()
+        outcome.leftovers = Belongings().beyond(before)
+        return outcome
+    }
+
+    private func loops(
+        _ sky: Sky, _ points: StormPoints, _ progress: (Double, Int) -> Void,
+        _ shouldEnd: () -> Bool
+    ) throws(MusterError) -> Outcome {
+        let started = nanoseconds()
+        let team = try Team(size: ranks)
+        team.isTraced = true
+        let count = Storm.grain * Storm.chunks - Storm.grain / 3
+        var expected = (0..<count).map { mix(UInt64($0), seed, 0) }
+        var arrays = StormArrays(
+            x: try team.array(expected), y: try team.array(of: UInt64.self, count: count))
+        var outcome = Outcome(
+            audit: AuditReport.outsideTeam(chunks: 0, exactlyOnce: 0, processes: ranks))
+
+        let killer = try startKiller(of: team, sky, points)
+        defer { end(killer, sky) }
+
+        var isOver = false
+        while !isOver {
+            outcome.rounds += 1
+            let round = UInt64(outcome.rounds)
+            sky.state = .working
+            do throws(MusterError) {
+                let (report, sum) = try blow(team, &arrays, round)
+                sky.state = .calm
+                note(report, sky, &outcome)
+                let isEqual = compare(&expected, arrays, sum, round)
+                outcome.bitsEqual = outcome.bitsEqual && isEqual
+            } catch {
+                sky.state = .calm
+                if let report = error.report { note(report, sky, &outcome) }
+                outcome.failure = error
+            }
+            outcome.elapsed = (nanoseconds() - started) / 1e9
+            let kills = outcome.kills + team.deathsBetweenLoops.values.reduce(0, +)
+            switch limit {
+            case .kills(let wanted):
+                progress(Double(kills) / Double(max(1, wanted)), kills)
+                isOver = kills >= wanted
+            case .seconds(let wanted):
+                progress(outcome.elapsed / max(wanted, 1e-9), kills)
+                isOver = outcome.elapsed >= wanted
+            }
+            isOver = isOver || outcome.failure != nil || !outcome.bitsEqual || shouldEnd()
+        }
+        for (phase, count) in team.deathsBetweenLoops { outcome.note(phase, count) }
+        outcome.stops = sky.stops
+        return outcome
+    }
+
+    private func blow(
+        _ team: borrowing Team, _ arrays: inout StormArrays, _ round: UInt64
+    ) throws(MusterError) -> (AuditReport, Double?) {
+        // However often a chunk is hit, it is the storm's fault.
+        let recovery = Recovery.redo(limit: 1_000_000)
+        switch work {
+        case .inPlace:
+            let kernel = StormInPlace(x: arrays.x.inPlace, round: round)
+            let report = try team.run(
+                kernel, grain: Storm.grain, schedule: schedule, recovery: recovery)
+            return (report, nil)
+        case .outOfPlace:
+            let kernel = StormOutOfPlace(from: arrays.x.input, to: arrays.y.output, round: round)
+            let report = try team.run(
+                kernel, grain: Storm.grain, schedule: schedule, recovery: recovery)
+            swap(&arrays.x, &arrays.y)
+            return (report, nil)
+        case .reduce:
+            let kernel = StormReduce(from: arrays.x.input, round: round)
+            let (sum, report) = try team.reduce(
+                kernel, grain: Storm.grain, schedule: schedule, recovery: recovery)
+            return (report, sum)
+        }
+    }
+
+    /// Does the round's work alone, and compares.
+    private func compare(
+        _ expected: inout [UInt64], _ arrays: borrowing StormArrays, _ sum: Double?,
+        _ round: UInt64
+    ) -> Bool {
+        if let sum {
+            var partials: [Double] = []
+            for first in stride(from: 0, to: expected.count, by: Storm.grain) {
+                let end = min(first + Storm.grain, expected.count)
+                partials.append(
+                    StormReduce.sum(expected.span.extracting(first..<end), first: first, round))
+            }
+            let kernel = StormReduce(from: arrays.x.input, round: round)
+            let serial = partials.withUnsafeBufferPointer {
+                combineTree(kernel, $0.baseAddress!, $0.count)
+            }
+            return sum.bitPattern == serial.bitPattern
+        }
+        for i in expected.indices { expected[i] = mix(expected[i], UInt64(i), round) }
+        return arrays.x.withSpan { made in
+            for i in expected.indices where made[i] != expected[i] { return false }
+            return true
+        }
+    }
+
+    private func note(_ report: AuditReport, _ sky: Sky, _ outcome: inout Outcome) {
+        outcome.lost += report.missingCount
+        outcome.doubled += report.repeatedCount
+        outcome.redone += report.redone
+        outcome.audit.chunks += report.chunks
+        outcome.audit.elements += report.elements
+        outcome.audit.exactlyOnce += report.exactlyOnce
+        for death in report.deaths {
+            outcome.note(death.phase, 1)
+            if death.redone > 0, let killed = sky.killed(death.pid), killed < death.redone {
+                outcome.recovery.append(Double(death.redone - killed) / 1e3)
+            }
+        }
+    }
+
+    private func startKiller(
+        of team: borrowing Team, _ sky: Sky, _ points: StormPoints
+    ) throws(MusterError) -> Int32 {
+        let pid = muster_child_start()
+        if pid == 0 {
+            killWorkers(
+                of: team.handle, size: ranks, sky: sky, points: points, seed: seed,
+                meanGap: meanGap)
+        }
+        guard pid > 0 else { throw stormError("can't start the killer") }
+        return pid
+    }
+
+    private func end(_ killer: Int32, _ sky: Sky) {
+        sky.state = .ended
+        var status: Int32 = 0
+        while waitpid(killer, &status, 0) < 0 && errno == EINTR {}
+    }
+}
+
+extension Storm.Outcome {
+    fileprivate mutating func note(_ phase: Int, _ count: Int) {
+        let state: Storm.State =
+            switch muster_phase(UInt32(phase)) {
+            case MUSTER_PHASE_DISPATCH: .dispatch
+            case MUSTER_PHASE_CLAIM: .claim
+            case MUSTER_PHASE_KERNEL: .kernel
+            case MUSTER_PHASE_JOURNAL: .journal
+            case MUSTER_PHASE_COMMIT: .commit
+            case MUSTER_PHASE_RESTORE: .restore
+            default: .idle
+            }
+        killsByState[state, default: 0] += count
+        kills += count
+    }
+}
+
+/// The array that a round reads or changes, and the one that it writes.
+private struct StormArrays: ~Copyable {
+    var x: SharedArray<UInt64>
+    var y: SharedArray<UInt64>
+}
+
+private func stormError(_ reason: String) -> MusterError {
+    MusterError(.system, subject: "storm", reason: reason, errorNumber: errno)
+}
+
+/// What this process has, to be compared before and after.
+private struct Belongings {
+    var descriptors: Int
+    var mappings: Int
+    var children: Int
+    var sharedMemory: Set<String>
+
+    init() {
+        descriptors = Belongings.names(in: "/proc/self/fd").count
+        mappings = 0
+        if let file = fopen("/proc/self/maps", "r") {
+            var line = [CChar](repeating: 0, count: 4096)
+            while fgets(&line, Int32(line.count), file) != nil {
+                if strstr(line, "memfd:muster") != nil { mappings += 1 }
+            }
+            fclose(file)
+        }
+        let pid = getpid()
+        children = Belongings.names(in: "/proc").count { name in
+            guard Int(name) != nil else { return false }
+            var stat = [CChar](repeating: 0, count: 1024)
+            let file = open("/proc/\(name)/stat", O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else { return false }
+            defer { close(file) }
+            guard read(file, &stat, stat.count - 1) > 0, let rest = strrchr(stat, 41) else {
+                return false
+            }
+            // ") S PPID"
+            return atoi(rest + 4) == pid
+        }
+        sharedMemory = Set(Belongings.names(in: "/dev/shm"))
+    }
+
+    func beyond(_ before: Belongings) -> Int {
+        max(0, descriptors - before.descriptors) + max(0, mappings - before.mappings)
+            + max(0, children - before.children)
+            + sharedMemory.subtracting(before.sharedMemory).count
+    }
+
+    private static func names(in directory: String) -> [String] {
+        guard let handle = opendir(directory) else { return [] }
+        defer { closedir(handle) }
+        var found: [String] = []
+        while let entry = readdir(handle) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { found.append(name) }
+        }
+        return found
+    }
+}

@@ -1,0 +1,55 @@
+// BenchRecovery.swift - `muster bench recovery`.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct BenchRecovery: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "recovery",
+        abstract: "What it costs that nothing is lost: roll and audit, journal, a death.",
+        discussion: """
+            Recovery is the time from a worker's SIGKILL to the moment at which its successor has \
+            put everything back and begins the chunk again. The kernel tears a dead process's \
+            address space down before it reports the death, which takes the longer the more pages \
+            the worker has touched. In-place loops are timed in turn: without a journal, tile by \
+            tile, and with a view of the whole chunk. Verification is the time of empty chunks as \
+            a share of a loop that scales chunks of that size.
+
+            EXAMPLES
+              muster bench recovery
+              muster bench recovery -n 4 --samples 30 --json
+            """)
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var options: BenchOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes of the scaled array: 1GiB. (default: four times the last-level caches)")
+    var size: ByteCount?
+
+    func validate() throws {
+        if let size, size.bytes < 4096 {
+            throw ValidationError("--size \(size.bytes): at least 4096 bytes")
+        }
+    }
+
+    func run() throws {
+        let bench = try RecoveryBench(
+            ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
+        let meter = Meter("bench recovery")
+        let measurement = try bench.run(progress: meter.show)
+        meter.clear()
+        if options.json {
+            try Output.json(BenchJSON(measurement))
+            return
+        }
+        try Output.table(
+            measurement, label: "what",
+            method: [
+                "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written; "
+                    + "first run dropped"
+            ])
+    }
+}

@@ -1,0 +1,195 @@
+// StormCommand.swift - `muster storm`: kill workers while they work, and prove that nothing was lost.
+
+import ArgumentParser
+@preconcurrency import Glibc
+import Muster
+import MusterBench
+
+struct StormCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "storm",
+        abstract: "Kills workers while they work, and proves that nothing was lost.",
+        discussion: """
+            Loops over an array of 16 MiB, 256 chunks each, run one after the other while another \
+            process kills workers at random instants (SIGKILL), kills all of them at once, stops \
+            and continues them, and has them die at named points of the protocol. After each loop \
+            the result is compared, bit by bit, with the same work done by one process. Ctrl-C \
+            ends the storm after the loop in progress and reports what it has so far.
+
+            EXAMPLES
+              muster storm                              100 kills, in place, static-steal
+              muster storm --kills 1000 --kernel reduce --schedule dynamic
+              muster storm --seconds 600 -n 8
+              muster storm --seed 42 --json             the same blows, for programs
+
+            EXIT STATUS
+              0  the result has the bits of a calm run, nothing lost, doubled or left over
+              1  it has not
+            """)
+
+    @OptionGroup var team: TeamOptions
+
+    @Option(parsing: .unconditional, help: "End after so many kills. (default: 100)")
+    var kills: Int?
+
+    @Option(parsing: .unconditional, help: "End after so many seconds instead.")
+    var seconds: Double?
+
+    @Option(parsing: .unconditional, help: "Seed of the blows. (default: another each time)")
+    var seed: UInt64?
+
+    @Option(help: "What a loop does: in-place, out-of-place or reduce.")
+    var kernel: Storm.Work = .inPlace
+
+    @Option(help: "How chunks are dealt.")
+    var schedule: Schedule = .staticSteal
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        if kills != nil, seconds != nil {
+            throw ValidationError("--kills and --seconds: one of them, please")
+        }
+        if let kills, kills < 1 || kills > 100_000_000 {
+            throw ValidationError("--kills \(kills): from 1 to 100000000")
+        }
+        if let seconds, !(seconds > 0 && seconds <= 1e7) {
+            throw ValidationError("--seconds \(seconds): more than 0, at most 10000000")
+        }
+    }
+
+    func run() throws {
+        let ranks = try team.ranks ?? max(2, team.size())
+        let seed = seed ?? UInt64.random(in: 0...999_999_999)
+        let limit: Storm.Limit =
+            seconds.map { .seconds($0) } ?? .kills(kills ?? 100)
+        let storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
+        let meter = Meter("storm")
+        Interruption.watch()
+        let outcome = try storm.run(
+            progress: { fraction, _ in meter.show(min(1, fraction)) },
+            shouldEnd: { Interruption.hasCome })
+        meter.clear()
+        if json {
+            try Output.json(StormJSON(outcome, self, ranks: ranks, seed: seed))
+        } else {
+            print(outcome, ranks: ranks, seed: seed)
+        }
+        try Output.flush()
+        if let failure = outcome.failure { throw failure }
+        guard outcome.isClean else {
+            throw Failure.wrong(
+                "storm: \(outcome.lost) chunks lost, \(outcome.doubled) doubled, bits "
+                    + "\(outcome.bitsEqual ? "equal" : "differ"), \(outcome.leftovers) things left "
+                    + "over (again with --seed \(seed))")
+        }
+        if Interruption.hasCome { throw Failure(line: "storm: interrupted", status: 130) }
+    }
+
+    private func print(_ outcome: Storm.Outcome, ranks: Int, seed: UInt64) {
+        Output.line(
+            Paint.heading("storm")
+                + "  \(kernel.rawValue), \(schedule), \(ranks) ranks, seed \(seed)")
+        let seconds = Figures.time(outcome.elapsed)
+        Output.line(
+            "loops     \(outcome.rounds) in \(seconds), \(outcome.audit.chunks) chunks of 64 KiB")
+        Output.line("kills     \(outcome.kills), and \(outcome.stops) stops")
+        for state in Storm.State.allCases {
+            guard let count = outcome.killsByState[state] else { continue }
+            let share = Double(count) / Double(max(1, outcome.kills)) * 100
+            Output.line("  \(state.rawValue.padded(to: 9)) \(count) (\(Int(share.rounded())) %)")
+        }
+        Output.line(
+            "chunks    \(outcome.redone) redone, \(outcome.lost) lost, \(outcome.doubled) doubled")
+        Output.line(
+            "bits      "
+                + (outcome.bitsEqual
+                    ? "equal to a serial computation" : "differ from a serial computation"))
+        Output.line("left over \(outcome.leftovers)")
+        if let recovery = Recovery(outcome.recovery) {
+            Output.line(
+                "recovery  median \(Int(recovery.median)) us, 99 % under \(Int(recovery.p99)) us, "
+                    + "maximum \(Int(recovery.maximum)) us, from the signal to the chunk redone "
+                    + "(\(outcome.recovery.count) timed)")
+        }
+        Output.line("\(Paint.heading("audit"))     \(Paint.verdict(outcome.audit))")
+    }
+
+    /// Recovery times, in microseconds.
+    fileprivate struct Recovery: Encodable {
+        let median: Double
+        let p99: Double
+        let maximum: Double
+
+        init?(_ values: [Double]) {
+            guard !values.isEmpty else { return nil }
+            let sorted = values.sorted()
+            median = sorted[sorted.count / 2]
+            p99 = sorted[min(sorted.count - 1, sorted.count * 99 / 100)]
+            maximum = sorted[sorted.count - 1]
+        }
+    }
+}
+
+extension Storm.Work: ExpressibleByArgument {}
+
+extension String {
+    fileprivate func padded(to width: Int) -> String {
+        self + String(repeating: " ", count: Swift.max(0, width - count))
+    }
+}
+
+/// Ctrl-C, noted and acted upon later.
+enum Interruption {
+    nonisolated(unsafe) private static var came: sig_atomic_t = 0
+
+    static func watch() {
+        for number in [SIGINT, SIGTERM] { signal(number) { _ in Interruption.came = 1 } }
+    }
+
+    static var hasCome: Bool { came != 0 }
+}
+
+/// `muster.storm/1`
+private struct StormJSON: JSONReport {
+    static let schema = "muster.storm/1"
+    let kills: Int
+    let kills_by_state: [String: Int]
+    let stops: Int
+    let redone: Int
+    let lost: Int
+    let doubled: Int
+    let bits_equal: Bool
+    let leftovers: Int
+    let recovery_us: StormCommand.Recovery?
+    let audit: AuditJSON
+    let seed: UInt64
+    let elapsed_s: Double
+    let rounds: Int
+    let kernel: String
+    let schedule: String
+    let size: Int
+
+    init(_ outcome: Storm.Outcome, _ command: StormCommand, ranks: Int, seed: UInt64) {
+        kills = outcome.kills
+        kills_by_state = Dictionary(
+            uniqueKeysWithValues: Storm.State.allCases.compactMap { state in
+                outcome.killsByState[state].map { (state.rawValue, $0) }
+            })
+        stops = outcome.stops
+        redone = outcome.redone
+        lost = outcome.lost
+        doubled = outcome.doubled
+        bits_equal = outcome.bitsEqual
+        leftovers = outcome.leftovers
+        recovery_us = StormCommand.Recovery(outcome.recovery)
+        audit = AuditJSON(outcome.audit)
+        self.seed = seed
+        elapsed_s = outcome.elapsed
+        rounds = outcome.rounds
+        kernel = command.kernel.rawValue
+        schedule = command.schedule.description
+        size = ranks
+    }
+}

@@ -39,10 +39,18 @@ struct BenchOptions: ParsableArguments {
     }
 }
 
-/// A benchmark's report as JSON.
-struct BenchJSON: JSONReport {
-    static let schema = "muster.bench/1"
+/// A benchmark.
+protocol BenchCommand: JSONCommand {
+    var options: BenchOptions { get }
+}
 
+extension BenchCommand {
+    static var schema: String { "muster.bench/1" }
+    var json: Bool { options.json }
+}
+
+/// A benchmark's report as JSON.
+struct BenchJSON: Encodable {
     struct EnvironmentJSON: Encodable {
         let cpu_model: String?
         let kernel: String

@@ -4,7 +4,8 @@ import ArgumentParser
 @preconcurrency import Glibc
 import Muster
 
-struct Hello: ParsableCommand {
+struct Hello: JSONCommand {
+    static let schema = "muster.hello/1"
     static let configuration = CommandConfiguration(
         abstract: "Shows the ranks of a team: process, CPU and node of each.",
         discussion: """
@@ -48,7 +49,7 @@ struct Hello: ParsableCommand {
             Output.line("\(Paint.heading("audit"))  \(Paint.verdict(audit))")
             try Output.flush()
         }
-        if json { try Output.json(HelloJSON(teams: met)) }
+        if json { try print(json: HelloJSON(teams: met)) }
     }
 
     /// Makes a team and asks every rank who it is.
@@ -64,7 +65,8 @@ struct Hello: ParsableCommand {
             else {
                 throw Failure.wrong(
                     "rank \(rank) of \(size): process \(processes[rank]) holds it, but process "
-                        + "\(member.pid) answered as rank \(member.rank) of \(member.size)")
+                        + "\(member.pid) answered as rank \(member.rank) of \(member.size)",
+                    report: FailedJSON(audit))
             }
         }
         return (members, audit)
@@ -120,9 +122,7 @@ private struct Introduction: Kernel {
 }
 
 /// `muster.hello/1`
-private struct HelloJSON: JSONReport {
-    static let schema = "muster.hello/1"
-
+private struct HelloJSON: Encodable {
     struct Met: Encodable {
         let size: Int
         let members: [Member]

@@ -44,6 +44,7 @@ struct Stats: JSONCommand {
     var json = false
 
     func validate() throws {
+        guard !file.isEmpty else { throw ValidationError("<file>: an empty name is no file's") }
         guard (1...Team.maximumBinCount).contains(bins) else {
             throw ValidationError(
                 "--bins \(bins): a histogram has 1 to \(Team.maximumBinCount) bins")
@@ -153,7 +154,7 @@ struct StatsReport {
 
     func print() {
         let lengths = shape.map(String.init).joined(separator: ", ")
-        row("file", file)
+        row("file", Output.plain(file))
         row("dtype", dtype.name)
         row("shape", shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
         row("count", Figures.count(statistics.count))

@@ -26,7 +26,10 @@ struct BenchOptions: ParsableArguments {
     // Unconditional: "--samples -1" is a wrong number, not a missing one.
     @Option(
         parsing: .unconditional,
-        help: "Samples of each figure, 1 to 10000, after a first run that is dropped.")
+        help: """
+            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
+            bench schedule: 5)
+            """)
     var samples: Int?
 
     @Flag(help: "Print one JSON object (schema muster.bench/1).")

@@ -65,11 +65,17 @@ struct MusterCommand: ParsableCommand {
         Glibc.exit(failure.status)
     }
 
-    /// "muster stats" where such a command was given.
+    /// The command that was given, as far as there is such: "muster bench stream".
     private static var helpCommand: String {
-        let names = configuration.subcommands.map { $0._commandName }
-        let given = CommandLine.arguments.dropFirst().first { names.contains($0) }
-        return given.map { "muster \($0)" } ?? "muster"
+        var command: any ParsableCommand.Type = MusterCommand.self
+        var words = ["muster"]
+        for argument in CommandLine.arguments.dropFirst() {
+            let next = command.configuration.subcommands.first { $0._commandName == argument }
+            guard let next else { break }
+            command = next
+            words.append(argument)
+        }
+        return words.joined(separator: " ")
     }
 }
 

@@ -15,12 +15,12 @@ struct TopologyCommand: JSONCommand {
             EXAMPLES
               muster topology
               muster topology --json | jq '.nodes[].memory_free_bytes'
-              muster topology --recorded tree      a host recorded as tree/sys/devices/system/...
+              muster topology --recorded tree      the host whose /sys is in tree/sys
             """)
 
     @Option(
         help: ArgumentHelp(
-            "Show a recorded host: a directory with the files of its /sys.",
+            "Show a recorded host: a directory with the files of its /sys in sys/.",
             valueName: "directory")
     )
     var recorded: String?

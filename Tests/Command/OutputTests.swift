@@ -49,6 +49,8 @@ import Testing
     func wrongCommand() throws {
         let wrong = try CommandRunner.run(["count"])
         #expect(wrong.status == 64 && wrong.output == "" && wrong.errorLines.count == 1)
+        let below = try CommandRunner.run(["bench", "stream", "--fast"])
+        #expect(below.status == 64 && below.errors.contains("'muster bench stream --help'"))
         let none = try CommandRunner.run([])
         #expect(none.status == 0 && none.output.contains("SUBCOMMANDS"))
     }

@@ -36,8 +36,11 @@ struct Hello: JSONCommand {
     func run() throws {
         let size = try team.size()
         var met: [HelloJSON.Met] = []
+        let meter = Meter("hello")
         for number in 1...teams {
             let (members, audit) = try Hello.meet(size)
+            // Lines on a terminal show by themselves how far it is.
+            if json || !Output.isTerminal { meter.show(Double(number) / Double(teams)) }
             if json {
                 met.append(HelloJSON.Met(size: size, members: members, audit: AuditJSON(audit)))
                 continue
@@ -49,6 +52,7 @@ struct Hello: JSONCommand {
             Output.line("\(Paint.heading("audit"))  \(Paint.verdict(audit))")
             try Output.flush()
         }
+        meter.clear()
         if json { try print(json: HelloJSON(teams: met)) }
     }
 

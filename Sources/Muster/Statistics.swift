@@ -79,6 +79,10 @@ extension Team {
     public static var maximumBinCount: Int { 65_536 }
 
     /// Statistics of an array, with the audit of the loop that made them.
+    ///
+    /// - Parameters:
+    ///   - array: Of this team.
+    ///   - schedule: How chunks are dealt; the result does not depend on it.
     public func statistics<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
@@ -89,7 +93,11 @@ extension Team {
 
     /// Counts an array's elements between edges. NaN, infinities and what lies outside is left out.
     ///
-    /// - Parameter edges: 2 to 65,537 finite numbers that rise or stay equal.
+    /// - Parameters:
+    ///   - array: Of this team.
+    ///   - edges: 2 to 65,537 finite numbers that rise or stay equal.
+    ///   - schedule: How chunks are dealt; the result does not depend on it.
+    /// - Throws: `.invalidArgument` for other edges; else as ``reduce(_:count:grain:schedule:)``.
     public func histogram<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
@@ -142,7 +150,9 @@ extension DType {
     }
 }
 
-private struct Moments<Element: NPYElement>: Reduction {
+// Neither this nor Binning is private: a worker finds a generic type that it was forked before by name.
+// A private one has no such name, and all ranks would be started anew.
+struct Moments<Element: NPYElement>: Reduction {
     let array: SharedArray<Element>.Input
     let dtype: UInt32
 
@@ -165,7 +175,7 @@ private struct Moments<Element: NPYElement>: Reduction {
 }
 
 /// Leaves `bins` counts a chunk.
-private struct Binning<Element: NPYElement>: _Work {
+struct Binning<Element: NPYElement>: _Work {
     let array: SharedArray<Element>.Input
     let edges: SharedArray<Double>.Input
     let bins: Int

@@ -29,7 +29,10 @@ struct BenchOptions: ParsableArguments {
     // Unconditional: "--samples -1" is a wrong number, not a missing one.
     @Option(
         parsing: .unconditional,
-        help: "Samples of each figure, 1 to 10000, after a first run that is dropped.")
+        help: """
+            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
+            bench schedule: 5)
+            """)
     var samples: Int?
 
     @Flag(help: "Print one JSON object (schema muster.bench/1).")
@@ -42,10 +45,18 @@ struct BenchOptions: ParsableArguments {
     }
 }
 
-/// A benchmark's report as JSON.
-struct BenchJSON: JSONReport {
-    static let schema = "muster.bench/1"
+/// A benchmark.
+protocol BenchCommand: JSONCommand {
+    var options: BenchOptions { get }
+}
 
+extension BenchCommand {
+    static var schema: String { "muster.bench/1" }
+    var json: Bool { options.json }
+}
+
+/// A benchmark's report as JSON.
+struct BenchJSON: Encodable {
     struct EnvironmentJSON: Encodable {
         let cpu_model: String?
         let kernel: String

@@ -4,7 +4,7 @@ import ArgumentParser
 import Muster
 import MusterBench
 
-struct BenchDispatch: ParsableCommand {
+struct BenchDispatch: BenchCommand {
     static let configuration = CommandConfiguration(
         commandName: "dispatch",
         abstract: "Time of a job with nothing to do: dispatch, join and audit.",
@@ -26,10 +26,7 @@ struct BenchDispatch: ParsableCommand {
         let meter = Meter("bench dispatch")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if options.json {
-            try Output.json(BenchJSON(measurement))
-            return
-        }
+        if json { return try print(json: BenchJSON(measurement)) }
         try Output.table(
             measurement, label: "leader",
             method: [

@@ -4,7 +4,7 @@ import ArgumentParser
 import Muster
 import MusterBench
 
-struct BenchSchedule: ParsableCommand {
+struct BenchSchedule: BenchCommand {
     static let configuration = CommandConfiguration(
         commandName: "schedule",
         abstract: "Time of a chunk with nothing to do, under each schedule.",
@@ -40,10 +40,7 @@ struct BenchSchedule: ParsableCommand {
         let meter = Meter("bench schedule")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if options.json {
-            try Output.json(BenchJSON(measurement))
-            return
-        }
+        if json { return try print(json: BenchJSON(measurement)) }
         try Output.table(
             measurement, label: "schedule, chunks",
             method: [

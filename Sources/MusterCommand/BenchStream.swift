@@ -4,7 +4,7 @@ import ArgumentParser
 import Muster
 import MusterBench
 
-struct BenchStream: ParsableCommand {
+struct BenchStream: BenchCommand {
     static let configuration = CommandConfiguration(
         commandName: "stream",
         abstract: "Memory bandwidth by copy, scale, add and triad, counted as STREAM does.",
@@ -57,12 +57,10 @@ struct BenchStream: ParsableCommand {
         if let fault = outcome.faults.first {
             throw Failure.wrong(
                 "stream: array \(fault.array): \(fault.wrongElements) of \(outcome.elements) "
-                    + "elements are wrong, so no rate is printed: suspect memory or CPU")
+                    + "elements are wrong, so no rate is printed: suspect memory or CPU",
+                report: FailedJSON(outcome.measurement.audit))
         }
-        if options.json {
-            try Output.json(BenchJSON(outcome.measurement))
-            return
-        }
+        if json { return try print(json: BenchJSON(outcome.measurement)) }
         try Output.table(
             outcome.measurement, label: "kernel",
             method: [

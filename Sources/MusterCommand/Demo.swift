@@ -5,7 +5,8 @@ import Muster
 import MusterBench
 import TextTable
 
-struct Demo: ParsableCommand {
+struct Demo: JSONCommand {
+    static let schema = "muster.demo/1"
     static let configuration = CommandConfiguration(
         abstract: "What goes wrong when a worker's own number serves as its rank.",
         discussion: """
@@ -47,12 +48,15 @@ struct Demo: ParsableCommand {
         let meter = Meter("demo")
         let cases = try PoolDemo(size: size, rounds: rounds).run(progress: meter.show)
         meter.clear()
-        if json { try Output.json(DemoJSON(cases)) } else { print(cases, size) }
+        let report = DemoJSON(cases)
+        if !json { print(cases, size) }
         if let own = cases.last, own.roundsAtFault > 0 {
             throw Failure.wrong(
                 "demo: Muster's own ranks were at fault in \(own.roundsAtFault) of \(own.rounds) "
-                    + "rounds: \(own.audit)")
+                    + "rounds: \(own.audit)",
+                report: report)
         }
+        if json { try print(json: report) }
     }
 
     private func print(_ cases: [PoolDemo.Case], _ size: Int) {
@@ -128,9 +132,7 @@ struct Demo: ParsableCommand {
 }
 
 /// The demo as JSON.
-struct DemoJSON: JSONReport {
-    static let schema = "muster.demo/1"
-
+struct DemoJSON: Encodable {
     struct CaseJSON: Encodable {
         let name: String
         let size: Int

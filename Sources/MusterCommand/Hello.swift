@@ -4,7 +4,8 @@ import ArgumentParser
 @preconcurrency import Glibc
 import Muster
 
-struct Hello: ParsableCommand {
+struct Hello: JSONCommand {
+    static let schema = "muster.hello/1"
     static let configuration = CommandConfiguration(
         abstract: "Shows the ranks of a team: process, CPU and node of each.",
         discussion: """
@@ -35,8 +36,11 @@ struct Hello: ParsableCommand {
     func run() throws {
         let size = try team.size()
         var met: [HelloJSON.Met] = []
+        let meter = Meter("hello")
         for number in 1...teams {
             let (members, audit) = try Hello.meet(size)
+            // Lines on a terminal show by themselves how far it is.
+            if json || !Output.isTerminal { meter.show(Double(number) / Double(teams)) }
             if json {
                 met.append(HelloJSON.Met(size: size, members: members, audit: AuditJSON(audit)))
                 continue
@@ -48,7 +52,8 @@ struct Hello: ParsableCommand {
             Output.line("\(Paint.heading("audit"))  \(Paint.verdict(audit))")
             try Output.flush()
         }
-        if json { try Output.json(HelloJSON(teams: met)) }
+        meter.clear()
+        if json { try print(json: HelloJSON(teams: met)) }
     }
 
     /// Makes a team and asks every rank who it is.
@@ -64,7 +69,8 @@ struct Hello: ParsableCommand {
             else {
                 throw Failure.wrong(
                     "rank \(rank) of \(size): process \(processes[rank]) holds it, but process "
-                        + "\(member.pid) answered as rank \(member.rank) of \(member.size)")
+                        + "\(member.pid) answered as rank \(member.rank) of \(member.size)",
+                    report: FailedJSON(audit))
             }
         }
         return (members, audit)
@@ -120,9 +126,7 @@ private struct Introduction: Kernel {
 }
 
 /// `muster.hello/1`
-private struct HelloJSON: JSONReport {
-    static let schema = "muster.hello/1"
-
+private struct HelloJSON: Encodable {
     struct Met: Encodable {
         let size: Int
         let members: [Member]

@@ -1,26 +1,53 @@
 // JSON.swift - reports as JSON: one object, "schema" first, numbers as numbers, null for what is not
-// available.
+// available. A run that fails after it has begun reports too: "error" next, and its audit.
 
+import ArgumentParser
 import FoundationEssentials
 import Muster
 
-/// What a command reports with `--json`.
-protocol JSONReport: Encodable {
-    /// "muster.stats/1"
+/// A command that reports as JSON when asked to.
+protocol JSONCommand: ParsableCommand {
+    /// What its reports are: "muster.stats/1".
     static var schema: String { get }
+    /// Whether it was asked to.
+    var json: Bool { get }
+}
+
+extension JSONCommand {
+    /// Prints a report on stdout. `error`: why the run failed; nil: it did not.
+    func print(json report: some Encodable, error: String? = nil) throws {
+        try Output.json(report, schema: Self.schema, error: error)
+    }
+}
+
+/// What there is to report of a run that failed.
+struct FailedJSON: Encodable {
+    /// Of the loop that failed; nil: it has none.
+    let audit: AuditJSON?
+
+    init(_ audit: AuditReport?) { self.audit = audit.map { AuditJSON($0) } }
+
+    enum CodingKeys: CodingKey { case audit }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(audit, forKey: .audit)
+    }
 }
 
 extension Output {
-    /// Prints a report as JSON on stdout.
-    static func json<Report: JSONReport>(_ report: Report) throws {
+    /// Prints one object on stdout.
+    static func json(_ report: some Encodable, schema: String, error: String?) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        func text(_ value: some Encodable) throws -> String {
+            String(decoding: try encoder.encode(value), as: UTF8.self)
+        }
         // The encoder spreads empty lists over three lines. A line break in a string is escaped, so
         // only lists are met here.
-        let body = String(decoding: try encoder.encode(report), as: UTF8.self)
-            .replacing(/\[\n\n *\]/, with: "[]")
-        // The encoder can't keep an order, so the schema is set before its first key.
-        line("{\n  \"schema\" : \"\(Report.schema)\"," + body.dropFirst())
+        let body = try text(report).replacing(/\[\n\n *\]/, with: "[]")
+        // The encoder can't keep an order, so these are set before its first key.
+        let first = try error.map { "\n  \"error\" : \(try text($0))," } ?? ""
+        line("{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst())
     }
 }
 

@@ -1,16 +1,20 @@
 // Meter.swift - progress on stderr, for a person who waits.
 
 @preconcurrency import Glibc
-import Muster
 
 /// Draws one line on stderr while something takes longer than a second and stderr is a terminal.
 final class Meter {
     private let label: String
     private let isShown = isatty(2) == 1
     private let started = Meter.now()
-    private var hasDrawn = false
+    private var drawn = ""
 
-    init(_ label: String) { self.label = label }
+    /// `label`: what is waited for. Of a long one the end is shown: a line that wraps can't be taken
+    /// away.
+    init(_ label: String) {
+        let label = Output.plain(label)
+        self.label = label.count > 40 ? "...\(label.suffix(37))" : label
+    }
 
     deinit { clear() }
 
@@ -26,18 +30,15 @@ final class Meter {
         guard isShown, elapsed >= 1 else { return }
         let left =
             fraction > 0.01 ? ", \(Int((elapsed / fraction - elapsed).rounded())) s left" : ""
-        Output.writeError("\r\u{1B}[K\(label): \(Int(fraction * 100)) %\(left)")
-        hasDrawn = true
+        let text = "\(label): \(Int(fraction * 100)) %\(left)"
+        guard text != drawn else { return }
+        Output.writeError("\r\u{1B}[K\(text)")
+        drawn = text
     }
 
     /// Takes the line away.
     func clear() {
-        if hasDrawn { Output.writeError("\r\u{1B}[K") }
-        hasDrawn = false
-    }
-
-    /// For `Team.onProgress`.
-    func handler() -> (Progress) -> Void {
-        { self.show($0.chunks == 0 ? 1 : Double($0.done) / Double($0.chunks)) }
+        if !drawn.isEmpty { Output.writeError("\r\u{1B}[K") }
+        drawn = ""
     }
 }

@@ -36,22 +36,19 @@ struct MusterCommand: ParsableCommand {
     static func main() {
         // A closed pipe ends the tool as it ends others, also under a parent that ignores SIGPIPE.
         signal(SIGPIPE, SIG_DFL)
+        var command: any ParsableCommand = MusterCommand()
         do {
             do {
-                var command = try MusterCommand.parseAsRoot()
+                command = try MusterCommand.parseAsRoot()
                 try command.run()
             } catch  where MusterCommand.exitCode(for: error) == .success {
                 Output.line(MusterCommand.fullMessage(for: error))  // --help, --version
             }
             try Output.finish()
         } catch let failure as Failure {
-            Output.flushAfterFailure()
-            Output.error(failure.line)
-            Glibc.exit(failure.status)
+            end(command, failure)
         } catch let error as MusterError {
-            Output.flushAfterFailure()
-            Output.error(error.description)
-            Glibc.exit(error.ranButFailed ? 1 : 2)
+            end(command, Failure(error))
         } catch {
             // The parser would add a summary of all options; the mistake is what matters.
             let mistake = MusterCommand.message(for: error).prefix { $0 != "\n" }
@@ -60,23 +57,55 @@ struct MusterCommand: ParsableCommand {
         }
     }
 
-    /// "muster stats" where such a command was given.
+    /// The end of a command that failed.
+    private static func end(_ command: any ParsableCommand, _ failure: Failure) -> Never {
+        // Who asked for JSON reads stdout, and a run that failed half-way has its audit to show.
+        if failure.status == 1, let command = command as? any JSONCommand, command.json {
+            try? command.print(json: failure.report, error: failure.line)
+        }
+        Output.flushAfterFailure()
+        Output.error(failure.line)
+        Glibc.exit(failure.status)
+    }
+
+    /// The command that was given, as far as there is such: "muster bench stream".
     private static var helpCommand: String {
-        let names = configuration.subcommands.map { $0._commandName }
-        let given = CommandLine.arguments.dropFirst().first { names.contains($0) }
-        return given.map { "muster \($0)" } ?? "muster"
+        var command: any ParsableCommand.Type = MusterCommand.self
+        var words = ["muster"]
+        for argument in CommandLine.arguments.dropFirst() {
+            let next = command.configuration.subcommands.first { $0._commandName == argument }
+            guard let next else { break }
+            command = next
+            words.append(argument)
+        }
+        return words.joined(separator: " ")
     }
 }
 
-/// A failure of the tool's own: one line and an exit status.
+/// A failure as the tool reports it: one line, an exit status, and what `--json` shows of it.
 struct Failure: Error {
     let line: String
     let status: Int32
+    /// Printed with status 1 only.
+    let report: any Encodable & Sendable
 
     /// It ran, but the audit, the data or the placement is wrong.
-    static func wrong(_ line: String) -> Failure { Failure(line: line, status: 1) }
+    static func wrong(_ line: String, report: any Encodable & Sendable) -> Failure {
+        Failure(line: line, status: 1, report: report)
+    }
     /// It could not run.
-    static func cannotRun(_ line: String) -> Failure { Failure(line: line, status: 2) }
+    static func cannotRun(_ line: String) -> Failure {
+        Failure(line: line, status: 2, report: FailedJSON(nil))
+    }
+}
+
+extension Failure {
+    /// A failure of the library's.
+    init(_ error: MusterError) {
+        self.init(
+            line: error.description, status: error.ranButFailed ? 1 : 2,
+            report: FailedJSON(error.report))
+    }
 }
 
 extension MusterError {

@@ -37,11 +37,22 @@ enum Output {
     /// What a command had ready before it failed is still worth having.
     static func flushAfterFailure() { try? flush() }
 
-    /// "muster: ..." on stderr.
-    static func error(_ text: String) { writeError("muster: \(text)\n") }
+    /// "muster: ..." on stderr, one line whatever the text has in it.
+    static func error(_ text: String) { writeError("muster: \(plain(text))\n") }
 
     /// A remark on stderr that is no failure.
-    static func note(_ text: String) { writeError("muster: note: \(text)\n") }
+    static func note(_ text: String) { writeError("muster: note: \(plain(text))\n") }
+
+    /// Text that stays on its line and does nothing to a terminal: a file's name may have line breaks
+    /// and escape sequences in it.
+    static func plain(_ text: String) -> String {
+        text.unicodeScalars.map { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
+            default: String(scalar)
+            }
+        }.joined()
+    }
 
     static func writeError(_ text: String) {
         let bytes = Array(text.utf8)

@@ -6,7 +6,8 @@
 import ArgumentParser
 import Muster
 
-struct Stats: ParsableCommand {
+struct Stats: JSONCommand {
+    static let schema = "muster.stats/1"
     static let configuration = CommandConfiguration(
         abstract: "Statistics and a histogram of a .npy file.",
         discussion: """
@@ -43,6 +44,7 @@ struct Stats: ParsableCommand {
     var json = false
 
     func validate() throws {
+        guard !file.isEmpty else { throw ValidationError("<file>: an empty name is no file's") }
         guard (1...Team.maximumBinCount).contains(bins) else {
             throw ValidationError(
                 "--bins \(bins): a histogram has 1 to \(Team.maximumBinCount) bins")
@@ -66,7 +68,7 @@ struct Stats: ParsableCommand {
             case .u4: try measure(UInt32.self)
             case .u8: try measure(UInt64.self)
             }
-        if json { try Output.json(StatsJSON(report)) } else { report.print() }
+        if json { try print(json: StatsJSON(report)) } else { report.print() }
     }
 
     private func measure<Element: NPYElement>(_ type: Element.Type) throws -> StatsReport {
@@ -92,20 +94,22 @@ struct Stats: ParsableCommand {
         }
         let elapsed = start.duration(to: clock.now)
 
+        let report = StatsReport(
+            file: file, dtype: array.fileDType ?? Element.dtype, shape: array.shape,
+            statistics: statistics, histogram: histogram?.result, size: team.size,
+            schedule: schedule, statisticsAudit: statisticsAudit,
+            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1),
+            bytes: array.count * MemoryLayout<Element>.stride)
         // All edges lie around all finite elements, so every one of them has its bin.
         let counted = histogram?.result.counts.reduce(0, +) ?? 0
         guard counted == statistics.finiteCount else {
             throw Failure.wrong(
                 "\(file): changed while it was read: \(statistics.finiteCount) finite elements in the "
                     + "first loop, \(counted) between its minimum and maximum in the second; run it "
-                    + "again when nobody writes to it")
+                    + "again when nobody writes to it",
+                report: FailedJSON(report.audit))
         }
-        return StatsReport(
-            file: file, dtype: array.fileDType ?? Element.dtype, shape: array.shape,
-            statistics: statistics, histogram: histogram?.result, size: team.size,
-            schedule: schedule, statisticsAudit: statisticsAudit,
-            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1),
-            bytes: array.count * MemoryLayout<Element>.stride)
+        return report
     }
 }
 
@@ -150,7 +154,7 @@ struct StatsReport {
 
     func print() {
         let lengths = shape.map(String.init).joined(separator: ", ")
-        row("file", file)
+        row("file", Output.plain(file))
         row("dtype", dtype.name)
         row("shape", shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
         row("count", Figures.count(statistics.count))
@@ -194,9 +198,7 @@ struct StatsReport {
 }
 
 /// `muster.stats/1`. Every key is always there.
-struct StatsJSON: JSONReport {
-    static let schema = "muster.stats/1"
-
+struct StatsJSON: Encodable {
     struct Bins: Encodable {
         let edges: [Double]
         let counts: [Int]

@@ -3,7 +3,8 @@
 import ArgumentParser
 import Muster
 
-struct TopologyCommand: ParsableCommand {
+struct TopologyCommand: JSONCommand {
+    static let schema = "muster.topology/1"
     static let configuration = CommandConfiguration(
         commandName: "topology",
         abstract: "Shows NUMA nodes, CPUs, memory and distances.",
@@ -14,12 +15,13 @@ struct TopologyCommand: ParsableCommand {
             EXAMPLES
               muster topology
               muster topology --json | jq '.nodes[].memory_free_bytes'
-              muster topology --recorded tree      a host recorded as tree/sys/devices/system/...
+              muster topology --recorded tree      the host whose /sys is in tree/sys
             """)
 
     @Option(
         help: ArgumentHelp(
-            "Show a recorded host: a directory with the files of its /sys.", valueName: "directory")
+            "Show a recorded host: a directory with the files of its /sys in sys/.",
+            valueName: "directory")
     )
     var recorded: String?
 
@@ -28,7 +30,7 @@ struct TopologyCommand: ParsableCommand {
 
     func run() throws {
         let host = try recorded.map { try Topology(recordedAt: $0) } ?? Topology.read()
-        if json { return try Output.json(TopologyJSON(host)) }
+        if json { return try print(json: TopologyJSON(host)) }
         printNodes(of: host)
         if host.nodes.count > 1 {
             Output.line()
@@ -102,9 +104,7 @@ struct TopologyCommand: ParsableCommand {
 }
 
 /// `muster.topology/1`
-private struct TopologyJSON: JSONReport {
-    static let schema = "muster.topology/1"
-
+private struct TopologyJSON: Encodable {
     struct Node: Encodable {
         let id: Int
         let cpus: [Int]

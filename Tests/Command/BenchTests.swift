@@ -76,16 +76,24 @@ struct BenchTests {
 
     @Test(
         "stream: one wrong bit in one element: exit 1, the array named, no figure printed",
-        arguments: ["8", "1MiB", "5000000"], [[], ["--json"]])
-    func streamNoticesAWrongResult(size: String, format: [String]) throws {
-        let run = try ToolRun(
-            arguments: [
-                "bench", "stream", "-n", "2", "--size", size, "--samples", "1", "--corrupt",
-            ]
-                + format)
-        #expect(run.status == 1 && !run.hasHung)
-        #expect(run.output.isEmpty)
-        #expect(run.errors.contains("stream: array a: 1 of "))
+        arguments: ["8", "1MiB", "5000000"])
+    func streamNoticesAWrongResult(size: String) throws {
+        let arguments = [
+            "bench", "stream", "-n", "2", "--size", size, "--samples", "1", "--corrupt",
+        ]
+        let text = try ToolRun(arguments: arguments)
+        #expect(text.status == 1 && !text.hasHung)
+        #expect(text.output.isEmpty)
+        #expect(text.errors.contains("stream: array a: 1 of "))
+
+        let json = try ToolRun(arguments: arguments + ["--json"])
+        #expect(json.status == 1 && json.errors.contains("stream: array a: 1 of "))
+        let report = try json.object()
+        #expect(Set(report.keys) == ["schema", "error", "audit"])
+        #expect(report["schema"] as? String == "muster.bench/1")
+        #expect((report["error"] as? String)?.hasPrefix("stream: array a: 1 of ") == true)
+        let audit = try #require(report["audit"] as? [String: Any])
+        #expect(audit["exactly_once"] as? Int == audit["chunks"] as? Int)
     }
 
     @Test("stream: arrays beyond the machine's memory are refused before they are made")

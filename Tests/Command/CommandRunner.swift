@@ -52,14 +52,16 @@ enum CommandRunner {
         return URL(fileURLWithPath: runner).deletingLastPathComponent().path + "/muster"
     }()
 
-    /// Runs `muster`, or another program, and waits for its end. `meanwhile` is called every few
-    /// milliseconds with its process id while it runs.
+    /// Runs `muster`, or another program, and waits for its end. `errorTerminal`: the terminal that its
+    /// stderr is, not captured then. `meanwhile` is called every few milliseconds with its process id
+    /// while it runs.
     static func run(
         _ arguments: [String], program: String = muster, output: CommandOutput = .captured,
-        environment: [String: String] = [:], meanwhile: (pid_t) throws -> Void = { _ in }
+        errorTerminal: String? = nil, environment: [String: String] = [:],
+        meanwhile: (pid_t) throws -> Void = { _ in }
     ) throws -> CommandResult {
         let folder = try TemporaryFolder()
-        let errorPath = folder.path("stderr")
+        let errorPath = errorTerminal ?? folder.path("stderr")
         let outputPath = folder.path("stdout")
         var terminal: Int32 = -1
         var closeAfter: [Int32] = []
@@ -90,7 +92,8 @@ enum CommandRunner {
             closeAfter += [terminal, side]
             posix_spawn_file_actions_adddup2(&actions, side, 1)
         }
-        posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_CREAT | O_WRONLY, 0o600)
+        posix_spawn_file_actions_addopen(
+            &actions, 2, errorPath, O_CREAT | O_WRONLY | O_NOCTTY, 0o600)
 
         // A group of its own, as a shell gives each job: Ctrl-C reaches it and not the tests.
         var attributes = posix_spawnattr_t()
@@ -125,7 +128,9 @@ enum CommandRunner {
         } else if case .captured = output {
             result.output = try String(contentsOfFile: outputPath, encoding: .utf8)
         }
-        result.errors = try String(contentsOfFile: errorPath, encoding: .utf8)
+        if errorTerminal == nil {
+            result.errors = try String(contentsOfFile: errorPath, encoding: .utf8)
+        }
         return result
     }
 

@@ -36,6 +36,26 @@ import Testing
         #expect(!piped.output.contains("\u{1B}"))
     }
 
+    @Test("What takes more than a second says on a terminal how far it is")
+    func progress() throws {
+        var terminal: Int32 = -1
+        var side: Int32 = -1
+        try #require(openpty(&terminal, &side, nil, nil, nil) == 0)
+        defer { [terminal, side].forEach { close($0) } }
+        _ = fcntl(terminal, F_SETFL, O_NONBLOCK)
+        var shown = ""
+        let result = try CommandRunner.run(
+            ["demo", "--rounds", "100000"], errorTerminal: String(cString: ttyname(side))
+        ) { pid in
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            let length = read(terminal, &buffer, buffer.count)
+            shown += String(decoding: buffer.prefix(max(0, length)), as: UTF8.self)
+            if shown.contains("%") { kill(-pid, SIGINT) }
+        }
+        #expect(result.signal == SIGINT && result.output == "")
+        #expect(shown.hasPrefix("\r\u{1B}[Kdemo: "), "\(shown.debugDescription)")
+    }
+
     @Test("Help has examples", arguments: ["stats", "hello", "topology"])
     func help(_ command: String) throws {
         for arguments in [[command, "--help"], ["help", command]] {
@@ -49,6 +69,8 @@ import Testing
     func wrongCommand() throws {
         let wrong = try CommandRunner.run(["count"])
         #expect(wrong.status == 64 && wrong.output == "" && wrong.errorLines.count == 1)
+        let below = try CommandRunner.run(["bench", "stream", "--fast"])
+        #expect(below.status == 64 && below.errors.contains("'muster bench stream --help'"))
         let none = try CommandRunner.run([])
         #expect(none.status == 0 && none.output.contains("SUBCOMMANDS"))
     }

@@ -84,6 +84,24 @@ import Testing
             try CommandRunner.run(["stats", "/dev/zero"]), of: "/dev/zero", "not a regular file")
     }
 
+    @Test("A file's name is shown on one line, and does nothing to the terminal")
+    func nameWithEscapes() throws {
+        let name = "\u{1B}[31mred\nline.npy"
+        let missing = try CommandRunner.run(["stats", folder.path(name)])
+        #expect(missing.status == 2 && missing.errorLines.count == 1, "\(missing)")
+        #expect(missing.errors.contains(#"\u{1B}[31mred\nline.npy: "#))
+        let path = try folder.write(name, StatsFiles.npy([1.0]))
+        let found = try CommandRunner.run(["stats", path, "-n", "1"])
+        #expect(found.status == 0 && !found.output.contains("\u{1B}"))
+        #expect(found.output.split(separator: "\n")[0].hasSuffix(#"\u{1B}[31mred\nline.npy"#))
+    }
+
+    @Test("An empty name")
+    func emptyName() throws {
+        let result = try CommandRunner.run(["stats", ""])
+        #expect(result.status == 64 && result.errors.contains("<file>"), "\(result)")
+    }
+
     // Root may read any file, so there the tool runs as nobody, where nobody can reach it.
     private static let asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups"]
     private static let setpriv = "/usr/bin/setpriv"

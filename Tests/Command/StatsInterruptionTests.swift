@@ -24,13 +24,15 @@ import Testing
         }
     }
 
-    @Test("A file that shrinks while it is read: an error that says so, and no crash")
-    func shrinkingFile() throws {
+    @Test(
+        "A file that shrinks while it is read: an error that says so, and no crash",
+        arguments: [[], ["--json"]])
+    func shrinkingFile(_ options: [String]) throws {
         // Whether we come in time is up to the scheduler; each round must be right in either case.
         for round in 1...20 {
             let path = try sparse("\(round).npy", elements: 1 << 25)
             var shrunk = false
-            let result = try CommandRunner.run(["stats", path, "-n", "2"]) { pid in
+            let result = try CommandRunner.run(["stats", path, "-n", "2"] + options) { pid in
                 if !shrunk && isMapped(path, by: pid) {
                     shrunk = true
                     try #require(truncate(path, 8192) == 0)
@@ -43,7 +45,17 @@ import Testing
             #expect(result.errorLines.count == 1, "\(result.errors)")
             #expect(result.errors.contains("\(path): shrank from"), "\(result.errors)")
             #expect(result.errors.contains("to 8192 bytes"), "\(result.errors)")
-            #expect(result.output == "")
+            if options.isEmpty {
+                #expect(result.output == "")
+            } else {
+                let report = try result.json()
+                #expect(Set(report.keys) == ["schema", "error", "audit"])
+                #expect(report["schema"] as? String == "muster.stats/1")
+                let error = try #require(report["error"] as? String)
+                #expect(result.errors == "muster: \(error)\n")
+                let audit = try #require(report["audit"] as? [String: Any])
+                #expect(audit["chunks"] as? Int == 512)
+            }
             return
         }
         Issue.record("in 20 rounds the file never shrank in time")

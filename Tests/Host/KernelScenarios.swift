@@ -129,6 +129,9 @@ func lateKernels(_: [String]) throws {
     let array = try team.array(of: Int64.self, count: 100)
     try team.run(Hidden(array: array.inPlace), grain: 1)
     let before = team.processIDs
+    _ = try team.statistics(of: array)
+    _ = try team.histogram(of: array, edges: [0, 1, 2])
+    try claim(equal: team.processIDs, before, "the library's own loops need no new workers")
     try team.run(HiddenGeneric<Int16, Character>(array: array.inPlace, ballast: 0), grain: 1)
     let after = team.processIDs
     _ = try members(of: team)

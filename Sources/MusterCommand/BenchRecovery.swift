@@ -4,7 +4,7 @@ import ArgumentParser
 import Muster
 import MusterBench
 
-struct BenchRecovery: ParsableCommand {
+struct BenchRecovery: BenchCommand {
     static let configuration = CommandConfiguration(
         commandName: "recovery",
         abstract: "What it costs that nothing is lost: roll and audit, journal, a death.",
@@ -41,10 +41,7 @@ struct BenchRecovery: ParsableCommand {
         let meter = Meter("bench recovery")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if options.json {
-            try Output.json(BenchJSON(measurement))
-            return
-        }
+        if json { return try print(json: BenchJSON(measurement)) }
         try Output.table(
             measurement, label: "what",
             method: [

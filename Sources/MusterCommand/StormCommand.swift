@@ -5,7 +5,9 @@ import ArgumentParser
 import Muster
 import MusterBench
 
-struct StormCommand: ParsableCommand {
+struct StormCommand: JSONCommand {
+    static let schema = "muster.storm/1"
+
     static let configuration = CommandConfiguration(
         commandName: "storm",
         abstract: "Kills workers while they work, and proves that nothing was lost.",
@@ -71,20 +73,22 @@ struct StormCommand: ParsableCommand {
             progress: { fraction, _ in meter.show(min(1, fraction)) },
             shouldEnd: { Interruption.hasCome })
         meter.clear()
-        if json {
-            try Output.json(StormJSON(outcome, self, ranks: ranks, seed: seed))
-        } else {
-            print(outcome, ranks: ranks, seed: seed)
-        }
+        let report = StormJSON(outcome, self, ranks: ranks, seed: seed)
+        if !json { print(outcome, ranks: ranks, seed: seed) }
         try Output.flush()
-        if let failure = outcome.failure { throw failure }
+        if let failure = outcome.failure {
+            throw Failure.wrong("storm: \(failure) (again with --seed \(seed))", report: report)
+        }
         guard outcome.isClean else {
             throw Failure.wrong(
                 "storm: \(outcome.lost) chunks lost, \(outcome.doubled) doubled, bits "
                     + "\(outcome.bitsEqual ? "equal" : "differ"), \(outcome.leftovers) things left "
-                    + "over (again with --seed \(seed))")
+                    + "over (again with --seed \(seed))", report: report)
         }
-        if Interruption.hasCome { throw Failure(line: "storm: interrupted", status: 130) }
+        if json { try print(json: report) }
+        if Interruption.hasCome {
+            throw Failure(line: "storm: interrupted", status: 130, report: report)
+        }
     }
 
     private func print(_ outcome: Storm.Outcome, ranks: Int, seed: UInt64) {
@@ -152,8 +156,7 @@ enum Interruption {
 }
 
 /// `muster.storm/1`
-private struct StormJSON: JSONReport {
-    static let schema = "muster.storm/1"
+private struct StormJSON: Encodable, Sendable {
     let kills: Int
     let kills_by_state: [String: Int]
     let stops: Int

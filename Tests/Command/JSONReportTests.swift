@@ -28,11 +28,13 @@ import Testing
     @Test(
         "Every key of every report is documented",
         arguments: [
-            ["stats", "FILE"], ["hello"], ["demo", "--rounds", "10"], ["topology"],
+            ["stats", "FILE"], ["hello"], ["storm", "--kills", "20"], ["demo", "--rounds", "10"],
+            ["topology"],
             ["bench", "stream", "--size", "8", "--samples", "1"],
             ["bench", "stream", "--size", "8", "--samples", "1", "--corrupt"],
             ["bench", "dispatch", "-n", "1", "--samples", "1"],
             ["bench", "schedule", "-n", "1", "--samples", "1", "--chunks", "10"],
+            ["bench", "recovery", "-n", "1", "--samples", "1", "--size", "1MiB"],
         ])
     func keysAreDocumented(_ arguments: [String]) throws {
         let folder = try TemporaryFolder()

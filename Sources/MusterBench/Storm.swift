@@ -48,8 +48,11 @@ public struct Storm {
         public var leftovers = 0
         /// From the signal to the end of the chunk's next attempt, microseconds.
         public var recovery: [Double] = []
-        /// Loops.
+        /// Loops, and the teams that ran them, one after the other.
         public var rounds = 0
+        public var teams = 0
+        /// Memory of this process alone after the first team, and after the last one, bytes.
+        public var residentBytes: (first: UInt64, last: UInt64) = (0, 0)
         /// All loops together.
         public var audit: AuditReport
         public var elapsed = 0.0
@@ -65,6 +68,8 @@ public struct Storm {
     /// Elements of a chunk: 64 KiB.
     static let grain = 8192
     static let chunks = 256
+    /// Loops after which a new team is made.
+    static let roundsPerTeam = 50
 
     let ranks: Int
     let limit: Limit
@@ -92,41 +97,60 @@ public struct Storm {
     public func run(
         progress: (Double, Int) -> Void = { _, _ in }, shouldEnd: () -> Bool = { false }
     ) throws(MusterError) -> Outcome {
-        let before = Belongings()
+        let started = nanoseconds()
         guard let sky = Sky() else { throw stormError("no memory to share with the killer") }
         defer { sky.give() }
-        guard let points = StormPoints() else { throw stormError("no pipes (ulimit -n)") }
-        var made: Result<Outcome, MusterError>
-        do throws(MusterError) {
-            made = .success(try loops(sky, points, progress, shouldEnd))
-        } catch {
-            made = .failure(error)
+        var outcome = Outcome(
+            audit: AuditReport.outsideTeam(chunks: 0, exactlyOnce: 0, processes: ranks))
+        let count = Storm.grain * Storm.chunks - Storm.grain / 3
+        var expected = [UInt64](repeating: 0, count: count)
+        var isOver = false
+        while !isOver {
+            outcome.teams += 1
+            let before = Belongings()
+            guard let points = StormPoints() else { throw stormError("no pipes (ulimit -n)") }
+            var failure: MusterError?
+            do throws(MusterError) {
+                try team(sky, points, &expected, &outcome) { outcome, kills in
+                    outcome.elapsed = (nanoseconds() - started) / 1e9
+                    let fraction =
+                        switch limit {
+                        case .kills(let wanted): Double(kills) / Double(max(1, wanted))
+                        case .seconds(let wanted): outcome.elapsed / max(wanted, 1e-9)
+                        }
+                    progress(fraction, kills)
+                    isOver =
+                        fraction >= 1 || outcome.failure != nil || !outcome.bitsEqual || shouldEnd()
+                    return isOver
+                }
+            } catch {
+                failure = error
+            }
+            points.disarm()
+            if let failure { throw failure }
+            outcome.stops = sky.stops
+            let after = Belongings()
+            outcome.leftovers += after.beyond(before)
+            if outcome.teams == 1 { outcome.residentBytes.first = after.residentBytes }
+            outcome.residentBytes.last = after.residentBytes
+            isOver = isOver || outcome.leftovers > 0
         }
-        points.disarm()
-        var outcome = try made.get()
-        outcome.leftovers = Belongings().beyond(before)
         return outcome
     }
 
-    private func loops(
-        _ sky: Sky, _ points: StormPoints, _ progress: (Double, Int) -> Void,
-        _ shouldEnd: () -> Bool
-    ) throws(MusterError) -> Outcome {
-        let started = nanoseconds()
+    /// One team's loops. `isOver` is told the kills so far.
+    private func team(
+        _ sky: Sky, _ points: StormPoints, _ expected: inout [UInt64], _ outcome: inout Outcome,
+        isOver: (inout Outcome, Int) -> Bool
+    ) throws(MusterError) {
         let team = try Team(size: ranks)
         team.isTraced = true
-        let count = Storm.grain * Storm.chunks - Storm.grain / 3
-        var expected = (0..<count).map { mix(UInt64($0), seed, 0) }
+        for i in expected.indices { expected[i] = mix(UInt64(i), seed, UInt64(outcome.teams)) }
         var arrays = StormArrays(
-            x: try team.array(expected), y: try team.array(of: UInt64.self, count: count))
-        var outcome = Outcome(
-            audit: AuditReport.outsideTeam(chunks: 0, exactlyOnce: 0, processes: ranks))
-
-        let killer = try startKiller(of: team, sky, points)
+            x: try team.array(expected), y: try team.array(of: UInt64.self, count: expected.count))
+        let killer = try startKiller(of: team, sky, points, number: outcome.teams)
         defer { end(killer, sky) }
-
-        var isOver = false
-        while !isOver {
+        for _ in 0..<Storm.roundsPerTeam {
             outcome.rounds += 1
             let round = UInt64(outcome.rounds)
             sky.state = .working
@@ -141,21 +165,11 @@ public struct Storm {
                 if let report = error.report { note(report, sky, &outcome) }
                 outcome.failure = error
             }
-            outcome.elapsed = (nanoseconds() - started) / 1e9
-            let kills = outcome.kills + team.deathsBetweenLoops.values.reduce(0, +)
-            switch limit {
-            case .kills(let wanted):
-                progress(Double(kills) / Double(max(1, wanted)), kills)
-                isOver = kills >= wanted
-            case .seconds(let wanted):
-                progress(outcome.elapsed / max(wanted, 1e-9), kills)
-                isOver = outcome.elapsed >= wanted
-            }
-            isOver = isOver || outcome.failure != nil || !outcome.bitsEqual || shouldEnd()
+            let between = team.deathsBetweenLoops.values.reduce(0, +)
+            let kills = outcome.kills + between
+            if isOver(&outcome, kills) { break }
         }
         for (phase, count) in team.deathsBetweenLoops { outcome.note(phase, count) }
-        outcome.stops = sky.stops
-        return outcome
     }
 
     private func blow(
@@ -224,13 +238,14 @@ public struct Storm {
     }
 
     private func startKiller(
-        of team: borrowing Team, _ sky: Sky, _ points: StormPoints
+        of team: borrowing Team, _ sky: Sky, _ points: StormPoints, number: Int
     ) throws(MusterError) -> Int32 {
+        sky.state = .calm
         let pid = muster_child_start()
         if pid == 0 {
             killWorkers(
-                of: team.handle, size: ranks, sky: sky, points: points, seed: seed,
-                meanGap: meanGap)
+                of: team.handle, size: ranks, sky: sky, points: points,
+                seed: seed &+ UInt64(number), meanGap: meanGap)
         }
         guard pid > 0 else { throw stormError("can't start the killer") }
         return pid
@@ -275,6 +290,7 @@ private struct Belongings {
     var descriptors: Int
     var mappings: Int
     var children: Int
+    var residentBytes: UInt64 = 0
     var sharedMemory: Set<String>
 
     init() {
@@ -285,6 +301,17 @@ private struct Belongings {
             while fgets(&line, Int32(line.count), file) != nil {
                 if strstr(line, "memfd:muster") != nil { mappings += 1 }
             }
+            fclose(file)
+        }
+        // Size, resident, shared: in pages. What is shared belongs to the team.
+        if let file = fopen("/proc/self/statm", "r") {
+            var pages: [UInt] = [0, 0, 0]
+            pages.withUnsafeMutableBufferPointer { pages in
+                let start = pages.baseAddress!
+                let places: [any CVarArg] = [start, start + 1, start + 2]
+                _ = withVaList(places) { vfscanf(file, "%lu %lu %lu", $0) }
+            }
+            residentBytes = UInt64(pages[1] - min(pages[1], pages[2])) * UInt64(getpagesize())
             fclose(file)
         }
         let pid = getpid()

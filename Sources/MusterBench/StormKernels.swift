@@ -6,7 +6,7 @@ import Muster
 @inline(__always)
 func mix(_ x: UInt64, _ place: UInt64, _ round: UInt64) -> UInt64 {
     var x = x ^ (place &* 0x9e37_79b9_7f4a_7c15 &+ round)
-    for _ in 0..<12 {
+    for _ in 0..<24 {
         x = (x ^ (x >> 29)) &* 0xbf58_476d_1ce4_e5b9
         x = x &+ (x << 7)
     }

@@ -117,7 +117,7 @@ func killWorkers(
     while sky.state != .ended {
         usleep(UInt32(Double(random.next() % 2000) / 1000 * meanGap * 1e6))
         // Between loops only now and then: idle workers die as well, but it is work that is in doubt.
-        if sky.state != .working && random.next() % 16 != 0 { continue }
+        if sky.state != .working && random.next() % 32 != 0 { continue }
         let rank = Int(random.next() % UInt64(size))
         switch random.next() % 100 {
         case 0..<2:
@@ -128,7 +128,7 @@ func killWorkers(
                 strike(team, rank, SIGCONT, sky)
                 sky.noteStop()
             }
-        case 6..<40: points.strike(random.next())
+        case 6..<26: points.strike(random.next())
         default: strike(team, rank, SIGKILL, sky)
         }
     }

@@ -15,8 +15,9 @@ struct StormCommand: JSONCommand {
             Loops over an array of 16 MiB, 256 chunks each, run one after the other while another \
             process kills workers at random instants (SIGKILL), kills all of them at once, stops \
             and continues them, and has them die at named points of the protocol. After each loop \
-            the result is compared, bit by bit, with the same work done by one process. Ctrl-C \
-            ends the storm after the loop in progress and reports what it has so far.
+            the result is compared, bit by bit, with the same work done by one process. After \
+            50 loops another team is made. Ctrl-C ends the storm after the loop in progress and \
+            reports what it has so far.
 
             EXAMPLES
               muster storm                              100 kills, in place, static-steal
@@ -97,7 +98,8 @@ struct StormCommand: JSONCommand {
                 + "  \(kernel.rawValue), \(schedule), \(ranks) ranks, seed \(seed)")
         let seconds = Figures.time(outcome.elapsed)
         Output.line(
-            "loops     \(outcome.rounds) in \(seconds), \(outcome.audit.chunks) chunks of 64 KiB")
+            "loops     \(outcome.rounds) by \(Figures.count(outcome.teams, "team")) in \(seconds), "
+                + "\(outcome.audit.chunks) chunks of 64 KiB")
         Output.line("kills     \(outcome.kills), and \(outcome.stops) stops")
         for state in Storm.State.allCases {
             guard let count = outcome.killsByState[state] else { continue }
@@ -110,7 +112,10 @@ struct StormCommand: JSONCommand {
             "bits      "
                 + (outcome.bitsEqual
                     ? "equal to a serial computation" : "differ from a serial computation"))
-        Output.line("left over \(outcome.leftovers)")
+        let (first, last) = outcome.residentBytes
+        Output.line(
+            "left over \(outcome.leftovers); memory of the leader \(Figures.capacity(first)) after the "
+                + "first team, \(Figures.capacity(last)) after the last")
         if let recovery = Recovery(outcome.recovery) {
             Output.line(
                 "recovery  median \(Int(recovery.median)) us, 99 % under \(Int(recovery.p99)) us, "
@@ -157,6 +162,10 @@ enum Interruption {
 
 /// `muster.storm/1`
 private struct StormJSON: Encodable, Sendable {
+    struct Resident: Encodable {
+        let first: UInt64
+        let last: UInt64
+    }
     let kills: Int
     let kills_by_state: [String: Int]
     let stops: Int
@@ -170,6 +179,8 @@ private struct StormJSON: Encodable, Sendable {
     let seed: UInt64
     let elapsed_s: Double
     let rounds: Int
+    let teams: Int
+    let resident_bytes: Resident
     let kernel: String
     let schedule: String
     let size: Int
@@ -191,6 +202,9 @@ private struct StormJSON: Encodable, Sendable {
         self.seed = seed
         elapsed_s = outcome.elapsed
         rounds = outcome.rounds
+        teams = outcome.teams
+        resident_bytes = Resident(
+            first: outcome.residentBytes.first, last: outcome.residentBytes.last)
         kernel = command.kernel.rawValue
         schedule = command.schedule.description
         size = ranks

@@ -66,12 +66,6 @@ static void count_run(struct merge *merge, uint64_t first, uint64_t end, uint32_
     merge->open = (struct muster_finding){.first = first, .end = end, .repeated = repeated};
 }
 
-static int by_first(const void *left, const void *right)
-{
-    const struct muster_interval *l = left, *r = right;
-    return (l->first > r->first) - (l->first < r->first);
-}
-
 static void sort(struct muster_interval *intervals, uint64_t length)
 {
     bool sorted = true;
@@ -80,7 +74,7 @@ static void sort(struct muster_interval *intervals, uint64_t length)
     if (sorted)
         return;
     if (length > SMALL) {
-        qsort(intervals, length, sizeof *intervals, by_first);
+        qsort(intervals, length, sizeof *intervals, muster__roll_by_first);
         return;
     }
     for (uint64_t i = 1; i < length; i++) {

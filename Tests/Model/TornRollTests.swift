@@ -160,6 +160,16 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
         #expect(found == 2 && audit.repeated == count - 1 && audit.missing == 1)
     }
 
+    @Test(.timeLimit(.minutes(10))) func inAFullLogTheFirstMissingChunkIsFoundInTime() {
+        // Single chunks in rising order, which no writer leaves behind.
+        let count: UInt64 = 64_000_000
+        let box = fullLog { muster_interval(first: $0, end: $0 + 1) }
+        var chunk: UInt64 = 0
+        let status = muster_roll_first_missing(
+            box.roll, count, Rolls.job, 0, count, muster_interval(first: 0, end: count), &chunk)
+        #expect(status == 0 && chunk == count / 128)
+    }
+
     /// Whoever holds a chunk of an interval: nobody where it has none, and an interval beyond the
     /// job ends with it.
     @Test(.timeLimit(.minutes(10))) func anIntervalThatIsNotInTheJob() {

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <muster/testing.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os.h"
@@ -189,23 +190,31 @@ int muster_roll_first_missing(const struct muster_roll *roll, uint64_t capacity,
     int status = muster__roll_open(roll, capacity, job, first, count, &view);
     if (status < 0 || interval.first < first || interval.end > first + count)
         return status < 0 ? status : -EUCLEAN;
-    uint64_t at = interval.first;
-    bool moved = status > 0;
-    while (moved && at < interval.end) {
-        moved = false;
-        for (uint64_t i = view.length; i-- > 0 && at < interval.end;) {
-            struct muster_interval entry = muster__roll_entry(&view, i);
-            if (at >= entry.first && at < entry.end) {
-                at = entry.end;
-                moved = true;
-            }
-        }
-        while (view.bitmap && at < interval.end &&
-               (muster__roll_bits(&view, (at - first) / 64) >> ((at - first) % 64) & 1)) {
-            at++;
-            moved = true;
-        }
+    if (status == 0)
+        view = (struct muster__roll_view){.length = 0};
+    /* A sorted copy: read as they lie, single chunks in rising order would each take a pass over
+     * the whole log (18 s for 16 million chunks, measured). */
+    struct muster_interval *sorted = NULL;
+    if (view.length > 0 && !(sorted = malloc(view.length * sizeof *sorted)))
+        return -ENOMEM;
+    uint64_t length = 0;
+    for (uint64_t i = 0; i < view.length; i++) {
+        struct muster_interval entry = muster__roll_entry(&view, i);
+        if (entry.first < interval.end && entry.end > interval.first)
+            sorted[length++] = entry;
     }
+    if (length > 1)
+        qsort(sorted, length, sizeof *sorted, muster__roll_by_first);
+    uint64_t at = interval.first, next = 0;
+    while (at < interval.end) {
+        for (; next < length && sorted[next].first <= at; next++)
+            at = sorted[next].end > at ? sorted[next].end : at;
+        if (!view.bitmap || at >= interval.end ||
+            !(muster__roll_bits(&view, (at - first) / 64) >> ((at - first) % 64) & 1))
+            break;
+        at++;
+    }
+    free(sorted);
     *chunk = at < interval.end ? at : interval.end;
     return 0;
 }

@@ -57,6 +57,13 @@ static inline struct muster_interval muster__roll_entry(const struct muster__rol
     return entry;
 }
 
+/* For qsort: intervals by rising first chunk. */
+static inline int muster__roll_by_first(const void *left, const void *right)
+{
+    const struct muster_interval *l = left, *r = right;
+    return (l->first > r->first) - (l->first < r->first);
+}
+
 static inline uint64_t muster__roll_bits(const struct muster__roll_view *view, uint64_t word)
 {
     return __atomic_load_n(&view->bitmap[word], __ATOMIC_ACQUIRE);

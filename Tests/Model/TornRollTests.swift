@@ -139,6 +139,60 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
             muster_audit([roll], 1, 100, 4, 10, 100, &audit, nil, 0) == 1 && audit.missing == 100)
     }
 
+    /// A roll for 64 million chunks whose log is as full as it can be, so that any work of entries
+    /// times entries, or entries times chunks, would take hours: the watchdog is what fails.
+    private func fullLog(_ entry: (UInt64) -> muster_interval) -> RollBox {
+        let box = RollBox(capacity: 64_000_000)
+        box.roll.pointee.job = Rolls.job
+        box.roll.pointee.length = box.capacity / 128
+        for index in 0..<box.capacity / 128 { box.log[Int(index)] = entry(index) }
+        return box
+    }
+
+    @Test(.timeLimit(.minutes(10))) func aFullLogIsAuditedInTime() {
+        // Every entry holds all chunks but the last, and there is a bitmap too.
+        let count: UInt64 = 64_000_000
+        let box = fullLog { _ in muster_interval(first: 0, end: count - 1) }
+        box.roll.pointee.bitmap_used = 1
+        var audit = muster_audit()
+        let found = muster_audit(
+            [UnsafePointer(box.roll)], 1, count, Rolls.job, 0, count, &audit, nil, 0)
+        #expect(found == 2 && audit.repeated == count - 1 && audit.missing == 1)
+    }
+
+    @Test(.timeLimit(.minutes(10))) func inAFullLogTheFirstMissingChunkIsFoundInTime() {
+        // Single chunks in rising order, which no writer leaves behind.
+        let count: UInt64 = 64_000_000
+        let box = fullLog { muster_interval(first: $0, end: $0 + 1) }
+        var chunk: UInt64 = 0
+        let status = muster_roll_first_missing(
+            box.roll, count, Rolls.job, 0, count, muster_interval(first: 0, end: count), &chunk)
+        #expect(status == 0 && chunk == count / 128)
+    }
+
+    /// Whoever holds a chunk of an interval: nobody where it has none, and an interval beyond the
+    /// job ends with it.
+    @Test(.timeLimit(.minutes(10))) func anIntervalThatIsNotInTheJob() {
+        for usesBitmap in [false, true] {
+            let box = RollBox(capacity: 300)
+            var writer = box.begin(job: Rolls.job, rank: 5, first: 1000, count: 300)
+            // Every second chunk fills the log; from 1128 on a bitmap holds them.
+            let commits: [UInt64] =
+                usesBitmap ? (0..<140).map { 1000 + $0 * 2 } : Array(1000..<1150)
+            for chunk in commits { muster_roll_commit(&writer, chunk) }
+            #expect(box.roll.pointee.bitmap_used == (usesBitmap ? 1 : 0))
+            func holders(_ first: UInt64, _ end: UInt64) -> Int64 {
+                muster_audit_ranks(
+                    [UnsafePointer(box.roll)], 1, 300, Rolls.job, 1000, 300,
+                    muster_interval(first: first, end: end), nil, 0)
+            }
+            #expect(holders(0, .max) == 1 && holders(1000, 1300) == 1)
+            #expect(holders(1290, .max) == 0 && holders(0, 1000) == 0)
+            #expect(holders(1010, 1010) == 0 && holders(1200, 1200) == 0)
+            #expect(holders(1020, 1010) == 0 && holders(.max, 0) == 0)
+        }
+    }
+
     /// Killed inside a commit, between any two of its stores: the roll says what it said before.
     @Test func aCommitThatWasCutOffSaysNothing() {
         func answer(_ box: RollBox) -> [Int]? { meaning(of: box, first: 0, count: 200) }

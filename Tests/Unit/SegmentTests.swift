@@ -9,6 +9,7 @@ import Testing
 private let addSeals: Int32 = 1033
 private let sealShrink: Int32 = 2
 private let sealGrow: Int32 = 4
+private let sealWrite: Int32 = 8
 private let allowSealing: UInt32 = 2
 
 /// A nameless file in memory. Not in Glibc's module either.
@@ -124,9 +125,78 @@ private func attach(
         #expect(refused(directory) == -EPROTO)
         close(directory)
         var ends: [Int32] = [0, 0]
-        #expect(pipe(&ends) == 0 && refused(ends[0]) == -EPROTO)
+        #expect(pipe(&ends) == 0 && refused(ends[0]) == -EPROTO && refused(ends[1]) == -EPROTO)
         close(ends[0])
         close(ends[1])
+        #expect(refused(ends[0]) == -EBADF, "closed")
+        for path in ["/dev/null", "/dev/zero", "/proc/self/maps"] {
+            let other = open(path, O_RDONLY)
+            #expect(refused(other) == -EPROTO, "\(path)")
+            close(other)
+        }
+    }
+
+    /// A team's own segment, damaged in each of its header's bytes: with the checksum as it was, and
+    /// with one that fits.
+    @Test func everyByteOfTheHeaderCounts() {
+        for index in 0..<MemoryLayout<muster_segment_header>.size {
+            func damage(_ header: inout muster_segment_header) {
+                withUnsafeMutableBytes(of: &header) { $0[index] ^= 0x40 }
+            }
+            let isForeign = index < 12
+            #expect(
+                attach(mends: false, damage) == (isForeign ? -EPROTO : -EUCLEAN), "byte \(index)")
+            let mended: Int32 =
+                switch index {
+                case ..<16: -EPROTO  // magic, version, kind
+                case ..<24: -EUCLEAN  // another size than the file's
+                default: 0  // the checksum itself, mended
+                }
+            #expect(attach(mends: true, damage) == mended, "byte \(index), checksum mended")
+        }
+    }
+
+    /// Torn: a header of which only the first bytes were written, or that a maker who was killed
+    /// has never written.
+    @Test func aHeaderThatWasCutOffIsRefused() {
+        for written in 0..<MemoryLayout<muster_segment_header>.size {
+            let status = attach(mends: false) { header in
+                withUnsafeMutableBytes(of: &header) { bytes in
+                    for index in written..<bytes.count { bytes[index] = 0 }
+                }
+            }
+            // With 9 bytes, magic and version are whole: the version is 1, its other bytes zero.
+            #expect(status == (written < 9 ? -EPROTO : -EUCLEAN), "\(written) bytes")
+        }
+    }
+
+    /// Memory that this process may not map as a segment: the kernel's own errno.
+    @Test func aSegmentThatMayNotBeWrittenIsRefused() throws {
+        #expect(attach(seals: sealShrink | sealGrow | sealWrite) == -EPERM)
+        var made = muster_segment()
+        try #require(muster_segment_create("muster-test", MUSTER_SEGMENT_CONTROL, 4096, &made) == 0)
+        let readOnly = open("/proc/self/fd/\(made.fd)", O_RDONLY)
+        var segment = muster_segment()
+        #expect(muster_segment_attach(readOnly, MUSTER_SEGMENT_CONTROL, &segment) == -EACCES)
+        close(readOnly)
+        muster_segment_destroy(&made)
+    }
+
+    /// Without MFD_ALLOW_SEALING nothing can be sealed, so the size can't be either.
+    @Test func aMemfdThatCantBeSealedFailsValidation() {
+        let fd = makeMemfd(0)
+        defer { close(fd) }
+        var segment = muster_segment()
+        #expect(muster_segment_attach(fd, MUSTER_SEGMENT_CONTROL, &segment) == -EPROTO, "empty")
+        #expect(ftruncate(fd, 4096) == 0)
+        #expect(muster_segment_attach(fd, MUSTER_SEGMENT_CONTROL, &segment) == -EUCLEAN)
+    }
+
+    /// The file and the header must agree on the size, whichever of the two is longer.
+    @Test func aFileOfAnotherSizeThanItsHeaderSays() {
+        for size in [4096, 12288, 32, 1 << 30] {
+            #expect(attach(size: size) { $0.size_bytes = 8192 } == -EUCLEAN, "\(size) bytes")
+        }
     }
 
     @Test func aSizeThatCantBeIsAnErrorWithoutLeftovers() {

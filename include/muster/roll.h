@@ -109,7 +109,7 @@ int muster_roll_contains(const struct muster_roll *roll, uint64_t capacity, uint
 
 /* The first chunk of an interval that a roll does not hold.
  *
- * Returns: 0 and the chunk, interval.end when it holds all; or -EUCLEAN. */
+ * Returns: 0 and the chunk, interval.end when it holds all; -EUCLEAN; or -ENOMEM. */
 int muster_roll_first_missing(const struct muster_roll *roll, uint64_t capacity, uint64_t job,
                               uint64_t first, uint64_t count, struct muster_interval interval,
                               uint64_t *chunk);

@@ -111,8 +111,9 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     made->control.fd = made->space.arena_fd = -1;
     made->rolls = calloc(size, sizeof *made->rolls);
     made->ranks = calloc(size, sizeof *made->ranks);
-    made->deaths = calloc(size, sizeof *made->deaths);
-    made->death_capacity = size;
+    /* A rank can die, be replaced and die again before the leader looks. */
+    made->death_capacity = 4 * size + 64;
+    made->deaths = calloc(made->death_capacity, sizeof *made->deaths);
     int status = made->rolls && made->ranks && made->deaths ? 0 : -ENOMEM;
     struct muster_team_block plan = {.size = size,
                                      .leader_works = options->leader_works,

@@ -28,6 +28,8 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         case kernelUnknown
         /// A worker died.
         case workerDied
+        /// The fork server died, and all its ranks with it.
+        case serverDied
         /// The loop was cancelled.
         case cancelled
         /// The audit found chunks missing or repeated for another reason.

@@ -8,11 +8,13 @@
 internal import CMuster
 internal import Glibc
 
-/// How ranks are started.
-package enum Start: Sendable {
-    /// By fork; the leader must have one thread.
+/// Where a team's ranks come from.
+enum RankSource {
+    /// Forked from the leader, which must have one thread.
     case fork
-    /// As threads of this process: for tests under a thread sanitizer only.
+    /// Forked by a fork server (ForkServer.swift).
+    case server
+    /// Threads of this process: for tests under a thread sanitizer only.
     case threads
 }
 
@@ -28,7 +30,7 @@ final class TeamCore {
     let team: OpaquePointer
     let size: Int
     let leaderWorks: Bool
-    let start: Start
+    let start: RankSource
     var kernels = KernelTable()
     var arrays = ArrayTable()
     /// Called now and then while the leader waits for a loop.
@@ -41,7 +43,7 @@ final class TeamCore {
     private var lastJoin: UInt64 = 0
     private(set) var isRunning = false
 
-    init(size: Int, leaderWorks: Bool, start: Start) throws(MusterError) {
+    init(size: Int, leaderWorks: Bool, start: RankSource) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
             throw MusterError(
@@ -52,6 +54,7 @@ final class TeamCore {
                 .invalidArgument, subject: subject,
                 reason: "a team has at most \(MUSTER_RANKS_MAX) ranks")
         }
+        try TeamCore.refuseInStrayServer(subject)
         var host: UnsafeMutablePointer<muster_topology>?
         let read = muster_topology_create(nil, &host)
         guard read == 0, let host else {
@@ -77,6 +80,7 @@ final class TeamCore {
         muster_placement_rank_nodes(host, UInt32(size), &homes)
         homeNodes = homes
         self.bindsToNodes = Set(homeNodes).count > 1
+        if start == .server { try useServer(homes: bindsToNodes ? homes : nil) }
         try startVacantRanks()
         if leaderWorks { ownRank = Worker(core: self, rank: 0) }
     }
@@ -109,7 +113,7 @@ final class TeamCore {
         try checkThreads()
         let own = leaderWorks ? 1 : 0
         if !(own..<size).contains(where: { muster_team_holds(team, UInt32($0)) }) {
-            knownKernels = kernels.entries.count
+            knownKernels = start == .server ? 0 : kernels.entries.count
         }
         for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
             if start == .threads {
@@ -123,6 +127,7 @@ final class TeamCore {
             let pid = muster_team_spawn(team, rank)
             if pid == 0 { live(rank: rank) }
             guard pid > 0 else {
+                if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
                 throw .system(
                     .start, "rank \(rank) of \(size)",
                     "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
@@ -139,7 +144,8 @@ final class TeamCore {
                     .threads, subject: "team of \(size)",
                     reason:
                         "this process has \(threadCount) threads, and workers are forked: create "
-                        + "the team before anything starts a thread (Dispatch, async, a library)")
+                        + "the team before anything starts a thread (Dispatch, async, a library), or "
+                        + "make Team.serveIfAsked() the first line of main, for the fork server")
             }
         }
     }
@@ -182,6 +188,7 @@ final class TeamCore {
 
         let cancelledBefore = muster_team_cancel_number(team)
         let entry = kernels.entry(for: Work.self)
+        if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
         let elements = try checkedCount(work, entry, plan.count, &files)
         if let grain = plan.grain, grain < 1 {
@@ -347,6 +354,10 @@ final class TeamCore {
         if case .image = entry.lookup { job.pointee.flags = JobFlags.kernelInImage }
         let arguments = UnsafeMutableRawPointer(muster_job_arguments(job)!)
         arguments.storeBytes(of: KernelTable.words(of: entry.type), as: (UInt, UInt).self)
+        if case .program(let metadata, let witnesses) = entry.lookup {
+            job.pointee.flags = JobFlags.kernelInProgram
+            arguments.storeBytes(of: (metadata, witnesses), as: (UInt, UInt).self)
+        }
         arguments.storeBytes(
             of: UInt32(name.count), toByteOffset: ArgumentLayout.nameLength, as: UInt32.self)
         withUnsafeBytes(of: work) { bytes in
@@ -473,8 +484,11 @@ final class TeamCore {
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",
                 reason:
-                    "can't find the kernel's type; it came from a library loaded after the team "
-                    + "was made: create the team after loading it", report: report)
+                    start == .server
+                    ? "can't find the kernel's type; it came from a library that this program has "
+                        + "loaded by itself, and the fork server has not"
+                    : "can't find the kernel's type; it came from a library loaded after the team "
+                        + "was made: create the team after loading it", report: report)
         default:
             return .system(
                 .system, "rank \(rank)", "can't begin the loop",
@@ -483,6 +497,7 @@ final class TeamCore {
     }
 
     private func explain(deaths report: AuditReport, _ files: [UInt32]) -> MusterError {
+        if let death = serverDeath(report) { return death }
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
         if let shrunk = arrays.shrunkFile(among: files) {
             return fileShrank(

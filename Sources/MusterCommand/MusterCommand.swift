@@ -80,7 +80,7 @@ extension MusterError {
     /// Whether work had begun when it happened.
     var ranButFailed: Bool {
         switch code {
-        case .kernelThrew, .workerDied, .cancelled, .fileShrank, .audit: true
+        case .kernelThrew, .workerDied, .serverDied, .cancelled, .fileShrank, .audit: true
         default: false
         }
     }

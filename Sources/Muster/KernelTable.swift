@@ -51,7 +51,8 @@ struct KernelTable {
     mutating func entry<Work: _Work>(for type: Work.Type) -> KernelEntry {
         if let number = numbers[ObjectIdentifier(type)] { return entries[number] }
         let entry = KernelEntry(
-            id: UInt32(entries.count), type: type, lookup: isForServer ? KernelTable.lookupAcross(type) : KernelTable.lookup(type),
+            id: UInt32(entries.count), type: type,
+            lookup: isForServer ? KernelTable.lookupAcross(type) : KernelTable.lookup(type),
             accesses: KernelTable.accesses(in: type))
         numbers[ObjectIdentifier(type)] = entries.count
         entries.append(entry)

@@ -310,7 +310,8 @@ func serverDeath(_: [String]) throws {
         // At once, before it can have been noticed: replaced, or said.
         for _ in 0..<30 {
             try team.run(Nothing(), count: 3, grain: 1)
-            kill(pid_t(try serverProcess()), SIGKILL)
+            let server = try serverProcess()
+            kill(pid_t(server), SIGKILL)
             do {
                 let small = try team.array(of: Int64.self, count: 10_000)
                 try team.run(AddPlace(array: small.inPlace))
@@ -318,6 +319,8 @@ func serverDeath(_: [String]) throws {
             } catch let error as MusterError {
                 try claim(equal: error.code, .serverDied, "\(error)")
             }
+            wait { state(of: server) ?? "Z" == "Z" }
+            usleep(5000)
             _ = try members(of: team)
         }
     }

@@ -89,6 +89,8 @@ extension CrashTests {
 
         @Test func theProgramsFileMayBeGone() throws { try run("deleted-program", "copy") }
 
+        @Test func theLineCanBeTheProtocols() throws { #expect(try run("program") == ["ran"]) }
+
         @Test func aForgottenLineIsAnErrorAndStartsNothing() throws { try run("forgotten") }
 
         @Test func aLineThatOnlyTheLeaderReachesIsAnError() throws {

@@ -30,7 +30,7 @@ func takePart(_ scenario: String) {
         muster_testing_fail_call(UInt64(numbers[0]), Int32(numbers[1]))
     }
     switch scenario {
-    case "forgotten": return
+    case "forgotten", "program": return
     case "stray" where isCopy, "never" where isCopy: return
     case "crashing" where isCopy: raise(SIGSEGV)
     case "threads-first" where isCopy:
@@ -202,6 +202,19 @@ func forgottenLine(_: [String]) throws {
         try claimNoChild("a refused team")
     }
 }
+
+/// A program whose line is in the protocol's `main`.
+private struct Program: TeamProgram {
+    static func run() throws {
+        try leavingNothing("a TeamProgram") {
+            let team = try Team(size: 3, start: .forkServer)
+            _ = try members(of: team)
+        }
+        print("ran")
+    }
+}
+
+func teamProgram(_: [String]) throws { try Program.main() }
 
 /// A program that reaches its line in the leader only. The copy can't make a team, in whatever way.
 func strayServer(_: [String]) throws {

@@ -27,7 +27,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
     "server-threads": serverForThreads, "automatic": automaticStart, "times": startTimes,
-    "forgotten": forgottenLine, "stray": strayServer, "never": neverServes,
+    "forgotten": forgottenLine, "program": teamProgram, "stray": strayServer, "never": neverServes,
     "threads-first": badServer, "crashing": badServer, "variable": strangeVariable,
     "server-death": serverDeath, "server-deaths": serverDeaths, "served-kernels": servedKernels,
     "surroundings": surroundings, "deleted-program": deletedProgram,

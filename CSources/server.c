@@ -35,6 +35,7 @@ static void lose(struct muster_team *team, int status)
         (void)muster__os_wait_readable(server->pidfd, 1000);
     int reaped = muster__os_reap(server->pidfd, false, &code, &value);
     trouble->status = status;
+    trouble->lost = 1;
     trouble->died = reaped != 0;
     if (reaped == 0) {
         muster__os_kill(server->pidfd, 9);
@@ -273,8 +274,12 @@ static int start(struct muster_team *team)
     server->trouble = (struct muster_server_trouble){0};
     server->in_trouble = false;
     int status = begin(team);
-    if (status == 0)
-        status = introduce(team);
+    if (status < 0) {
+        server->trouble.status = status;
+        server->in_trouble = true;
+        return status;
+    }
+    status = introduce(team);
     for (uint32_t i = 0; status == 0 && i < server->mapping_count; i++) {
         status = map_there(team, &server->mappings[i]);
         if (status < 0)

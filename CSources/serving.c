@@ -102,23 +102,17 @@ static int attach(struct server *server, const int fds[3],
         return status;
     if (team->control.size_bytes < MUSTER__BLOCK_OFFSET + sizeof *team->block)
         return -EUCLEAN;
-    unsigned char *base = team->control.address;
-    team->block = (struct muster_team_block *)(base + MUSTER__BLOCK_OFFSET);
-    struct muster_team_block plan = *team->block;
+    struct muster_team_block plan;
+    memcpy(&plan, team->control.address + MUSTER__BLOCK_OFFSET, sizeof plan);
     if (!is_sound(&plan, team->control.size_bytes) || plan.leader_pid != server->leader_pid)
         return -EUCLEAN;
-    team->plan = plan;
-    team->slots = (struct muster_slot *)(base + plan.slots_offset);
-    team->job = (struct muster_job *)(base + plan.job_offset);
     team->rolls = calloc(plan.size, sizeof *team->rolls);
     server->pidfds = malloc(plan.size * sizeof *server->pidfds);
     if (!team->rolls || !server->pidfds)
         return -ENOMEM;
-    for (uint32_t rank = 0; rank < plan.size; rank++) {
-        team->rolls[rank] =
-            (struct muster_roll *)(base + plan.rolls_offset + rank * plan.roll_bytes);
+    muster__find_parts(team, &plan);
+    for (uint32_t rank = 0; rank < plan.size; rank++)
         server->pidfds[rank] = -1;
-    }
     server->team = team;
     return muster_space_attach(fds[MUSTER__SERVER_ARENA - 1], arena->space_bytes,
                                arena->arena_bytes, &team->space);

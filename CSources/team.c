@@ -37,17 +37,22 @@ static uint64_t rounded(uint64_t bytes, uint64_t unit)
     return (bytes + unit - 1) / unit * unit;
 }
 
-static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
+void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan)
 {
     unsigned char *base = team->control.address;
     team->block = (struct muster_team_block *)(base + BLOCK_OFFSET);
-    *team->block = *plan;
     team->plan = *plan;
     team->slots = (struct muster_slot *)(base + plan->slots_offset);
     team->job = (struct muster_job *)(base + plan->job_offset);
     for (uint32_t rank = 0; rank < plan->size; rank++)
         team->rolls[rank] =
             (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
+}
+
+static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
+{
+    muster__find_parts(team, plan);
+    *team->block = *plan;
 }
 
 /* Spinning is for those who have a CPU of their own. */

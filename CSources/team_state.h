@@ -49,7 +49,9 @@ struct muster__mapping {
 
 #define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* of the server's pidfd in epoll */
 
-/* team.c, for the fork server: what a new worker does first, and a look whether a rank has died. */
+/* team.c, for the fork server: where the parts of a mapped control segment are (`rolls` has room;
+ * the plan is sound), what a new worker does first, and a look whether a rank has died. */
+void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
 void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent);
 void muster__note_death(struct muster_team *team, uint32_t rank);
 

@@ -150,13 +150,17 @@ extension TeamCore {
                 errorNumber: 130)
         }
         return .system(
-            .start, subject, "can't start rank \(rank) of \(size) by it", status: trouble.status)
+            .start, subject,
+            trouble.lost != 0
+                ? "can't start rank \(rank) of \(size) by it"
+                : "can't execute this program once more (/proc/self/exe; limits: ulimit -u, ulimit -n, "
+                    + "pids.max)", status: trouble.status)
     }
 
     /// The error where ranks died because the server did; nil: it didn't.
     func serverDeath(_ report: AuditReport) -> MusterError? {
         var trouble = muster_server_trouble()
-        guard muster_team_server_trouble(team, &trouble) else { return nil }
+        guard muster_team_server_trouble(team, &trouble), trouble.lost != 0 else { return nil }
         let cause =
             trouble.died != 0
             ? end(of: trouble) : "was given up (\(statusText(trouble.status)))"

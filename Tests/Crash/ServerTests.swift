@@ -9,9 +9,21 @@ private let leaders = ["waits", "works"]
 /// The address sanitizer's forks cost ten times as much: one error stands for all there.
 private let errors = isAddressSanitized ? [ENOMEM] : [EIO, ENOMEM, EMFILE, EAGAIN]
 
-/// Processes of a run that are servers: the kernel keeps the name that a server gives itself.
+/// Processes of a run that are servers: the name is the server's own, and for a moment that of a rank
+/// which it has just forked.
 private func servers(of host: HostProcess) -> [Int] {
-    host.processes().filter { name(of: $0) == "muster-server" }
+    host.processes().filter { name(of: $0) == "muster-server" && parent(of: $0) == Int(host.pid) }
+}
+
+private func parent(of pid: Int) -> Int? {
+    guard let file = fopen("/proc/\(pid)/stat", "r") else { return nil }
+    defer { fclose(file) }
+    var buffer = [CChar](repeating: 0, count: 1024)
+    guard fgets(&buffer, 1024, file) != nil else { return nil }
+    let line = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+    guard let end = line.lastIndex(of: ")") else { return nil }
+    let fields = line[line.index(after: end)...].split(separator: " ")
+    return fields.count > 1 ? Int(fields[1]) : nil
 }
 
 private func name(of pid: Int) -> String {
@@ -176,7 +188,9 @@ extension CrashTests {
             let host = try HostProcess("served:work", ["4"])
             #expect(host.readLine() != nil)
             var stopped = 0
-            while stopped == 0, let server = servers(of: host).first {
+            let start = now()
+            while stopped == 0 && now() - start < patience {
+                guard let server = servers(of: host).first else { continue }
                 kill(pid_t(server), SIGSTOP)
                 usleep(2000)
                 if state(of: server) == "T" { stopped = server }

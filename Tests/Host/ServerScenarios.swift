@@ -142,7 +142,7 @@ func automaticStart(_ arguments: [String]) throws {
 
 /// Private memory, touched, in pages of 4 KiB: what a fork has to copy the tables of.
 private func touched(mebibytes: Int) throws -> UnsafeMutableRawBufferPointer {
-    let bytes = mebibytes << 20
+    let bytes = max(4096, mebibytes << 20)
     let address = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     try claim(address != MAP_FAILED, "no room for \(bytes) bytes")
     madvise(address, bytes, 15)  // MADV_NOHUGEPAGE

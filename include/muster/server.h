@@ -37,6 +37,7 @@ extern "C" {
 /* What went wrong with a team's server. */
 struct muster_server_trouble {
     int32_t status;    /* negative errno of what the leader was doing with it */
+    int32_t lost;      /* 1: it was running; 0: it could not be started */
     int32_t died;      /* 1: it was dead before the leader gave it up */
     int32_t signal;    /* died: that killed it; 0: it left by itself */
     int32_t exit_code; /* died, signal 0 */

@@ -170,7 +170,8 @@ void muster_team_end(struct muster_team *team);
  * it must not be called. NULL is allowed. */
 void muster_team_destroy(struct muster_team *team);
 
-/* Starts a worker for a vacant rank by fork.
+/* Starts a worker for a vacant rank by fork; in a team with a fork server (server.h) by that: then
+ * no call returns 0, and the caller may have threads.
  *
  * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader,
  * and must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank

@@ -183,6 +183,24 @@ extension CrashTests {
             }
         }
 
+        /// Nobody but the kernel is left then to end the ranks.
+        @Test func leaderAndServerAreKilledTogether() throws {
+            for moment in 0..<10 {
+                let host = try HostProcess("served:work", ["8"])
+                #expect(host.readLine() != nil)
+                usleep(UInt32(moment) * 500)
+                var found: [Int] = []
+                let start = now()
+                while found.isEmpty && now() - start < patience { found = servers(of: host) }
+                // In this order: the other way round the leader would end the ranks.
+                kill(host.pid, SIGSTOP)
+                for server in found { kill(pid_t(server), SIGKILL) }
+                host.signal(SIGKILL)
+                #expect(host.finish().signal == SIGKILL)
+                host.expectNothingLeft("moment \(moment)")
+            }
+        }
+
         /// A server that is stopped is woken by its leader's end.
         @Test func theLeaderIsKilledWhileTheServerIsStopped() throws {
             let host = try HostProcess("served:work", ["4"])

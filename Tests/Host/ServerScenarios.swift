@@ -360,14 +360,16 @@ func serverDeaths(_ arguments: [String]) throws {
                     try claim(equal: sum, 5000, "round \(round)")
                 }
             } catch let error as MusterError {
-                try claim(
-                    error.code == .serverDied || error.code == .workerDied,
-                    "round \(round): \(error)")
+                try claim(equal: error.code, .serverDied, "round \(round): \(error)")
                 losses += 1
             }
             waitpid(killer, nil, 0)
-            usleep(2000)
+            wait { state(of: server) ?? "Z" == "Z" }
+            usleep(5000)
             _ = try members(of: team)
+            // A file that was mapped before this server began.
+            let sum = try team.reduce(LongSum(array: mapped.input)).result
+            try claim(equal: sum, 5000, "round \(round): the file")
         }
     }
     unlink(file)

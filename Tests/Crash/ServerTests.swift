@@ -201,10 +201,25 @@ extension CrashTests {
             }
         }
 
-        /// A server that is stopped is woken by its leader's end.
+        /// A server that is stopped is woken by its leader's end. A companion in the group: the kernel
+        /// would wake the stopped processes of a group that nobody outside it has as children.
         @Test func theLeaderIsKilledWhileTheServerIsStopped() throws {
             let host = try HostProcess("served:work", ["4"])
             #expect(host.readLine() != nil)
+            var attributes = posix_spawnattr_t()
+            posix_spawnattr_init(&attributes)
+            defer { posix_spawnattr_destroy(&attributes) }
+            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+            posix_spawnattr_setpgroup(&attributes, host.pid)
+            var companion: pid_t = 0
+            var words: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("1000"), nil]
+            defer { for word in words { Glibc.free(word) } }
+            try #require(
+                posix_spawnp(&companion, "sleep", nil, &attributes, &words, environ) == 0)
+            defer {
+                kill(companion, SIGKILL)
+                waitpid(companion, nil, 0)
+            }
             var stopped = 0
             let start = now()
             while stopped == 0 && now() - start < patience {

@@ -117,7 +117,7 @@ extension CrashTests {
 
         @Test func aCrashBeforeTheLineIsAnError() throws {
             let lines = try run("crashing")
-            #expect(lines.last?.contains("signal 11 (SIGSEGV)") == true, "\(lines)")
+            #expect(lines.last?.contains("signal 9 (SIGKILL)") == true, "\(lines)")
         }
 
         @Test func aStrangersVariableStartsNothing() throws { try run("variable") }

@@ -32,7 +32,7 @@ func takePart(_ scenario: String) {
     switch scenario {
     case "forgotten", "program": return
     case "stray" where isCopy, "never" where isCopy: return
-    case "crashing" where isCopy: raise(SIGSEGV)
+    case "crashing" where isCopy: raise(SIGKILL)
     case "threads-first" where isCopy:
         var thread = pthread_t()
         pthread_create(

@@ -38,8 +38,10 @@ struct Losses {
     var refused: MusterError?
     /// Deaths that earlier jobs of the loop have had.
     var seen = 0
-    /// Nothing is redone any more.
-    var hasGivenUp = false
+    /// Nothing is redone any more: too many chunks are in quarantine, or a file has shrunk.
+    var hasGivenUp: Bool { hasLostFile || quarantined.count >= Losses.quarantineMost }
+    /// One of the loop's files is shorter than it was.
+    var hasLostFile = false
 
     /// Most chunks in quarantine: with more, it is the kernel that is wrong and not the chunk.
     static let quarantineMost = 64
@@ -74,7 +76,6 @@ struct Losses {
         guard let chunk, recovery != .fail else { return false }
         if attempt >= limit {
             quarantined.insert(chunk)
-            if quarantined.count >= Losses.quarantineMost { hasGivenUp = true }
             return true
         }
         redone += 1
@@ -183,38 +184,39 @@ extension TeamCore {
     /// Takes the deaths that the last join has seen, and gives each rank a successor.
     private func absorbDeaths(_ losses: inout Losses) throws(MusterError) {
         var count: UInt32 = 0
-        guard let list = muster_team_deaths(team, &count), count > 0 else { return }
-        let deaths = (0..<Int(count)).map { list[$0] }
-        muster_team_forget_deaths(team)
-        vacantKnown = true
-        let shrunk = arrays.shrunkFile(among: losses.files) != nil
-        if shrunk { losses.hasGivenUp = true }
-        for death in deaths {
-            losses.noteRedone(
-                death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
-            let skip = losses.note(death)
-            if losses.hasGivenUp { cancel() }
-            // In a job that is over, there is nothing to go on with; holes are dealt anew.
-            let isRunning = muster_team_running(team)
-            if losses.recovery == .fail || shrunk { continue }
-            if isRunning, !losses.isFutile(death.rank) {
-                muster_team_plan_successor(team, death.rank, skip)
-                do throws(MusterError) {
-                    try startRank(death.rank)
-                    continue
-                } catch {
-                    losses.refused = error
-                }
+        // Starting a successor can show more deaths: a fork server takes all of its ranks along.
+        while let list = muster_team_deaths(team, &count), count > 0 {
+            let deaths = (0..<Int(count)).map { list[$0] }
+            muster_team_forget_deaths(team)
+            vacantKnown = true
+            if arrays.shrunkFile(among: losses.files) != nil { losses.hasLostFile = true }
+            for death in deaths { try absorb(death, &losses) }
+        }
+    }
+
+    private func absorb(_ death: muster_death, _ losses: inout Losses) throws(MusterError) {
+        losses.noteRedone(death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
+        let skip = losses.note(death)
+        if losses.hasGivenUp { cancel() }
+        if losses.recovery == .fail || losses.hasLostFile { return }
+        // In a job that is over, there is nothing to go on with; holes are dealt anew.
+        if muster_team_running(team), !losses.isFutile(death.rank) {
+            muster_team_plan_successor(team, death.rank, skip)
+            do throws(MusterError) {
+                try startRank(death.rank)
+                return
+            } catch {
+                losses.refused = error
             }
-            // One that has died between jobs may have a successor by now.
-            if muster_team_holds(team, death.rank) { continue }
-            let status = muster_team_restore(team, death.rank)
-            if status < 0 {
-                throw .system(
-                    .audit, "rank \(death.rank)",
-                    "died, and its journal can't be read: what it was changing is half-done",
-                    status: status)
-            }
+        }
+        // One that has died between jobs may have a successor by now.
+        if muster_team_holds(team, death.rank) { return }
+        let status = muster_team_restore(team, death.rank)
+        if status < 0 {
+            throw .system(
+                .audit, "rank \(death.rank)",
+                "died, and its journal can't be read: what it was changing is half-done",
+                status: status)
         }
     }
 

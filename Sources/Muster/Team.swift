@@ -5,7 +5,7 @@ internal import CMuster
 /// A team of processes that run loops over shared arrays together.
 ///
 /// Every worker has a rank: ranks are exactly 0..<size, each held by one live process; a new team
-/// begins at 0 again. The workers are forked when the team is made, wait for loops, and end when the
+/// begins at 0 again. The workers are started when the team is made, wait for loops, and end when the
 /// team does, however that comes about.
 ///
 /// ```swift
@@ -32,15 +32,19 @@ public struct Team: ~Copyable {
     /// - Parameters:
     ///   - size: Number of ranks, 1...4096. More ranks than CPUs work, more slowly.
     ///   - leader: Whether this process is rank 0.
-    /// - Throws: `.threads` when this process has more than one thread (workers are forked),
-    ///   `.invalidArgument`, `.memory`, `.start`.
-    public init(size: Int, leader: Leader = .waits) throws(MusterError) {
-        core = try TeamCore(size: size, leaderWorks: leader == .works, start: .fork)
+    ///   - start: How the other ranks become processes.
+    /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
+    ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
+    public init(
+        size: Int, leader: Leader = .waits, start: Start = .automatic
+    ) throws(MusterError) {
+        core = try TeamCore(
+            size: size, leaderWorks: leader == .works, start: start.source(ranks: size))
     }
 
-    /// For tests: a team started in another way.
-    package init(size: Int, leader: Leader = .waits, start: Start) throws(MusterError) {
-        core = try TeamCore(size: size, leaderWorks: leader == .works, start: start)
+    /// For tests under a thread sanitizer: ranks are threads of this process.
+    package init(threads size: Int, leader: Leader = .waits) throws(MusterError) {
+        core = try TeamCore(size: size, leaderWorks: leader == .works, start: .threads)
     }
 
     deinit { core.end() }
@@ -88,9 +92,10 @@ public struct Team: ~Copyable {
     ///   ``AuditReport/deaths``.
     /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place arrays
     ///   then have that chunk's old contents), `.quarantined`, `.workerDied` (with recovery `.fail`, or
-    ///   where nobody is left and nobody can be started), `.cancelled`, `.fileShrank`, `.kernelUnknown`,
-    ///   `.audit`; before the loop: `.invalidArgument`, and `.start`, `.threads`, `.memory` where ranks
-    ///   have to be started; `.system`.
+    ///   where nobody is left and nobody can be started), `.serverDied`, `.cancelled`, `.fileShrank`,
+    ///   `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`, `.kernelUnknown` where a fork
+    ///   server's ranks can't know the kernel, and `.start`, `.threads`, `.memory` where ranks have to be
+    ///   started; `.system`.
     @discardableResult
     public func run<Work: Kernel>(
         _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,

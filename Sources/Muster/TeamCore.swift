@@ -8,11 +8,13 @@
 internal import CMuster
 internal import Glibc
 
-/// How ranks are started.
-package enum Start: Sendable {
-    /// By fork; the leader must have one thread.
+/// Where a team's ranks come from.
+enum RankSource {
+    /// Forked from the leader, which must have one thread.
     case fork
-    /// As threads of this process: for tests under a thread sanitizer only.
+    /// Forked by a fork server (ForkServer.swift).
+    case server
+    /// Threads of this process: for tests under a thread sanitizer only.
     case threads
 }
 
@@ -32,7 +34,7 @@ final class TeamCore {
     let team: OpaquePointer
     let size: Int
     let leaderWorks: Bool
-    let start: Start
+    let start: RankSource
     var kernels = KernelTable()
     var arrays = ArrayTable()
     /// Called now and then while the leader waits for a loop.
@@ -49,7 +51,7 @@ final class TeamCore {
     /// Deaths outside loops, by phase.
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
-    init(size: Int, leaderWorks: Bool, start: Start) throws(MusterError) {
+    init(size: Int, leaderWorks: Bool, start: RankSource) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
             throw MusterError(
@@ -60,6 +62,7 @@ final class TeamCore {
                 .invalidArgument, subject: subject,
                 reason: "a team has at most \(MUSTER_RANKS_MAX) ranks")
         }
+        try TeamCore.refuseInStrayServer(subject)
         var host: UnsafeMutablePointer<muster_topology>?
         let read = muster_topology_create(nil, &host)
         guard read == 0, let host else {
@@ -85,6 +88,7 @@ final class TeamCore {
         muster_placement_rank_nodes(host, UInt32(size), &homes)
         homeNodes = homes
         self.bindsToNodes = Set(homeNodes).count > 1
+        if start == .server { try useServer(homes: bindsToNodes ? homes : nil) }
         try startVacantRanks()
         if leaderWorks { ownRank = Worker(core: self, rank: 0) }
     }
@@ -117,7 +121,7 @@ final class TeamCore {
         try checkThreads()
         let own = leaderWorks ? 1 : 0
         if !(own..<size).contains(where: { muster_team_holds(team, UInt32($0)) }) {
-            knownKernels = kernels.entries.count
+            knownKernels = start == .server ? 0 : kernels.entries.count
         }
         for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
             if start == .threads {
@@ -142,6 +146,7 @@ final class TeamCore {
         let pid = muster_team_spawn(team, rank)
         if pid == 0 { live(rank: rank) }
         guard pid > 0 else {
+            if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
             throw .system(
                 .start, "rank \(rank) of \(size)",
                 "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
@@ -161,7 +166,8 @@ final class TeamCore {
                     .threads, subject: "team of \(size)",
                     reason:
                         "this process has \(threadCount) threads, and workers are forked: create "
-                        + "the team before anything starts a thread (Dispatch, async, a library)")
+                        + "the team before anything starts a thread (Dispatch, async, a library), or "
+                        + "make Team.serveIfAsked() the first line of main, for the fork server")
             }
         }
     }
@@ -204,6 +210,7 @@ final class TeamCore {
 
         let cancelledBefore = muster_team_cancel_number(team)
         let entry = kernels.entry(for: Work.self)
+        if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
         let elements = try checkedCount(work, entry, plan.count, &files)
         if let grain = plan.grain, grain < 1 {
@@ -450,6 +457,10 @@ final class TeamCore {
         if case .image = entry.lookup { job.pointee.flags = MUSTER_JOB_KERNEL_IN_IMAGE.rawValue }
         let arguments = UnsafeMutableRawPointer(muster_job_arguments(job)!)
         arguments.storeBytes(of: KernelTable.words(of: entry.type), as: (UInt, UInt).self)
+        if case .program(let metadata, let witnesses) = entry.lookup {
+            job.pointee.flags = MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue
+            arguments.storeBytes(of: (metadata, witnesses), as: (UInt, UInt).self)
+        }
         arguments.storeBytes(
             of: UInt32(name.count), toByteOffset: ArgumentLayout.nameLength, as: UInt32.self)
         withUnsafeBytes(of: work) { bytes in

@@ -100,8 +100,11 @@ extension TeamCore {
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",
                 reason:
-                    "can't find the kernel's type; it came from a library loaded after the team "
-                    + "was made: create the team after loading it", report: report)
+                    start == .server
+                    ? "can't find the kernel's type; it came from a library that this program has "
+                        + "loaded by itself, and the fork server has not"
+                    : "can't find the kernel's type; it came from a library loaded after the team "
+                        + "was made: create the team after loading it", report: report)
         default:
             return .system(
                 .system, "rank \(rank)", "can't do its part of the loop",
@@ -128,6 +131,7 @@ extension TeamCore {
     }
 
     private func explain(deaths report: AuditReport, _ losses: Losses) -> MusterError {
+        if let death = serverDeath(report) { return death }
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
         var reason = death.cause
         if let chunk = death.chunk {

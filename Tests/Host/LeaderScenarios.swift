@@ -57,7 +57,9 @@ func threadedLeader(_: [String]) throws {
                     pthread_mutex_lock(gate!.assumingMemoryBound(to: pthread_mutex_t.self))
                     return nil
                 }, UnsafeMutableRawPointer(gate))
-            let error = try refusal("a leader with threads") { try Team(size: 2) }
+            let error = try refusal("a leader with threads") {
+                try Team(size: 2, start: .fork)
+            }
             try claim(equal: error.code, .threads, "\(error)")
             try claim(error.description.contains("2 threads"), "\(error)")
             print(error)

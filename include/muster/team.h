@@ -44,7 +44,8 @@ enum muster_job_flag {
     MUSTER_JOB_KERNEL_IN_IMAGE = 1, /* the words that name the kernel are right in every process */
     MUSTER_JOB_JOURNALED = 2,       /* save what is changed in place */
     MUSTER_JOB_POISONED = 4,        /* overwrite outputs before each chunk */
-    MUSTER_JOB_TRACED = 8           /* keep the slot's phase */
+    MUSTER_JOB_TRACED = 8,          /* keep the slot's phase */
+    MUSTER_JOB_KERNEL_IN_PROGRAM = 16 /* those words are places in the program's image */
 };
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
@@ -213,7 +214,8 @@ void muster_team_end(struct muster_team *team);
  * it must not be called. NULL is allowed. */
 void muster_team_destroy(struct muster_team *team);
 
-/* Starts a worker for a vacant rank by fork.
+/* Starts a worker for a vacant rank by fork; in a team with a fork server (server.h) by that: then
+ * no call returns 0, and the caller may have threads.
  *
  * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader,
  * and must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank

@@ -116,8 +116,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     made->control.fd = made->space.arena_fd = -1;
     made->rolls = calloc(size, sizeof *made->rolls);
     made->ranks = calloc(size, sizeof *made->ranks);
-    /* A rank can die, be replaced and die again before the leader looks. */
-    made->death_capacity = 4 * size + 64;
+    made->death_capacity = size;
     made->deaths = calloc(made->death_capacity, sizeof *made->deaths);
     int status = made->rolls && made->ranks && made->deaths ? 0 : -ENOMEM;
     struct muster_team_block plan = {.size = size,
@@ -286,6 +285,24 @@ static uint32_t phase_of(const struct muster_team *team, uint32_t rank)
     return __atomic_load_n(&slot->phase, __ATOMIC_RELAXED);
 }
 
+/* The list grows when ranks die, are replaced and die again before the leader looks. A death that
+ * there is no memory for is not forgotten either: it takes the newest one's place, whose rank is
+ * vacant like its own, and both show as holes. */
+static void list_death(struct muster_team *team, struct muster_death death)
+{
+    if (team->death_count == team->death_capacity) {
+        uint32_t capacity = 2 * team->death_capacity;
+        struct muster_death *longer = realloc(team->deaths, capacity * sizeof *longer);
+        if (longer) {
+            team->deaths = longer;
+            team->death_capacity = capacity;
+        } else {
+            team->death_count--;
+        }
+    }
+    team->deaths[team->death_count++] = death;
+}
+
 /* Reaps a worker and makes its rank vacant. */
 static void note_death(struct muster_team *team, uint32_t rank)
 {
@@ -317,8 +334,7 @@ static void note_death(struct muster_team *team, uint32_t rank)
             death.chunk = team->loop.first + rest.first;
         team->someone_died = true;
     }
-    if (team->death_count < team->death_capacity)
-        team->deaths[team->death_count++] = death;
+    list_death(team, death);
     muster__os_epoll_remove(team->epoll, entry->pidfd);
     muster__os_close(entry->pidfd);
     muster__os_close(entry->socket);
@@ -549,6 +565,7 @@ void muster_team_end(struct muster_team *team)
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
         muster_team_dispatch(team);
+        team->running = false; /* nobody joins it, and who is started later has no part in it */
     }
     if (team->server) {
         muster__server_end(team, idle);
@@ -653,6 +670,7 @@ uint64_t muster_team_journal_bytes(const struct muster_team *team)
 
 void muster_team_cancel(struct muster_team *team)
 {
+    __atomic_fetch_add(&team->block->cancel_requests, 1, __ATOMIC_ACQ_REL);
     /* Only ever raised: a canceller that is late must not take back a newer request. */
     uint64_t number = __atomic_load_n(&team->block->epoch, __ATOMIC_ACQUIRE);
     uint64_t before = __atomic_load_n(&team->block->cancelled, __ATOMIC_RELAXED);
@@ -662,14 +680,14 @@ void muster_team_cancel(struct muster_team *team)
         ;
 }
 
-uint64_t muster_team_cancel_number(const struct muster_team *team)
+uint64_t muster_team_cancel_requests(const struct muster_team *team)
 {
-    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&team->block->cancel_requests, __ATOMIC_ACQUIRE);
 }
 
 bool muster_team_cancelled(const struct muster_team *team)
 {
-    return muster_team_cancel_number(team) == team->job_number;
+    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
 }
 
 uint64_t muster_team_capacity(const struct muster_team *team)

@@ -48,6 +48,10 @@ final class TeamCore {
     private(set) var isRunning = false
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
+    private let leaderPID = muster_process_id()
+    /// False in a process that the leader has forked on its own account: it has a copy of this object,
+    /// and must leave the team's memory alone.
+    var isLeader: Bool { muster_process_id() == leaderPID }
     /// Deaths outside loops, by phase.
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
@@ -153,7 +157,7 @@ final class TeamCore {
         }
     }
 
-    private var hasLiveRank: Bool {
+    var hasLiveRank: Bool {
         (0..<UInt32(size)).contains { muster_team_holds(team, $0) }
     }
 
@@ -207,12 +211,14 @@ final class TeamCore {
         precondition(
             openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
+        assert(isLeader, "a team can only be used by the process that made it")
 
-        let cancelledBefore = muster_team_cancel_number(team)
+        let requestsBefore = muster_team_cancel_requests(team)
         let entry = kernels.entry(for: Work.self)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
-        let elements = try checkedCount(work, entry, plan.count, &files)
+        var changedFiles: [UInt32] = []
+        let elements = try checkedCount(work, entry, plan.count, &files, &changedFiles)
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
                 .invalidArgument, subject: "grain \(grain)",
@@ -253,8 +259,9 @@ final class TeamCore {
         job.pointee.partials_offset = partials.map { UInt64($0.offset) } ?? 0
         job.pointee.list_count = 0
         try writeArguments(of: work, entry, to: job)
-        if plan.recovery != .fail, entry.accesses.contains(where: { $0.kind == .inPlace }) {
+        if plan.recovery != .fail {
             try checkJournal(entry, grain: Int(min(grain, UInt64(elements))))
+            // Always: an access that reflection does not see, in an optional say, is journaled as well.
             job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
         }
         #if DEBUG
@@ -266,48 +273,11 @@ final class TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
-        var losses = Losses(plan.recovery, files: files)
-        var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
-        var failedRank: UInt32?
-        var leastMissing = Int.max
-        var begins = true
-        while true {
-            let number = begins ? muster_team_dispatch(team) : muster_team_dispatch_again(team)
-            begins = false
-            // A request that came while partials were committed, ranks started or holes listed is for
-            // this job.
-            if muster_team_cancel_number(team) != cancelledBefore { cancel() }
-            if leaderWorks {
-                ownRank!.runJob(job, known: Work.self)
-                muster_worker_done(team, 0, number)
-            }
-            try join(chunks: Int(chunks), &losses, &stall)
-            failedRank = rankThatFailed(number)
-            try audit(&report)
-            if report.missingCount == 0 || report.repeatedCount > 0 || report.isCancelled
-                || failedRank != nil || plan.recovery == .fail || plan.isByRank
-                || losses.hasGivenUp
-            {
-                break
-            }
-            // Without deaths, a job gets further than all before or never will.
-            let isStuck =
-                report.missingCount >= leastMissing && losses.deaths.count == losses.seen
-            leastMissing = min(leastMissing, report.missingCount)
-            losses.seen = losses.deaths.count
-            let hasCause = !losses.deaths.isEmpty || vacantKnown
-            let holes = isStuck || !hasCause ? 0 : listHoles(losses)
-            if holes == 0 { break }
-            do throws(MusterError) {
-                try refill()
-            } catch {
-                losses.refused = error
-                break
-            }
-            job.pointee.schedule = MUSTER_LISTED.rawValue
-            job.pointee.list_count = UInt64(holes)
+        var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
+        let failed = try runJobs(&report, &losses, plan, requestsBefore) {
+            ownRank!.runJob(job, known: Work.self)
         }
-        try judge(&report, losses, failedRank: failedRank)
+        try judge(&report, losses, failed)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
         if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)
@@ -376,7 +346,8 @@ final class TeamCore {
 
     /// Checks the kernel's accesses and finds the number of elements.
     private func checkedCount<Work: _Work>(
-        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32]
+        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32],
+        _ changedFiles: inout [UInt32]
     ) throws(MusterError) -> Int {
         var written: Int?
         var read: Int?
@@ -390,7 +361,10 @@ final class TeamCore {
                     handle.team == UInt(bitPattern: team),
                     "the kernel uses an array of another team")
                 arrays.check(handle, access.kind)
-                if arrays.isFile(handle.id) { files.append(handle.id) }
+                if arrays.isFile(handle.id) {
+                    files.append(handle.id)
+                    if access.kind == .inPlace { changedFiles.append(handle.id) }
+                }
                 if let wanted, access.kind != .input, wanted > handle.count {
                     tooShort = tooShort ?? handle.count
                 }

@@ -59,6 +59,7 @@ struct Worker {
     mutating func runJob(_ job: UnsafeMutablePointer<muster_job>, known: (any _Work.Type)?) {
         let slot = muster_team_slot(team, rank)!
         slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
+        slot.pointee.outcome_job = job.pointee.number
         var loop = muster_loop()
         loop.taken = taken
         loop.touched = touched

@@ -55,6 +55,12 @@ extension CrashTests {
         @Test(.enabled(if: !isAddressSanitized, "thousands of forks"))
         func aKernelThatAlwaysKills() throws { try run("hopeless") }
 
+        @Test(arguments: [
+            "forked-anew", "never-begins", "hidden-access", "caught-throw", "throw-and-die",
+            "shrunk-beside", "own-fork",
+        ])
+        func faultsOnceFound(scenario: String) throws { try run(scenario) }
+
         /// The checks are worth something: with the protocol broken on purpose they fail.
         @Test(arguments: isAddressSanitized ? 0...1 : 0...6)
         func canaries(breakage: Int) throws { try run("canary", breakage) }

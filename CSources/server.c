@@ -36,6 +36,7 @@ static void lose(struct muster_team *team, int status)
     int reaped = muster__os_reap(server->pidfd, false, &code, &value);
     trouble->status = status;
     trouble->lost = 1;
+    trouble->serial = ++server->troubles;
     trouble->died = reaped != 0;
     if (reaped == 0) {
         muster__os_kill(server->pidfd, 9);

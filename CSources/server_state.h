@@ -53,6 +53,7 @@ struct muster__server {
     struct muster__server_mapping *mappings;
     uint32_t mapping_count;
     bool in_trouble;
+    uint32_t troubles; /* servers that were lost */
     struct muster_server_trouble trouble;
 };
 

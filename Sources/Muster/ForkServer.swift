@@ -157,18 +157,26 @@ extension TeamCore {
                     + "pids.max)", status: trouble.status)
     }
 
+    /// Takes note of a server's end, once: the next start of a rank brings a new server.
+    func noteServerDeath(_ losses: inout Losses) {
+        var trouble = muster_server_trouble()
+        guard muster_team_server_trouble(team, &trouble), trouble.lost != 0,
+            trouble.serial != losses.serverSerial
+        else { return }
+        losses.serverSerial = trouble.serial
+        losses.serverDeaths.append(
+            trouble.died != 0
+                ? end(of: trouble) : "was given up (\(statusText(trouble.status)))")
+    }
+
     /// The error where ranks died because the server did; nil: it didn't.
     func serverDeath(_ report: AuditReport) -> MusterError? {
-        var trouble = muster_server_trouble()
-        guard muster_team_server_trouble(team, &trouble), trouble.lost != 0 else { return nil }
-        let cause =
-            trouble.died != 0
-            ? end(of: trouble) : "was given up (\(statusText(trouble.status)))"
+        guard let end = report.serverDeaths.last else { return nil }
         let ranks = report.deaths.count
         return MusterError(
             .serverDied, subject: "fork server",
             reason:
-                "\(cause), and \(ranks == 1 ? "its 1 rank" : "its \(ranks) ranks") with it; "
+                "\(end), and \(ranks == 1 ? "its 1 rank" : "its \(ranks) ranks") with it; "
                 + "\(report.missingCount) of \(report.chunks) chunks are missing",
             report: report)
     }

@@ -35,6 +35,10 @@ struct Losses {
     var stalled: Set<UInt32> = []
     /// Why nobody more can be given a rank.
     var refused: MusterError?
+    /// How fork servers have ended.
+    var serverDeaths: [String] = []
+    /// The one noted last.
+    var serverSerial: UInt32 = 0
     /// What a rank that died afterwards had said of the job.
     var failed: FailedPart?
     /// Nothing is redone any more: too many chunks are in quarantine, or a file has shrunk.
@@ -284,6 +288,7 @@ extension TeamCore {
         // Starting a successor can show more deaths: a fork server takes all of its ranks along.
         while let list = muster_team_deaths(team, &count), count > 0 {
             let deaths = (0..<Int(count)).map { list[$0] }
+            noteServerDeath(&losses)
             muster_team_forget_deaths(team)
             vacantKnown = true
             if arrays.shrunkFile(among: losses.files) != nil { losses.hasLostFile = true }

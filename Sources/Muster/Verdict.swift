@@ -61,6 +61,7 @@ extension TeamCore {
         report.redone = losses.retried.count { chunk in
             !report.missing.contains { $0.contains(chunk) }
         }
+        report.serverDeaths = losses.serverDeaths
         report.quarantined = losses.quarantined.sorted()
         report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
         vacantKnown = !report.vacantRanks.isEmpty

@@ -126,6 +126,8 @@ extension CrashTests {
     @Suite struct ServerDeaths {
         @Test func aKilledServerIsSaidAndReplaced() throws { try run("server-death") }
 
+        @Test func aLoopSurvivesItsServer() throws { try run("server-redo") }
+
         @Test func killedAtRandomMoments() throws {
             let seed = try chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")

@@ -287,6 +287,42 @@ struct KillServer: Kernel {
     }
 }
 
+/// One chunk kills the server, once: whoever does it first leaves a mark.
+struct KillServerOnce: Kernel {
+    let x: SharedArray<Int64>.InPlace
+    func process(_ chunk: borrowing Chunk) throws {
+        let isDeadly = chunk.index == 40
+        x.update(chunk) { x, places in
+            for i in x.indices {
+                x[i] = 3 &* x[i] &+ Int64(places.lowerBound + i)
+                if isDeadly && i == 5 && mkdir("killed", 0o700) == 0 {
+                    kill(getppid(), SIGKILL)
+                    while true { pause() }
+                }
+            }
+        }
+    }
+}
+
+/// The server dies in a loop, with all its ranks: a new one, and nothing is lost.
+func serverRedo(_: [String]) throws {
+    try leavingNothing("a server redone") {
+        let team = try Team(size: 3, start: .forkServer)
+        for schedule in Schedule.allCases {
+            let array = try team.array([Int64](repeating: 7, count: 3000))
+            let report = try team.run(
+                KillServerOnce(x: array.inPlace), grain: 10, schedule: schedule)
+            rmdir("killed")
+            try claim(report.isClean && report.vacantRanks.isEmpty, "\(report)")
+            try claim(report.deaths.contains { $0.chunk == 40 }, "\(report.deaths)")
+            try claim(equal: report.serverDeaths, ["was killed by signal 9 (SIGKILL)"], "\(report)")
+            try claim("\(report)".contains("fork server was killed by signal 9"), "\(report)")
+            for i in 0..<array.count { try claim(equal: array[i], 21 + Int64(i), "element \(i)") }
+            _ = try members(of: team)
+        }
+    }
+}
+
 /// The server is killed: in a loop, between loops, while an array is made.
 func serverDeath(_: [String]) throws {
     try leavingNothing("a dead server") {
@@ -296,7 +332,8 @@ func serverDeath(_: [String]) throws {
             let before = team.processIDs
             let error = try refusal("a killed server") {
                 try team.run(
-                    KillServer(to: array.output, deadly: 40), grain: 10, schedule: schedule)
+                    KillServer(to: array.output, deadly: 40), grain: 10, schedule: schedule,
+                    recovery: .fail)
             }
             try claim(equal: error.code, .serverDied, "\(error)")
             try claim(error.description.contains("signal 9 (SIGKILL)"), "\(error)")

@@ -43,6 +43,7 @@ struct muster_server_trouble {
     int32_t exit_code; /* died, signal 0 */
     int32_t late;      /* 1: it did not come to its line in time */
     int32_t threads;   /* above 1: so many it had when it came to its line, and refused */
+    uint32_t serial;   /* how many troubles there have been: from 1 */
 };
 
 /* -- the program ---------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ extension CrashTests {
 
         @Test(arguments: [
             "forked-anew", "never-begins", "hidden-access", "caught-throw", "throw-and-die",
-            "shrunk-beside", "own-fork",
+            "shrunk-beside", "own-fork", "deaths-at-once",
         ])
         func faultsOnceFound(scenario: String) throws { try run(scenario) }
 

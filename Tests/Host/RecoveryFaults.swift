@@ -208,3 +208,71 @@ func ownFork(_: [String]) throws {
         try claim(report.isClean && report.deaths.isEmpty, "\(report)")
     }
 }
+
+private struct Interrupted: Kernel {
+    let array: SharedArray<Int8>.InPlace
+    let debt: Debt
+    func process(_ chunk: borrowing Chunk) throws {
+        let index = chunk.index
+        array.update(chunk) { values in
+            values[0] &+= 1
+            if index < 2 && debt.left[4] == 1 {
+                debt.left[2 + index] = 1
+                while debt.left[4] == 1 { usleep(500) }
+            }
+            values[1] &+= 1
+        }
+    }
+}
+
+/// More deaths at once than a team has ranks: one while idle between two jobs of a loop, then all ranks
+/// in the middle of chunks. Arranged by a child; the leader is stopped meanwhile, so that it sees all of
+/// them together. Whether the idle one dies between the jobs is a matter of luck, so several rounds.
+func deathsAtOnce(_: [String]) throws {
+    for round in 0..<5 {
+        let tokens = Tokens(2)
+        defer { tokens.give() }
+        muster_testing_arm(MUSTER_POINT_CLAIMED, MUSTER_POINT_KILL, 1, -2, tokens.ends.0)
+        defer { muster_testing_arm(MUSTER_POINT_CLAIMED, MUSTER_POINT_KILL, 0, -2, -1) }
+        let team = try Debt.team(2)
+        let shared = Debt.shared.left
+        let array = try team.array(of: Int8.self, count: 800_000)
+        for i in 1..<8 { shared[i] = 0 }
+        shared[4] = 1
+        let handle = team.handle
+        let number = muster_team_job(handle)!.pointee.number + 1
+        let leader = getpid()
+        let arranger = muster_child_start()
+        if arranger == 0 {
+            let slots = (0..<2).map { muster_team_slot(handle, UInt32($0))! }
+            func done(_ rank: Int) -> UInt64 {
+                usleep(0)
+                return slots[rank].pointee.done
+            }
+            while done(0) != number || done(1) != number {}
+            kill(pid_t(slots[0].pointee.holder), SIGKILL)
+            while shared[2] == 0 || shared[3] == 0 { usleep(200) }
+            kill(leader, SIGSTOP)
+            usleep(5000)
+            for slot in slots {
+                kill(pid_t(slot.pointee.holder), SIGKILL)
+                usleep(5000)
+            }
+            shared[4] = 0
+            usleep(20_000)
+            kill(leader, SIGCONT)
+            _ = team.size + array.count  // not given back before
+            muster_worker_exit()
+        }
+        usleep(20_000)
+        let report = try team.run(
+            Interrupted(array: array.inPlace, debt: .shared), grain: 2, schedule: .dynamic)
+        kill(arranger, SIGKILL)
+        waitpid(arranger, nil, 0)
+        try claim(report.isClean, "round \(round): \(report)")
+        let wrong = array.toArray().count { $0 != 1 }
+        try claim(
+            equal: wrong, 0, "round \(round): elements not done once, \(report.deaths.count) deaths"
+        )
+    }
+}

@@ -26,7 +26,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
     "forked-anew": forkedAnew, "never-begins": neverBegins, "hidden-access": hiddenAccess,
     "caught-throw": caughtThrow, "throw-and-die": throwAndDie, "shrunk-beside": shrunkBeside,
-    "own-fork": ownFork,
+    "own-fork": ownFork, "deaths-at-once": deathsAtOnce,
     "work": work, "paused": paused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,

@@ -264,6 +264,12 @@ void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, 
     struct muster_touch *mark = touch(loop, chunk, array, &first);
     if (!first && offset + bytes <= mark->end)
         return; /* a second pass over the chunk: what it held before the first one is what counts */
+    if (!first && offset < mark->end) {
+        /* The first pass was given up half-way: only what lies beyond it is as it was, and only for
+         * that there is room. */
+        bytes -= mark->end - offset;
+        offset = mark->end;
+    }
     mark->end = offset + bytes;
     if (__builtin_expect(loop->traced, 0))
         muster_loop_trace(loop, MUSTER_PHASE_JOURNAL, chunk);

@@ -106,10 +106,15 @@ struct StallWatch {
 
     init(_ timeout: Duration, size: Int) {
         let (seconds, attoseconds) = timeout.components
-        let nanoseconds = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        self.timeout =
-            nanoseconds.overflow
-            ? .max : UInt64(max(1_000_000, nanoseconds.partialValue + attoseconds / 1_000_000_000))
+        let whole = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let sum = whole.partialValue.addingReportingOverflow(attoseconds / 1_000_000_000)
+        if timeout <= .zero {
+            self.timeout = 1_000_000
+        } else if whole.overflow || sum.overflow {
+            self.timeout = .max
+        } else {
+            self.timeout = UInt64(max(1_000_000, sum.partialValue))
+        }
         samples = Array(repeating: Sample(), count: size)
     }
 

@@ -88,8 +88,10 @@ extension TeamCore {
         let slot = muster_team_slot(team, rank)!
         switch muster_outcome(slot.pointee.outcome) {
         case MUSTER_OUTCOME_THREW:
-            let message = String(
+            // A kernel's words may have several lines; an error has one.
+            let words = String(
                 decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
+            let message = words.split(whereSeparator: \.isNewline).joined(separator: " ")
             let chunk = Int(clamping: slot.pointee.outcome_chunk)
             let place =
                 chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""

@@ -28,8 +28,6 @@ struct Losses {
     /// Deaths by chunk.
     private(set) var attempts: [Int: Int] = [:]
     private(set) var quarantined: Set<Int> = []
-    /// Chunks whose worker died, and which were given to a successor.
-    private(set) var redone = 0
     /// Deaths of a rank in a row that were at no chunk.
     private var futile: [UInt32: Int] = [:]
     /// Ranks that were killed because their chunk took too long.
@@ -77,7 +75,6 @@ struct Losses {
             if quarantined.count >= Losses.quarantineMost { hasGivenUp = true }
             return true
         }
-        redone += 1
         return false
     }
 
@@ -213,14 +210,18 @@ extension TeamCore {
             }
             // One that has died between jobs may have a successor by now.
             if muster_team_holds(team, death.rank) { continue }
-            let status = muster_team_restore(team, death.rank)
-            if status < 0 {
-                throw .system(
-                    .audit, "rank \(death.rank)",
-                    "died, and its journal can't be read: what it was changing is half-done",
-                    status: status)
-            }
+            try restore(death.rank)
         }
+    }
+
+    /// Puts back what the dead process of a rank was changing in place, where nobody follows it.
+    func restore(_ rank: UInt32) throws(MusterError) {
+        let status = muster_team_restore(team, rank)
+        guard status < 0 else { return }
+        throw .system(
+            .audit, "rank \(rank)",
+            "died, and its journal can't be read: what it was changing is half-done",
+            status: status)
     }
 
     /// Writes what is missing, and not in quarantine, to the team's list. Returns how many intervals;

@@ -274,7 +274,11 @@ final class TeamCore {
                 ownRank!.runJob(job, known: Work.self)
                 muster_worker_done(team, 0, number)
             }
-            try join(chunks: Int(chunks), &losses, &stall)
+            do throws(MusterError) {
+                try join(chunks: Int(chunks), &losses, &stall)
+            } catch {
+                throw interrupted(error, report, losses)
+            }
             failedRank = rankThatFailed(number)
             try audit(&report)
             if report.missingCount == 0 || report.repeatedCount > 0 || report.isCancelled
@@ -469,9 +473,14 @@ final class TeamCore {
     func waitForJob(timeout: Int64) throws(MusterError) -> muster_join {
         let status = muster_team_join(team, timeout)
         if status >= 0 { return muster_join(UInt32(status)) }
-        // Workers that nobody can wait for must not go on with a job whose slot is written again.
+        // Workers that nobody can wait for must not go on with a job whose slot is written again; what
+        // they were changing in place is put back.
+        let isLoop = muster_team_job(team).pointee.kind == MUSTER_JOB_LOOP.rawValue
         muster_team_end(team)
         vacantKnown = true
+        for rank in 0..<UInt32(size) where isLoop && !muster_team_holds(team, rank) {
+            try restore(rank)
+        }
         throw .system(.system, "team of \(size)", "can't wait for it", status: status)
     }
 

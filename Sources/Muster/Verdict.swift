@@ -36,12 +36,7 @@ extension TeamCore {
     ) throws(MusterError) {
         let isClean = report.missingCount == 0 && report.repeatedCount == 0
         if isClean && losses.deaths.isEmpty && failedRank == nil && !vacantKnown { return }
-        if !isClean { listFaults(&report) }
-        report.deaths = losses.deaths
-        report.redone = losses.redone
-        report.quarantined = losses.quarantined.sorted()
-        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
-        vacantKnown = !report.vacantRanks.isEmpty
+        complete(&report, losses)
         if let failedRank { throw explain(failedRank: failedRank, report) }
         if isClean { return }
         if !losses.deaths.isEmpty, let shrunk = arrays.shrunkFile(among: losses.files) {
@@ -62,6 +57,33 @@ extension TeamCore {
             }
         }
         throw MusterError(.audit, subject: "loop", reason: "\(report)", report: report)
+    }
+
+    /// An error that a loop could not go on after, with what it had got done.
+    func interrupted(
+        _ error: MusterError, _ report: AuditReport, _ losses: Losses
+    ) -> MusterError {
+        var report = report
+        do throws(MusterError) { try audit(&report) } catch { return error }
+        complete(&report, losses)
+        return MusterError(
+            error.code, subject: error.subject, reason: error.reason,
+            errorNumber: error.errorNumber, report: report)
+    }
+
+    private func complete(_ report: inout AuditReport, _ losses: Losses) {
+        if report.missingCount > 0 || report.repeatedCount > 0 { listFaults(&report) }
+        report.deaths = losses.deaths
+        report.redone = losses.attempts.keys.count(where: isCommitted)
+        report.quarantined = losses.quarantined.sorted()
+        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
+        vacantKnown = !report.vacantRanks.isEmpty
+    }
+
+    private func isCommitted(_ chunk: Int) -> Bool {
+        let chunk = UInt64(chunk)
+        return muster_team_audit_ranks(team, muster_interval(first: chunk, end: chunk + 1), nil, 0)
+            > 0
     }
 
     private func listFaults(_ report: inout AuditReport) {

@@ -230,7 +230,7 @@ final class TeamCore {
         if partialBytes > 0 {
             partials = try allocate(bytes: Int(chunks) * partialBytes, of: "partial results")
         }
-        try refill()
+        let refused = try refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()
         }
@@ -260,6 +260,7 @@ final class TeamCore {
         defer { isRunning = false }
         forgetDeaths()
         var losses = Losses(plan.recovery, files: files)
+        losses.refused = refused
         var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
         var failedRank: UInt32?
         var leastMissing = Int.max
@@ -296,7 +297,7 @@ final class TeamCore {
             let holes = isStuck || !hasCause ? 0 : listHoles(losses)
             if holes == 0 { break }
             do throws(MusterError) {
-                try refill()
+                losses.refused = try refill() ?? losses.refused
             } catch {
                 losses.refused = error
                 break
@@ -347,22 +348,25 @@ final class TeamCore {
     /// Kernels that every live worker was forked with.
     private var knownKernels = 0
 
-    /// Starts ranks that are without a process. Where some can't be started, the others do their work.
-    func refill() throws(MusterError) {
+    /// Starts ranks that are without a process. Where some can't be started, the others do their work,
+    /// and the reason is returned.
+    @discardableResult
+    func refill() throws(MusterError) -> MusterError? {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
         let now = monotonicNanoseconds()
-        guard now - lastJoin > 1_000_000 || vacantKnown else { return }
+        guard now - lastJoin > 1_000_000 || vacantKnown else { return nil }
         if muster_team_poll(team) > 0 {
             vacantKnown = true
             do throws(MusterError) {
                 try startVacantRanks()
             } catch {
-                if hasLiveRank { return }
+                if hasLiveRank { return error }
                 throw error
             }
         }
         vacantKnown = false
+        return nil
     }
 
     /// Asks the loop in progress to end early.

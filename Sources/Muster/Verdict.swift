@@ -55,6 +55,13 @@ extension TeamCore {
                 throw MusterError(
                     .cancelled, subject: "loop", reason: "cancelled: \(report)", report: report)
             }
+            // Chunks that only one rank may do, and that has no process.
+            if let rank = report.vacantRanks.first, let refused = losses.refused {
+                throw MusterError(
+                    .workerDied, subject: "rank \(rank)",
+                    reason: "has no process; \(report.missingCount) of \(report.chunks) chunks are "
+                        + "missing; no new worker: \(refused)", report: report)
+            }
         }
         throw MusterError(.audit, subject: "loop", reason: "\(report)", report: report)
     }

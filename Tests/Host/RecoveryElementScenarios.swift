@@ -311,9 +311,12 @@ func edgeJournalMemory(_: [String]) throws {
         let count = (32 << 20) / MemoryLayout<Page>.stride
         let array = try team.array(of: Page.self, count: count)
         let control = { memoryFileBytes(named: "muster-control") }
+        // A first loop, so that rolls have their memory.
+        let small = try team.array(of: Int64.self, count: 10)
+        try team.run(AddPlace(array: small.inPlace), grain: 5)
+        let before = control()
         let calm = try team.run(Turn(x: array.inPlace), grain: count / 4, recovery: .fail)
         try claim(calm.isClean, "\(calm)")
-        let before = control()
         let holdings = Holdings()
         let worker = names(in: "/proc/\(team.processIDs[1])/fd").count
         Doom.shared[3] = 1

@@ -30,7 +30,10 @@ private struct StopOnce: Kernel {
 
 private struct Dawdle: Kernel {
     let microseconds: UInt32
-    func process(_ chunk: borrowing Chunk) throws { usleep(microseconds) }
+    var first = 0
+    func process(_ chunk: borrowing Chunk) throws {
+        if chunk.index >= first { usleep(microseconds) }
+    }
 }
 
 /// Argument: schedule. Workers that stop in a chunk: killed after `stallTimeout`, else waited for.
@@ -90,14 +93,19 @@ func edgeNotStalled(_: [String]) throws {
         let team = try Doom.team(3)
         let pids = team.processIDs
         for schedule in Schedule.allCases {
-            // One rank works for two seconds, at 100 ms a chunk; or each at 60 chunks of 20 ms.
-            for (chunks, microseconds) in [(1, UInt32(100_000)), (180, 20_000)] {
+            // Each works for 1.2 s, at 20 ms a chunk; more ranks than chunks.
+            for (chunks, microseconds) in [(180, UInt32(20_000)), (1, 100_000)] {
                 let report = try team.run(
                     Dawdle(microseconds: microseconds), count: chunks, grain: 1, schedule: schedule,
                     stallTimeout: .milliseconds(800))
                 try expectClean(report, nil, deaths: 0...0, "\(chunks) chunks, \(schedule)")
             }
         }
+        // One works for 2 s, at 100 ms a chunk, while the others have ended.
+        let report = try team.run(
+            Dawdle(microseconds: 100_000, first: 40), count: 60, grain: 1,
+            stallTimeout: .milliseconds(800))
+        try expectClean(report, nil, deaths: 0...0, "two without work")
         for timeout in [
             Duration.seconds(3600), .seconds(9_223_372_036) + .milliseconds(999),
             .seconds(9_223_372_037), .seconds(Int64.max), .nanoseconds(Int64.max),

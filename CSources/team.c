@@ -528,12 +528,14 @@ void muster_team_end(struct muster_team *team)
     if (muster__os_pid() != team->plan.leader_pid)
         return;
     bool idle = all_done(team);
-    team->running = false;
     uint32_t size = team->plan.size;
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
         muster_team_dispatch(team);
     }
+    /* Nobody joins that job: a worker that starts next has no part in it, and would else take what
+     * the leader writes into the slot for it. */
+    team->running = false;
     uint64_t start = muster__os_now_ns();
     for (uint32_t rank = 0; rank < size; rank++) {
         struct muster__rank *entry = &team->ranks[rank];

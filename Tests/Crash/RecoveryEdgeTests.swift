@@ -86,6 +86,11 @@ extension CrashTests {
 
         @Test func othersReapTheChildren() throws { try run("edge-reaped") }
 
+        @Test(arguments: ["waits", "works"])
+        func workersForkedAnewDoNothingTwice(leader: String) throws {
+            try run("edge-restarts", leader)
+        }
+
         @Test func twoTeamsInTurn() throws { try run("edge-two-teams") }
 
         @Test(arguments: 0...3)

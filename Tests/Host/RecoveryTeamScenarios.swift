@@ -225,3 +225,37 @@ func edgeTwoTeams(_: [String]) throws {
         _ = try members(of: first)
     }
 }
+
+private struct Anew<Ballast>: Kernel {
+    let x: SharedArray<Int64>.InPlace
+    func process(_ chunk: borrowing Chunk) throws {
+        x.update(chunk) { x, places in
+            for i in x.indices { x[i] &+= Int64(places.lowerBound + i) }
+        }
+    }
+}
+
+private enum Nest<Inner> {}
+
+/// Argument: leader. Kernels for which all workers are forked anew, one after the other: those that start
+/// have nothing to do with the job before, which ended the old ones.
+func edgeRestarts(_ arguments: [String]) throws {
+    let leader: Team.Leader = arguments[0] == "works" ? .works : .waits
+    try leavingNothing("restarts") {
+        let team = try Doom.team(3, leader: leader)
+        let array = try team.array(of: Int64.self, count: 500)
+        func round<Ballast>(_: Ballast.Type, _ number: Int) throws {
+            let before = team.processIDs
+            let report = try team.run(Anew<Ballast>(x: array.inPlace), grain: 10)
+            try expectClean(report, nil, deaths: 0...0, "round \(number)")
+            try claim(team.processIDs[1] != before[1], "round \(number): no new workers")
+            for i in 0..<500 {
+                try claim(equal: array[i], Int64(i * number), "element \(i), round \(number)")
+            }
+            if number < 60 { try round(Nest<Ballast>.self, number + 1) }
+        }
+        try round(Int8.self, 1)
+        _ = try members(of: team)
+        try claim(equal: team.deathsBetweenLoops, [:], "deaths between loops")
+    }
+}

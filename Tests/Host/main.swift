@@ -33,6 +33,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-journal-memory": edgeJournalMemory, "edge-stopped": edgeStopped,
     "edge-not-stalled": edgeNotStalled, "edge-shortage": edgeShortage,
     "edge-full-table": edgeFullTable,
+    "edge-restarts": edgeRestarts,
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
     "work": work, "paused": paused,
     "threads": threadedLeader, "signals": signals,

@@ -560,13 +560,14 @@ void muster_team_end(struct muster_team *team)
     if (muster__os_pid() != team->plan.leader_pid)
         return;
     bool idle = all_done(team);
-    team->running = false;
     uint32_t size = team->plan.size;
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
         muster_team_dispatch(team);
-        team->running = false; /* nobody joins it, and who is started later has no part in it */
     }
+    /* Nobody joins that job: a worker that starts next has no part in it, and would else take what
+     * the leader writes into the slot for it. */
+    team->running = false;
     if (team->server) {
         muster__server_end(team, idle);
         return;

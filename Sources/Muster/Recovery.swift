@@ -58,9 +58,6 @@ struct Losses {
     /// Jobs in a row that may end without getting further, where ranks die all the time.
     static let fruitlessMost = 16
 
-    /// Chunks whose worker died and that were not given up.
-    var retried: [Int] { attempts.keys.filter { !quarantined.contains($0) } }
-
     private var limit: Int {
         if case .redo(let limit) = recovery { return max(1, limit) }
         return 0
@@ -116,10 +113,15 @@ struct StallWatch {
 
     init(_ timeout: Duration, size: Int) {
         let (seconds, attoseconds) = timeout.components
-        let nanoseconds = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        self.timeout =
-            nanoseconds.overflow
-            ? .max : UInt64(max(1_000_000, nanoseconds.partialValue + attoseconds / 1_000_000_000))
+        let whole = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let sum = whole.partialValue.addingReportingOverflow(attoseconds / 1_000_000_000)
+        if timeout <= .zero {
+            self.timeout = 1_000_000
+        } else if whole.overflow || sum.overflow {
+            self.timeout = .max
+        } else {
+            self.timeout = UInt64(max(1_000_000, sum.partialValue))
+        }
         samples = Array(repeating: Sample(), count: size)
     }
 
@@ -187,7 +189,7 @@ extension TeamCore {
                 try join(chunks: report.chunks, &losses, &stall)
             } catch {
                 abandon()
-                throw error
+                throw interrupted(error, report, losses)
             }
             let failed = losses.failed ?? failedPart(number)
             try audit(&report)
@@ -208,7 +210,7 @@ extension TeamCore {
             do throws(MusterError) {
                 muster_team_poll(team)
                 try absorbDeaths(&losses)
-                try refill()
+                losses.refused = try refill() ?? losses.refused
             } catch {
                 losses.refused = error
                 return nil
@@ -227,7 +229,7 @@ extension TeamCore {
     /// Ranks that have died after their part get a process, so that the report calls only those vacant
     /// for which there is none.
     private func fillVacantRanks(_ losses: Losses) {
-        if vacantKnown, losses.recovery != .fail { try? refill() }
+        if vacantKnown, losses.recovery != .fail { _ = try? refill() }
     }
 
     /// After a failure in the middle of a job: nobody goes on with it, and nothing stays half-changed.

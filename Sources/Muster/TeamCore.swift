@@ -243,7 +243,7 @@ final class TeamCore {
         if partialBytes > 0 {
             partials = try allocate(bytes: Int(chunks) * partialBytes, of: "partial results")
         }
-        try refill()
+        let refused = try refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()
         }
@@ -274,6 +274,7 @@ final class TeamCore {
         defer { isRunning = false }
         forgetDeaths()
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
+        losses.refused = refused
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
             ownRank!.runJob(job, known: Work.self)
         }
@@ -320,22 +321,25 @@ final class TeamCore {
     /// Kernels that every live worker was forked with.
     private var knownKernels = 0
 
-    /// Starts ranks that are without a process. Where some can't be started, the others do their work.
-    func refill() throws(MusterError) {
+    /// Starts ranks that are without a process. Where some can't be started, the others do their work,
+    /// and the reason is returned.
+    @discardableResult
+    func refill() throws(MusterError) -> MusterError? {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
         let now = monotonicNanoseconds()
-        guard now - lastJoin > 1_000_000 || vacantKnown else { return }
+        guard now - lastJoin > 1_000_000 || vacantKnown else { return nil }
         if muster_team_poll(team) > 0 {
             vacantKnown = true
             do throws(MusterError) {
                 try startVacantRanks()
             } catch {
-                if hasLiveRank { return }
+                if hasLiveRank { return error }
                 throw error
             }
         }
         vacantKnown = false
+        return nil
     }
 
     /// Asks the loop in progress to end early.

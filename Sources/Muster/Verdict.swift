@@ -21,7 +21,9 @@ extension TeamCore {
         return FailedPart(
             rank: rank, outcome: slot.pointee.outcome, status: slot.pointee.outcome_status,
             chunk: slot.pointee.outcome_chunk,
-            message: String(decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self))
+            // A kernel's words may have several lines; an error has one.
+            message: String(decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
+                .split(whereSeparator: \.isNewline).joined(separator: " "))
     }
 
     /// The first rank's that failed, of those that have ended the job.
@@ -56,15 +58,7 @@ extension TeamCore {
     ) throws(MusterError) {
         let isClean = report.missingCount == 0 && report.repeatedCount == 0
         if isClean && losses.deaths.isEmpty && failed == nil && !vacantKnown { return }
-        if !isClean { listFaults(&report) }
-        report.deaths = losses.deaths
-        report.redone = losses.retried.count { chunk in
-            !report.missing.contains { $0.contains(chunk) }
-        }
-        report.serverDeaths = losses.serverDeaths
-        report.quarantined = losses.quarantined.sorted()
-        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
-        vacantKnown = !report.vacantRanks.isEmpty
+        complete(&report, losses)
         if let failed { throw explain(failed, report) }
         if isClean { return }
         if !losses.deaths.isEmpty, let shrunk = arrays.shrunkFile(among: losses.files) {
@@ -79,12 +73,47 @@ extension TeamCore {
             if !losses.deaths.isEmpty && !(report.isCancelled && losses.recovery != .fail) {
                 throw explain(deaths: report, losses)
             }
+            // Chunks that only one rank may do, and that has no process.
+            if let rank = report.vacantRanks.first, let refused = losses.refused {
+                throw MusterError(
+                    .workerDied, subject: "rank \(rank)",
+                    reason: "has no process; \(report.missingCount) of \(report.chunks) chunks are "
+                        + "missing; no new worker: \(refused)", report: report)
+            }
             if report.isCancelled {
                 throw MusterError(
                     .cancelled, subject: "loop", reason: "cancelled: \(report)", report: report)
             }
         }
         throw MusterError(.audit, subject: "loop", reason: "\(report)", report: report)
+    }
+
+    /// An error that a loop could not go on after, with what it had got done.
+    func interrupted(
+        _ error: MusterError, _ report: AuditReport, _ losses: Losses
+    ) -> MusterError {
+        var report = report
+        do throws(MusterError) { try audit(&report) } catch { return error }
+        complete(&report, losses)
+        return MusterError(
+            error.code, subject: error.subject, reason: error.reason,
+            errorNumber: error.errorNumber, report: report)
+    }
+
+    private func complete(_ report: inout AuditReport, _ losses: Losses) {
+        if report.missingCount > 0 || report.repeatedCount > 0 { listFaults(&report) }
+        report.deaths = losses.deaths
+        report.redone = losses.attempts.keys.count(where: isCommitted)
+        report.serverDeaths = losses.serverDeaths
+        report.quarantined = losses.quarantined.sorted()
+        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
+        vacantKnown = !report.vacantRanks.isEmpty
+    }
+
+    private func isCommitted(_ chunk: Int) -> Bool {
+        let chunk = UInt64(chunk)
+        return muster_team_audit_ranks(team, muster_interval(first: chunk, end: chunk + 1), nil, 0)
+            > 0
     }
 
     private func listFaults(_ report: inout AuditReport) {

@@ -5,7 +5,7 @@ import CMuster
 import Glibc
 import Muster
 
-private func limit(_ resource: __rlimit_resource, _ value: Int) throws {
+func limit(_ resource: __rlimit_resource, _ value: Int) throws {
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(resource.rawValue), &limit)
     limit.rlim_cur = min(rlim_t(value), limit.rlim_max)

@@ -76,7 +76,7 @@ enum Kind: String, CaseIterable {
 }
 
 /// x -> 3 x + place: not idempotent, so a chunk done twice or restored wrongly shows.
-private func changed(_ x: Int64, _ place: Int) -> Int64 { 3 &* x &+ Int64(place) }
+func changed(_ x: Int64, _ place: Int) -> Int64 { 3 &* x &+ Int64(place) }
 
 struct Change: Kernel {
     let x: SharedArray<Int64>.InPlace
@@ -247,7 +247,7 @@ struct Trial {
     }
 }
 
-private func expectClean(
+func expectClean(
     _ report: AuditReport, _ failure: MusterError?, deaths: ClosedRange<Int>, _ what: String
 ) throws {
     try claim(failure == nil, "\(what): \(failure.map { "\($0)" } ?? "")")

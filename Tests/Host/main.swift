@@ -5,6 +5,7 @@
 // the directory, whose name also marks the forked workers: they have the same command line.
 
 // C's streams are global variables, which strict concurrency does not like.
+import CMuster.Testing
 @preconcurrency import Glibc
 
 takePart(CommandLine.arguments.dropFirst().first ?? "")
@@ -27,6 +28,17 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "forked-anew": forkedAnew, "never-begins": neverBegins, "hidden-access": hiddenAccess,
     "caught-throw": caughtThrow, "throw-and-die": throwAndDie, "shrunk-beside": shrunkBeside,
     "own-fork": ownFork, "deaths-at-once": deathsAtOnce,
+    "edge-works": edgeLeaderWorks, "edge-clash": edgeClash, "edge-many": edgeManyDeaths,
+    "edge-all-killed": edgeAllKilled, "edge-each-rank": edgeEachRank,
+    "edge-quarantines": edgeQuarantines, "edge-reads-output": edgeReadsOutput,
+    "edge-untouched": edgeUntouched, "edge-file": edgeFile, "edge-report": edgeReport,
+    "edge-reduce": edgeReduce, "edge-alone": edgeAlone, "edge-thousand": edgeThousand,
+    "edge-one-line": edgeOneLine, "edge-reaped": edgeReaped, "edge-two-teams": edgeTwoTeams,
+    "edge-two-arrays": edgeTwoArrays, "edge-journal": edgeJournal,
+    "edge-journal-memory": edgeJournalMemory, "edge-stopped": edgeStopped,
+    "edge-not-stalled": edgeNotStalled, "edge-shortage": edgeShortage,
+    "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
+    "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
     "work": work, "paused": paused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
@@ -42,7 +54,14 @@ let scenarios: [String: ([String]) throws -> Void] = [
 ]
 
 setvbuf(stdout, nil, _IOLBF, 0)
-let given = Array(CommandLine.arguments.dropFirst())
+var given = Array(CommandLine.arguments.dropFirst())
+/// `broken BREAKAGE SCENARIO ...`: with the protocol broken so, the scenario must notice.
+var breakage: UInt32?
+if given.first == "broken", given.count > 2 {
+    breakage = UInt32(given[1])
+    given.removeFirst(2)
+    muster_testing_break(muster_breakage(breakage ?? 0))
+}
 var name = given.first ?? ""
 if name.hasPrefix("served:") {
     name.removeFirst("served:".count)
@@ -54,7 +73,15 @@ guard given.count >= 2, let scenario = scenarios[name], chdir(given.last!) == 0 
 }
 do {
     try scenario(Array(given.dropFirst().dropLast()))
+    if let breakage {
+        explain("\(given.joined(separator: " ")): breakage \(breakage) is not noticed")
+        exit(1)
+    }
 } catch {
+    if breakage != nil {
+        print("noticed: \(error)")
+        exit(0)
+    }
     explain("\(given.joined(separator: " ")): \(error)")
     exit(1)
 }

@@ -106,8 +106,10 @@ extension TeamCore {
         report.redone = losses.attempts.keys.count(where: isCommitted)
         report.serverDeaths = losses.serverDeaths
         report.quarantined = losses.quarantined.sorted()
-        report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
-        vacantKnown = !report.vacantRanks.isEmpty
+        let vacant = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
+        vacantKnown = !vacant.isEmpty
+        // After `.fail` nobody has tried yet.
+        report.vacantRanks = losses.recovery == .fail ? [] : vacant
     }
 
     private func isCommitted(_ chunk: Int) -> Bool {

@@ -32,21 +32,30 @@ public struct Team: ~Copyable {
     /// - Parameters:
     ///   - size: Number of ranks, 1...4096. More ranks than CPUs work, more slowly.
     ///   - leader: Whether this process is rank 0.
+    ///   - binding: Where the ranks run. A leader that works is bound for the team's life; one that
+    ///     waits is left alone. Where the system refuses, ranks run where it lets them.
     /// - Throws: `.threads` when this process has more than one thread (workers are forked),
     ///   `.invalidArgument`, `.memory`, `.start`.
-    public init(size: Int, leader: Leader = .waits) throws(MusterError) {
-        core = try TeamCore(size: size, leaderWorks: leader == .works, start: .fork)
+    public init(
+        size: Int, leader: Leader = .waits, binding: Binding = .spread
+    ) throws(MusterError) {
+        core = try TeamCore(
+            size: size, leaderWorks: leader == .works, start: .fork, binding: binding)
     }
 
     /// For tests: a team started in another way.
     package init(size: Int, leader: Leader = .waits, start: Start) throws(MusterError) {
-        core = try TeamCore(size: size, leaderWorks: leader == .works, start: start)
+        core = try TeamCore(
+            size: size, leaderWorks: leader == .works, start: start, binding: .spread)
     }
 
     deinit { core.end() }
 
     /// Number of ranks.
     public var size: Int { core.size }
+
+    /// The CPU and home node of each rank.
+    public var seats: [Seat] { core.seats }
 
     /// `struct muster_team *`, for storms and benchmarks.
     package var handle: OpaquePointer { core.team }

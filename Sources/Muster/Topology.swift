@@ -109,15 +109,6 @@ public struct Topology: Sendable {
         guard muster_topology_here(&cpu, &node) == 0 else { return nil }
         return (Int(cpu), Int(node))
     }
-
-    /// Binds this process to a node's CPUs. Best effort: where the system refuses, the process runs
-    /// where it may, and placement is read back all the same.
-    static func run(onNode node: UInt32) {
-        var raw: UnsafeMutablePointer<muster_topology>?
-        guard muster_topology_create(nil, &raw) == 0 else { return }
-        _ = muster_placement_run_on(raw, node)
-        muster_topology_destroy(raw)
-    }
 }
 
 /// -1 stands for "unknown" in the C core.

@@ -12,6 +12,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
     "loops": loops, "reductions": reductions, "empty": emptyLoops, "report": reportContents,
     "grains": grains,
+    "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
     "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,
     "cancel": cancel, "mismatch": mismatch,
     "arrays": arrays, "rounds": rounds, "too-large": tooLarge,

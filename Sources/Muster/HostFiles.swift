@@ -128,6 +128,7 @@ extension Topology {
         let host = try Topology.read()
         _ = host.limits(files)
         _ = host.pages(files)
+        _ = Diagnosis(of: host, files)
         for (file, text) in files.texts ?? [:] {
             var text = text
             if file == "proc/self/status" {

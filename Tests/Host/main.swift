@@ -24,6 +24,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "redo": redo, "redo-at-point": redoAtPoint, "quarantine": quarantine,
     "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
     "work": work, "paused": paused,
+    "refused": refused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,

@@ -262,12 +262,18 @@ void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, 
 {
     bool first;
     struct muster_touch *mark = touch(loop, chunk, array, &first);
-    if (!first && offset + bytes <= mark->end)
-        return; /* a second pass over the chunk: what it held before the first one is what counts */
-    mark->end = offset + bytes;
+    uint64_t end = offset + bytes;
+    if (!first) {
+        /* A second pass over the chunk: what it held before the first one is what counts. */
+        if (end <= mark->end)
+            return;
+        if (offset < mark->end)
+            offset = mark->end;
+    }
+    mark->end = end;
     if (__builtin_expect(loop->traced, 0))
         muster_loop_trace(loop, MUSTER_PHASE_JOURNAL, chunk);
-    muster_journal_save(&loop->journal, chunk, loop->space, offset, bytes);
+    muster_journal_save(&loop->journal, chunk, loop->space, offset, end - offset);
     if (__builtin_expect(loop->traced, 0))
         __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_KERNEL, __ATOMIC_RELEASE);
 }

@@ -75,6 +75,11 @@ void muster__os_worker_signals(void); /* ignore INT TERM HUP, default for the re
 void muster__os_name_thread(const char *name);
 _Noreturn void muster__os_exit(int status);
 
+/* Executes this program once more, with `fd` as its descriptor `as_fd` and none above. Returns: the
+ * new process's pid. SIGINT, SIGTERM and SIGHUP are blocked in it. (os_spawn.c) */
+int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *const environment[]);
+int muster__os_wake_with_parent(void); /* SIGCONT when the thread that started us ends */
+
 /* -- waiting -------------------------------------------------------------------------------- */
 
 /* Sleeps while *word == expected. 0: woken or changed, possibly spurious; -ETIMEDOUT. */
@@ -89,11 +94,15 @@ int muster__os_epoll_remove(int epoll, int fd);
 /* Tags of up to capacity ready descriptors. 0: time-out or a signal. timeout_ms -1: for ever. */
 int muster__os_epoll_wait(int epoll, uint64_t *tags, int capacity, int timeout_ms);
 int muster__os_wait_readable(int fd, int timeout_ms);
+/* 1: the first is readable, 2: the second, 3: both; 0: time-out or a signal. */
+int muster__os_wait_two(int first, int second, int timeout_ms);
 uint64_t muster__os_now_ns(void); /* CLOCK_MONOTONIC; not injected, can't fail */
 
 /* -- descriptors and files ------------------------------------------------------------------ */
 
 int muster__os_socketpair(int ends[2]); /* packets kept whole */
+int muster__os_close_on_exec(int fd);
+/* fd -1: data only. */
 int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size_bytes);
 /* Returns bytes received; *fd is a new descriptor or -1. -EAGAIN: nothing there. */
 int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity);

@@ -135,11 +135,16 @@ int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    if (fd >= 0) {
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    } else {
+        message.msg_control = NULL;
+        message.msg_controllen = 0;
+    }
     int64_t result;
     RETRY(result, sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
     return result < 0 ? (int)result : 0;

@@ -20,19 +20,35 @@
 #define CGROUP_ROOT     "/sys/fs/cgroup"
 #define PATH_BYTES_MOST 4352
 
+/* Reserves size_bytes at a multiple of UNIT, so that array and huge-page borders agree. */
+static int reserve(struct muster_space *space)
+{
+    void *address = NULL;
+    int status = muster__os_map(-1, 0, space->size_bytes + UNIT, false, NULL, &address);
+    if (status < 0)
+        return status;
+    uintptr_t start = (uintptr_t)address, aligned = (start + UNIT - 1) / UNIT * UNIT;
+    /* The spare ends go back. */
+    if (aligned > start)
+        muster__os_unmap(address, aligned - start);
+    if (aligned - start < UNIT)
+        muster__os_unmap((void *)(aligned + space->size_bytes), UNIT - (aligned - start));
+    space->address = (unsigned char *)aligned;
+    return 0;
+}
+
 int muster_space_create(struct muster_space *space)
 {
     struct muster_space made = {.arena_fd = -1};
     made.free_extents = malloc(EXTENTS_MOST * sizeof *made.free_extents);
     if (!made.free_extents)
         return -ENOMEM;
-    void *address = NULL;
     int status = -ENOMEM;
     /* Half as much again and again: an aarch64 kernel may have 39-bit addresses, a shell ulimit -v,
      * the thread sanitizer its own layout. */
     for (made.size_bytes = SPACE_MOST; status == -ENOMEM && made.size_bytes >= SPACE_LEAST;
          made.size_bytes /= 2) {
-        status = muster__os_map(-1, 0, made.size_bytes + UNIT, false, NULL, &address);
+        status = reserve(&made);
         if (status == 0)
             break;
     }
@@ -40,15 +56,9 @@ int muster_space_create(struct muster_space *space)
         free(made.free_extents);
         return status;
     }
-    /* Aligned, so that array and huge-page borders agree; the spare ends go back. */
-    uintptr_t start = (uintptr_t)address, aligned = (start + UNIT - 1) / UNIT * UNIT;
-    if (aligned > start)
-        muster__os_unmap(address, aligned - start);
-    if (aligned - start < UNIT)
-        muster__os_unmap((void *)(aligned + made.size_bytes), UNIT - (aligned - start));
-    made.address = (unsigned char *)aligned;
     made.arena_bytes = made.size_bytes / 4;
 
+    void *address = NULL;
     int fd = muster__os_memfd("muster-arrays");
     status = fd < 0 ? fd : muster__os_truncate(fd, made.arena_bytes);
     if (status == 0)
@@ -66,6 +76,38 @@ int muster_space_create(struct muster_space *space)
         (struct muster_extent){made.arena_bytes, made.size_bytes - made.arena_bytes};
     made.free_count = 2;
     made.free_capacity = EXTENTS_MOST;
+    *space = made;
+    return 0;
+}
+
+int muster_space_attach(int arena_fd, uint64_t size_bytes, uint64_t arena_bytes,
+                        struct muster_space *space)
+{
+    if (size_bytes > SPACE_MOST || size_bytes % UNIT != 0 || arena_bytes > size_bytes ||
+        arena_bytes == 0 || arena_bytes % UNIT != 0)
+        return -EUCLEAN;
+    uint64_t file_bytes = 0;
+    uint32_t mode_bits = 0;
+    int status = muster__os_stat(arena_fd, &file_bytes, &mode_bits);
+    if (status < 0)
+        return status;
+    int sealed = muster__os_sealed_size(arena_fd);
+    if (sealed < 0)
+        return sealed == -EINVAL ? -EUCLEAN : sealed; /* no memfd at all */
+    if (!sealed || file_bytes != arena_bytes)
+        return -EUCLEAN;
+    struct muster_space made = {
+        .size_bytes = size_bytes, .arena_bytes = arena_bytes, .arena_fd = -1};
+    status = reserve(&made);
+    if (status < 0)
+        return status;
+    void *address = NULL;
+    status = muster__os_map(arena_fd, 0, arena_bytes, true, made.address, &address);
+    if (status < 0) {
+        muster_space_destroy(&made);
+        return status;
+    }
+    (void)muster__os_advise(made.address, made.size_bytes, DONT_DUMP);
     *space = made;
     return 0;
 }

@@ -23,9 +23,9 @@ _Static_assert(offsetof(struct muster_team_block, counter) % MUSTER_LINE_BYTES =
 _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are aligned to 16");
 
 #define PAGE         4096ull
-#define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */
-#define EVENT_TAG    UINT64_MAX        /* of the eventfd in epoll; the others are ranks */
-#define CHUNKS_LEAST (1ull << 20)      /* roll capacity below which a team is refused */
+#define BLOCK_OFFSET MUSTER__BLOCK_OFFSET
+#define EVENT_TAG    UINT64_MAX   /* of the eventfd in epoll; the others are ranks */
+#define CHUNKS_LEAST (1ull << 20) /* roll capacity below which a team is refused */
 #define END_WAIT_NS  1000000000ull
 
 /* How long a wait spins: a halted virtual CPU takes 50 to 60 us to wake (numa-facts), so spinning
@@ -37,11 +37,10 @@ static uint64_t rounded(uint64_t bytes, uint64_t unit)
     return (bytes + unit - 1) / unit * unit;
 }
 
-static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
+void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan)
 {
     unsigned char *base = team->control.address;
     team->block = (struct muster_team_block *)(base + BLOCK_OFFSET);
-    *team->block = *plan;
     team->plan = *plan;
     team->slots = (struct muster_slot *)(base + plan->slots_offset);
     team->job = (struct muster_job *)(base + plan->job_offset);
@@ -49,6 +48,12 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     for (uint32_t rank = 0; rank < plan->size; rank++)
         team->rolls[rank] =
             (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
+}
+
+static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
+{
+    muster__find_parts(team, plan);
+    *team->block = *plan;
 }
 
 /* Spinning is for those who have a CPU of their own. */
@@ -111,8 +116,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     made->control.fd = made->space.arena_fd = -1;
     made->rolls = calloc(size, sizeof *made->rolls);
     made->ranks = calloc(size, sizeof *made->ranks);
-    /* A rank can die, be replaced and die again before the leader looks. */
-    made->death_capacity = 4 * size + 64;
+    made->death_capacity = size;
     made->deaths = calloc(made->death_capacity, sizeof *made->deaths);
     int status = made->rolls && made->ranks && made->deaths ? 0 : -ENOMEM;
     struct muster_team_block plan = {.size = size,
@@ -172,14 +176,14 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
 
 /* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
  * exit like any death. */
-static void begin_worker(struct muster_team *team, uint32_t rank, int socket)
+void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent)
 {
     muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
     MUSTER__POINT(MUSTER_POINT_FORKED);
     char name[24]; /* the kernel keeps 15 characters */
     snprintf(name, sizeof name, "muster-%u", rank);
-    /* The leader may have died before the signal was asked for: then the parent is another. */
-    if (muster__os_die_with_parent() < 0 || muster__os_parent() != team->plan.leader_pid)
+    /* The parent may have died before the signal was asked for: then it is another now. */
+    if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
         muster__os_exit(127);
     muster__os_worker_signals();
     muster__os_name_thread(name);
@@ -207,9 +211,11 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
     __atomic_store_n(&slot->done, team->job_number - team->running, __ATOMIC_RELEASE);
     if (team->not_done > rank)
         team->not_done = rank;
+    if (team->server)
+        return muster__server_spawn(team, rank, ends);
     int pid = muster__os_fork();
     if (pid == 0) {
-        begin_worker(team, rank, ends[1]);
+        muster__begin_worker(team, rank, ends[1], team->plan.leader_pid);
         return 0;
     }
     muster__os_close(ends[1]);
@@ -279,6 +285,24 @@ static uint32_t phase_of(const struct muster_team *team, uint32_t rank)
     return __atomic_load_n(&slot->phase, __ATOMIC_RELAXED);
 }
 
+/* The list grows when ranks die, are replaced and die again before the leader looks. A death that
+ * there is no memory for is not forgotten either: it takes the newest one's place, whose rank is
+ * vacant like its own, and both show as holes. */
+static void list_death(struct muster_team *team, struct muster_death death)
+{
+    if (team->death_count == team->death_capacity) {
+        uint32_t capacity = 2 * team->death_capacity;
+        struct muster_death *longer = realloc(team->deaths, capacity * sizeof *longer);
+        if (longer) {
+            team->deaths = longer;
+            team->death_capacity = capacity;
+        } else {
+            team->death_count--;
+        }
+    }
+    team->deaths[team->death_count++] = death;
+}
+
 /* Reaps a worker and makes its rank vacant. */
 static void note_death(struct muster_team *team, uint32_t rank)
 {
@@ -286,7 +310,8 @@ static void note_death(struct muster_team *team, uint32_t rank)
     int code = 0, status = 0;
     if (!entry->held || entry->pidfd < 0)
         return;
-    int reaped = muster__os_reap(entry->pidfd, false, &code, &status);
+    int reaped = team->server ? muster__server_reap(team, rank, &code, &status)
+                              : muster__os_reap(entry->pidfd, false, &code, &status);
     if (reaped == 0)
         return; /* still alive */
     struct muster_death death = {.rank = rank,
@@ -309,13 +334,17 @@ static void note_death(struct muster_team *team, uint32_t rank)
             death.chunk = team->loop.first + rest.first;
         team->someone_died = true;
     }
-    if (team->death_count < team->death_capacity)
-        team->deaths[team->death_count++] = death;
+    list_death(team, death);
     muster__os_epoll_remove(team->epoll, entry->pidfd);
     muster__os_close(entry->pidfd);
     muster__os_close(entry->socket);
     *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
     __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
+}
+
+void muster__note_death(struct muster_team *team, uint32_t rank)
+{
+    note_death(team, rank);
 }
 
 void muster_team_plan_successor(struct muster_team *team, uint32_t rank, bool skip)
@@ -450,6 +479,8 @@ static int take_events(struct muster_team *team, int timeout_ms)
     for (int i = 0; i < count; i++) {
         if (tags[i] == EVENT_TAG)
             muster__os_eventfd_clear(team->eventfd);
+        else if (tags[i] == MUSTER__SERVER_TAG)
+            muster__server_event(team);
         else if (tags[i] < team->plan.size)
             note_death(team, (uint32_t)tags[i]);
     }
@@ -534,6 +565,11 @@ void muster_team_end(struct muster_team *team)
     if (idle) {
         team->job->kind = MUSTER_JOB_END;
         muster_team_dispatch(team);
+        team->running = false; /* nobody joins it, and who is started later has no part in it */
+    }
+    if (team->server) {
+        muster__server_end(team, idle);
+        return;
     }
     uint64_t start = muster__os_now_ns();
     for (uint32_t rank = 0; rank < size; rank++) {
@@ -565,6 +601,7 @@ void muster_team_destroy(struct muster_team *team)
         muster__os_close(team->eventfd);
     if (team->epoll >= 0)
         muster__os_close(team->epoll);
+    muster__server_destroy(team);
     muster_space_destroy(&team->space);
     muster_segment_destroy(&team->control);
     free(team->rolls);
@@ -589,6 +626,7 @@ const struct muster_death *muster_team_deaths(const struct muster_team *team, ui
 void muster_team_forget_deaths(struct muster_team *team)
 {
     team->death_count = 0;
+    muster__server_forget_trouble(team);
 }
 
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
@@ -632,6 +670,7 @@ uint64_t muster_team_journal_bytes(const struct muster_team *team)
 
 void muster_team_cancel(struct muster_team *team)
 {
+    __atomic_fetch_add(&team->block->cancel_requests, 1, __ATOMIC_ACQ_REL);
     /* Only ever raised: a canceller that is late must not take back a newer request. */
     uint64_t number = __atomic_load_n(&team->block->epoch, __ATOMIC_ACQUIRE);
     uint64_t before = __atomic_load_n(&team->block->cancelled, __ATOMIC_RELAXED);
@@ -641,14 +680,14 @@ void muster_team_cancel(struct muster_team *team)
         ;
 }
 
-uint64_t muster_team_cancel_number(const struct muster_team *team)
+uint64_t muster_team_cancel_requests(const struct muster_team *team)
 {
-    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&team->block->cancel_requests, __ATOMIC_ACQUIRE);
 }
 
 bool muster_team_cancelled(const struct muster_team *team)
 {
-    return muster_team_cancel_number(team) == team->job_number;
+    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
 }
 
 uint64_t muster_team_capacity(const struct muster_team *team)
@@ -711,6 +750,11 @@ int muster_team_send_mapping(struct muster_team *team, struct muster_extent exte
                                       .file_offset_bytes = file_offset_bytes,
                                       .writable = writable,
                                       .mapped = fd >= 0};
+    if (team->server) {
+        int status = muster__server_send_mapping(team, &mapping, fd);
+        if (status < 0)
+            return status;
+    }
     for (uint32_t rank = 0; rank < team->plan.size; rank++) {
         if (team->ranks[rank].socket < 0)
             continue;

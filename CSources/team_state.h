@@ -6,6 +6,8 @@
 
 #include "os.h"
 
+#define MUSTER__BLOCK_OFFSET MUSTER_LINE_BYTES /* of the team block: after the segment's header */
+
 /* The leader's knowledge of a rank. */
 struct muster__rank {
     int pid;    /* 0: vacant, or not a process of its own */
@@ -43,7 +45,8 @@ struct muster_team {
     bool someone_died;   /* during the job last dispatched */
     bool running;        /* that job has not been joined */
     int epoll, eventfd;
-    int worker_socket; /* in a worker: its end */
+    int worker_socket;             /* in a worker: its end */
+    struct muster__server *server; /* leader only; NULL: ranks are forked from the leader */
 };
 
 /* A mapping that travels to the workers. */
@@ -53,6 +56,28 @@ struct muster__mapping {
     uint32_t writable;
     uint32_t mapped; /* 0: take it away */
 };
+
+#define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* of the server's pidfd in epoll */
+
+/* team.c, for the fork server: where the parts of a mapped control segment are (`rolls` has room;
+ * the plan is sound), what a new worker does first, and a look whether a rank has died. */
+void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
+void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent);
+void muster__note_death(struct muster_team *team, uint32_t rank);
+
+/* server.c, for team.c; all but the last two only where there is a server.
+ *
+ * muster__server_spawn: ends[1] goes to the rank, ends[0] becomes the leader's; both are taken over
+ * in any case. muster__server_reap: as muster__os_reap without wait; 0 also where the death has
+ * been noted within. muster__server_end: as muster_team_end, after the job that ends idle ranks. */
+int muster__server_spawn(struct muster_team *team, uint32_t rank, const int ends[2]);
+int muster__server_reap(struct muster_team *team, uint32_t rank, int *code, int *status);
+int muster__server_send_mapping(struct muster_team *team, const struct muster__mapping *mapping,
+                                int fd);
+void muster__server_event(struct muster_team *team);
+void muster__server_end(struct muster_team *team, bool idle);
+void muster__server_forget_trouble(struct muster_team *team);
+void muster__server_destroy(struct muster_team *team);
 
 /* One turn of a wait that spins. */
 static inline void muster__pause(void)

@@ -145,6 +145,7 @@ extension TeamCore {
         failed: (UInt32, Int32) -> MusterError
     ) throws(MusterError) {
         checkIdle()
+        precondition(isLeader, "a team can only be used by the process that made it")
         let job = muster_team_job(team)!
         for _ in 0..<3 {
             fill(job)

@@ -65,6 +65,9 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     /// Chunks left alone because they have killed their worker again and again, by rising number. Their
     /// old contents were put back; they are among ``missing``.
     public package(set) var quarantined: [Int] = []
+    /// How fork servers have died in the loop, each with all of its ranks: "was killed by signal 9
+    /// (SIGKILL)". The ranks are in ``deaths``.
+    public package(set) var serverDeaths: [String] = []
     /// Ranks without a process at the loop's end: nobody could be started for them.
     public package(set) var vacantRanks: [Int] = []
     /// Ranks of the team.
@@ -111,6 +114,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         }
         let more = deaths.count > 4 ? ", ... (\(deaths.count) deaths)" : ""
         var died = deaths.isEmpty ? "" : "; died: \(losses.joined(separator: ", "))\(more)"
+        for end in serverDeaths.prefix(2) { died += "; the fork server \(end)" }
         if redone > 0 { died += "; \(redone) redone" }
         if !vacantRanks.isEmpty {
             let ranks = vacantRanks.prefix(8).map(String.init).joined(separator: ", ")

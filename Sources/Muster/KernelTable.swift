@@ -4,6 +4,9 @@
 // witness table). They are right in the worker when both lie in the program's image, or when the type
 // was known before the worker was forked; a generic type first used later is found by its mangled
 // name; a private generic type has no such name, so idle workers are forked anew.
+//
+// Ranks of a fork server are other processes of the same program: types in the program's image are
+// found by their place in it, others by mangled name, and private generic ones not at all.
 
 internal import CMuster
 @_spi(Reflection) import Swift
@@ -23,6 +26,10 @@ enum KernelLookup {
     case name([UInt8])
     /// Not at all.
     case fork
+    /// In another process of this program: by the places of the metatype's words in its image.
+    case program(UInt, UInt)
+    /// In another process of this program: not at all.
+    case nowhere
 }
 
 /// A kernel type.
@@ -37,12 +44,15 @@ struct KernelEntry {
 struct KernelTable {
     private(set) var entries: [KernelEntry] = []
     private var numbers: [ObjectIdentifier: Int] = [:]
+    /// Whether the ranks are other processes of this program, not forked from this one.
+    var isForServer = false
 
     /// The entry of a type, made on its first use.
     mutating func entry<Work: _Work>(for type: Work.Type) -> KernelEntry {
         if let number = numbers[ObjectIdentifier(type)] { return entries[number] }
         let entry = KernelEntry(
-            id: UInt32(entries.count), type: type, lookup: KernelTable.lookup(type),
+            id: UInt32(entries.count), type: type,
+            lookup: isForServer ? KernelTable.lookupAcross(type) : KernelTable.lookup(type),
             accesses: KernelTable.accesses(in: type))
         numbers[ObjectIdentifier(type)] = entries.count
         entries.append(entry)
@@ -64,7 +74,7 @@ struct KernelTable {
     /// metadata when first used, at first in a buffer of its own image), and not initialised at run
     /// time. Flags of the nominal type descriptor, which the second word points to; part of the stable
     /// ABI ("TypeMetadata.rst", "Nominal type descriptor").
-    private static func isComplete(_ metadata: UInt) -> Bool {
+    static func isComplete(_ metadata: UInt) -> Bool {
         let words = UnsafePointer<UInt>(bitPattern: metadata)!
         let isStructure = words[0] == 0x200
         let isEnumeration = words[0] == 0x201

@@ -30,6 +30,8 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         case workerDied
         /// Chunks have killed their worker again and again and were left alone.
         case quarantined
+        /// The fork server died, and all its ranks with it.
+        case serverDied
         /// The loop was cancelled.
         case cancelled
         /// The audit found chunks missing or repeated for another reason.

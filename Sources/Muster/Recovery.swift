@@ -22,32 +22,44 @@ public enum Recovery: Sendable, Hashable {
 /// What has been lost in one loop, and what was done about it.
 struct Losses {
     let recovery: Recovery
-    /// Files that the loop's kernel uses.
+    /// Files that the loop's kernel uses, and those of them that it changes in place.
     let files: [UInt32]
+    let changedFiles: [UInt32]
     var deaths: [AuditReport.Death] = []
     /// Deaths by chunk.
     private(set) var attempts: [Int: Int] = [:]
     private(set) var quarantined: Set<Int> = []
-    /// Chunks whose worker died, and which were given to a successor.
-    private(set) var redone = 0
     /// Deaths of a rank in a row that were at no chunk.
     private var futile: [UInt32: Int] = [:]
     /// Ranks that were killed because their chunk took too long.
     var stalled: Set<UInt32> = []
     /// Why nobody more can be given a rank.
     var refused: MusterError?
-    /// Deaths that earlier jobs of the loop have had.
-    var seen = 0
-    /// Nothing is redone any more.
-    var hasGivenUp = false
+    /// How fork servers have ended.
+    var serverDeaths: [String] = []
+    /// The one noted last.
+    var serverSerial: UInt32 = 0
+    /// What a rank that died afterwards had said of the job.
+    var failed: FailedPart?
+    /// Nothing is redone any more: too many chunks are in quarantine, or a file has shrunk.
+    var hasGivenUp: Bool { hasLostFile || quarantined.count >= Losses.quarantineMost }
+    /// One of the loop's files is shorter than it was.
+    var hasLostFile = false
 
     /// Most chunks in quarantine: with more, it is the kernel that is wrong and not the chunk.
     static let quarantineMost = 64
 
-    init(_ recovery: Recovery, files: [UInt32]) {
+    init(_ recovery: Recovery, files: [UInt32], changedFiles: [UInt32]) {
         self.recovery = recovery
         self.files = files
+        self.changedFiles = changedFiles
     }
+
+    /// Jobs in a row that may end without getting further, where ranks die all the time.
+    static let fruitlessMost = 16
+
+    /// Chunks whose worker died and that were not given up.
+    var retried: [Int] { attempts.keys.filter { !quarantined.contains($0) } }
 
     private var limit: Int {
         if case .redo(let limit) = recovery { return max(1, limit) }
@@ -74,10 +86,8 @@ struct Losses {
         guard let chunk, recovery != .fail else { return false }
         if attempt >= limit {
             quarantined.insert(chunk)
-            if quarantined.count >= Losses.quarantineMost { hasGivenUp = true }
             return true
         }
-        redone += 1
         return false
     }
 
@@ -134,13 +144,105 @@ struct StallWatch {
         return now - sample.since >= timeout
     }
 
+    /// The clock of every rank starts with the job.
+    mutating func restart(_ core: TeamCore) {
+        let now = monotonicNanoseconds()
+        for rank in samples.indices {
+            let slot = muster_team_slot(core.team, UInt32(rank))!
+            samples[rank] = Sample(
+                current: slot.pointee.current,
+                committed: muster_team_rank_progress(core.team, UInt32(rank)),
+                incarnation: slot.pointee.incarnation, since: now)
+        }
+    }
+
     /// A killed rank's successor starts anew.
     mutating func forget(_ rank: UInt32) { samples[Int(rank)] = Sample() }
 }
 
 extension TeamCore {
+    /// Runs a loop's first job, which is in the job slot, and further ones until nothing is left that
+    /// can be done. Returns a rank's part that ended otherwise than well. `ownPart`: of a leader that
+    /// works.
+    func runJobs(
+        _ report: inout AuditReport, _ losses: inout Losses, _ plan: LoopPlan,
+        _ requestsBefore: UInt64, ownPart: () -> Void
+    ) throws(MusterError) -> FailedPart? {
+        let job = muster_team_job(team)!
+        var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
+        var leastMissing = Int.max
+        var fruitless = 0
+        var deathsBefore = 0
+        var number = muster_team_dispatch(team)
+        while true {
+            // A request that came while partials were committed, ranks started or holes listed is for
+            // this job.
+            if muster_team_cancel_requests(team) != requestsBefore { cancel() }
+            stall?.restart(self)
+            if leaderWorks {
+                ownPart()
+                muster_worker_done(team, 0, number)
+            }
+            do throws(MusterError) {
+                try join(chunks: report.chunks, &losses, &stall)
+            } catch {
+                abandon()
+                throw error
+            }
+            let failed = losses.failed ?? failedPart(number)
+            try audit(&report)
+            let isOver =
+                report.missingCount == 0 || report.repeatedCount > 0 || report.isCancelled
+                || failed != nil || losses.recovery == .fail || plan.isByRank || losses.hasGivenUp
+            // Without deaths, a job gets further than all before or never will.
+            fruitless = report.missingCount < leastMissing ? 0 : fruitless + 1
+            let isStuck =
+                fruitless >= Losses.fruitlessMost
+                || (fruitless > 0 && losses.deaths.count == deathsBefore)
+            leastMissing = min(leastMissing, report.missingCount)
+            deathsBefore = losses.deaths.count
+            if isOver || isStuck || (losses.deaths.isEmpty && !vacantKnown) {
+                fillVacantRanks(losses)
+                return failed
+            }
+            do throws(MusterError) {
+                muster_team_poll(team)
+                try absorbDeaths(&losses)
+                try refill()
+            } catch {
+                losses.refused = error
+                return nil
+            }
+            let holes = listHoles(losses)
+            if holes == 0 {
+                fillVacantRanks(losses)
+                return nil
+            }
+            job.pointee.schedule = MUSTER_LISTED.rawValue
+            job.pointee.list_count = UInt64(holes)
+            number = muster_team_dispatch_again(team)
+        }
+    }
+
+    /// Ranks that have died after their part get a process, so that the report calls only those vacant
+    /// for which there is none.
+    private func fillVacantRanks(_ losses: Losses) {
+        if vacantKnown, losses.recovery != .fail { try? refill() }
+    }
+
+    /// After a failure in the middle of a job: nobody goes on with it, and nothing stays half-changed.
+    private func abandon() {
+        muster_team_end(team)
+        vacantKnown = true
+        for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
+            _ = muster_team_restore(team, rank)
+        }
+    }
+
     /// Waits for the end of the job, replaces workers that die, and calls for progress now and then.
-    func join(chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?) throws(MusterError) {
+    private func join(
+        chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?
+    ) throws(MusterError) {
         let started = monotonicNanoseconds()
         var nextProgress = started + 100_000_000
         var timeout: Int64 = onProgress == nil ? -1 : 100_000_000
@@ -183,38 +285,59 @@ extension TeamCore {
     /// Takes the deaths that the last join has seen, and gives each rank a successor.
     private func absorbDeaths(_ losses: inout Losses) throws(MusterError) {
         var count: UInt32 = 0
-        guard let list = muster_team_deaths(team, &count), count > 0 else { return }
-        let deaths = (0..<Int(count)).map { list[$0] }
-        muster_team_forget_deaths(team)
-        vacantKnown = true
-        let shrunk = arrays.shrunkFile(among: losses.files) != nil
-        if shrunk { losses.hasGivenUp = true }
-        for death in deaths {
-            losses.noteRedone(
-                death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
-            let skip = losses.note(death)
+        // Starting a successor can show more deaths: a fork server takes all of its ranks along.
+        while let list = muster_team_deaths(team, &count), count > 0 {
+            let deaths = (0..<Int(count)).map { list[$0] }
+            noteServerDeath(&losses)
+            muster_team_forget_deaths(team)
+            vacantKnown = true
+            if arrays.shrunkFile(among: losses.files) != nil { losses.hasLostFile = true }
+            // All are noted before anybody is started: of several deaths of a rank the last one counts.
+            var last: [UInt32: (death: muster_death, skip: Bool)] = [:]
+            for death in deaths {
+                losses.noteRedone(
+                    death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
+                last[death.rank] = (death, losses.note(death))
+            }
             if losses.hasGivenUp { cancel() }
-            // In a job that is over, there is nothing to go on with; holes are dealt anew.
-            let isRunning = muster_team_running(team)
-            if losses.recovery == .fail || shrunk { continue }
-            if isRunning, !losses.isFutile(death.rank) {
-                muster_team_plan_successor(team, death.rank, skip)
-                do throws(MusterError) {
-                    try startRank(death.rank)
-                    continue
-                } catch {
-                    losses.refused = error
-                }
+            if losses.recovery == .fail { continue }
+            for rank in last.keys.sorted() {
+                try succeed(last[rank]!.death, skip: last[rank]!.skip, &losses)
             }
-            // One that has died between jobs may have a successor by now.
-            if muster_team_holds(team, death.rank) { continue }
-            let status = muster_team_restore(team, death.rank)
-            if status < 0 {
-                throw .system(
-                    .audit, "rank \(death.rank)",
-                    "died, and its journal can't be read: what it was changing is half-done",
-                    status: status)
+        }
+    }
+
+    /// Gives a dead rank a successor, or puts back what it was changing.
+    private func succeed(
+        _ death: muster_death, skip: Bool, _ losses: inout Losses
+    ) throws(MusterError) {
+        if muster_team_holds(team, death.rank) { return }
+        // Its error is the loop's, whoever comes after it.
+        let number = muster_team_job(team).pointee.number
+        if let failed = outcome(of: death.rank, number) {
+            losses.failed = losses.failed ?? failed
+            cancel()
+        } else if muster_team_running(team), death.job != 0, !losses.hasLostFile,
+            !losses.isFutile(death.rank)
+        {
+            // In a job that is over, or that this rank had ended, there is nothing to go on with.
+            muster_team_plan_successor(team, death.rank, skip)
+            do throws(MusterError) {
+                try startRank(death.rank)
+                losses.refused = nil
+                return
+            } catch {
+                losses.refused = error
             }
+        }
+        // What is gone from a file can't be put back, and touching it would end this process too.
+        if arrays.shrunkFile(among: losses.changedFiles) != nil { return }
+        let status = muster_team_restore(team, death.rank)
+        if status < 0 {
+            throw .system(
+                .audit, "rank \(death.rank)",
+                "died, and its journal can't be read: what it was changing is half-done",
+                status: status)
         }
     }
 

@@ -55,6 +55,8 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     }
 
     deinit {
+        // A process that the leader has forked has a copy of this, not the memory's only owner.
+        guard core.isLeader else { return }
         core.checkIdle()
         core.arrays.remove(handle.id)
         if let file {

@@ -5,7 +5,7 @@ internal import CMuster
 /// A team of processes that run loops over shared arrays together.
 ///
 /// Every worker has a rank: ranks are exactly 0..<size, each held by one live process; a new team
-/// begins at 0 again. The workers are forked when the team is made, wait for loops, and end when the
+/// begins at 0 again. The workers are started when the team is made, wait for loops, and end when the
 /// team does, however that comes about.
 ///
 /// ```swift
@@ -34,19 +34,21 @@ public struct Team: ~Copyable {
     ///   - leader: Whether this process is rank 0.
     ///   - binding: Where the ranks run. A leader that works is bound for the team's life; one that
     ///     waits is left alone. Where the system refuses, ranks run where it lets them.
-    /// - Throws: `.threads` when this process has more than one thread (workers are forked),
-    ///   `.invalidArgument`, `.memory`, `.start`.
+    ///   - start: How the other ranks become processes.
+    /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
+    ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
-        size: Int, leader: Leader = .waits, binding: Binding = .spread
+        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .automatic
     ) throws(MusterError) {
         core = try TeamCore(
-            size: size, leaderWorks: leader == .works, start: .fork, binding: binding)
+            size: size, leaderWorks: leader == .works, start: start.source(ranks: size),
+            binding: binding)
     }
 
-    /// For tests: a team started in another way.
-    package init(size: Int, leader: Leader = .waits, start: Start) throws(MusterError) {
+    /// For tests under a thread sanitizer: ranks are threads of this process.
+    package init(threads size: Int, leader: Leader = .waits) throws(MusterError) {
         core = try TeamCore(
-            size: size, leaderWorks: leader == .works, start: start, binding: .spread)
+            size: size, leaderWorks: leader == .works, start: .threads, binding: .none)
     }
 
     deinit { core.end() }
@@ -97,9 +99,10 @@ public struct Team: ~Copyable {
     ///   ``AuditReport/deaths``.
     /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place arrays
     ///   then have that chunk's old contents), `.quarantined`, `.workerDied` (with recovery `.fail`, or
-    ///   where nobody is left and nobody can be started), `.cancelled`, `.fileShrank`, `.kernelUnknown`,
-    ///   `.audit`; before the loop: `.invalidArgument`, and `.start`, `.threads`, `.memory` where ranks
-    ///   have to be started; `.system`.
+    ///   where nobody is left and nobody can be started), `.serverDied`, `.cancelled`, `.fileShrank`,
+    ///   `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`, `.kernelUnknown` where a fork
+    ///   server's ranks can't know the kernel, and `.start`, `.threads`, `.memory` where ranks have to be
+    ///   started; `.system`.
     @discardableResult
     public func run<Work: Kernel>(
         _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,

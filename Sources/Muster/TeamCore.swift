@@ -8,11 +8,13 @@
 internal import CMuster
 internal import Glibc
 
-/// How ranks are started.
-package enum Start: Sendable {
-    /// By fork; the leader must have one thread.
+/// Where a team's ranks come from.
+enum RankSource {
+    /// Forked from the leader, which must have one thread.
     case fork
-    /// As threads of this process: for tests under a thread sanitizer only.
+    /// Forked by a fork server (ForkServer.swift).
+    case server
+    /// Threads of this process: for tests under a thread sanitizer only.
     case threads
 }
 
@@ -32,7 +34,7 @@ final class TeamCore {
     let team: OpaquePointer
     let size: Int
     let leaderWorks: Bool
-    let start: Start
+    let start: RankSource
     var kernels = KernelTable()
     var arrays = ArrayTable()
     /// Called now and then while the leader waits for a loop.
@@ -46,11 +48,15 @@ final class TeamCore {
     private(set) var isRunning = false
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
+    private let leaderPID = muster_process_id()
+    /// False in a process that the leader has forked on its own account: it has a copy of this object,
+    /// and must leave the team's memory alone.
+    var isLeader: Bool { muster_process_id() == leaderPID }
     /// Deaths outside loops, by phase.
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
     init(
-        size: Int, leaderWorks: Bool, start: Start, binding: Binding
+        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding
     ) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
@@ -62,14 +68,14 @@ final class TeamCore {
                 .invalidArgument, subject: subject,
                 reason: "a team has at most \(MUSTER_RANKS_MAX) ranks")
         }
+        try TeamCore.refuseInStrayServer(subject)
         var host: UnsafeMutablePointer<muster_topology>?
         let read = muster_topology_create(nil, &host)
         guard read == 0, let host else {
             throw .system(.system, subject, "can't read this host's topology", status: read)
         }
         defer { muster_topology_destroy(host) }
-        // Threads share their process's place.
-        let seats = try (start == .fork ? binding : .none).seats(size: size, on: host)
+        let seats = try binding.seats(size: size, on: host)
         var options = muster_team_options()
         options.size_bytes = UInt32(MemoryLayout<muster_team_options>.size)
         options.size = UInt32(size)
@@ -87,6 +93,9 @@ final class TeamCore {
         self.start = start
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
+        if start == .server {
+            try useServer(cpus: seats.map { $0.cpu.map(UInt32.init) ?? .max })
+        }
         try startVacantRanks()
         if leaderWorks {
             ownRank = Worker(core: self, rank: 0)
@@ -126,7 +135,7 @@ final class TeamCore {
         try checkThreads()
         let own = leaderWorks ? 1 : 0
         if !(own..<size).contains(where: { muster_team_holds(team, UInt32($0)) }) {
-            knownKernels = kernels.entries.count
+            knownKernels = start == .server ? 0 : kernels.entries.count
         }
         for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
             if start == .threads {
@@ -151,13 +160,14 @@ final class TeamCore {
         let pid = muster_team_spawn(team, rank)
         if pid == 0 { live(rank: rank) }
         guard pid > 0 else {
+            if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
             throw .system(
                 .start, "rank \(rank) of \(size)",
                 "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
         }
     }
 
-    private var hasLiveRank: Bool {
+    var hasLiveRank: Bool {
         (0..<UInt32(size)).contains { muster_team_holds(team, $0) }
     }
 
@@ -170,7 +180,8 @@ final class TeamCore {
                     .threads, subject: "team of \(size)",
                     reason:
                         "this process has \(threadCount) threads, and workers are forked: create "
-                        + "the team before anything starts a thread (Dispatch, async, a library)")
+                        + "the team before anything starts a thread (Dispatch, async, a library), or "
+                        + "make Team.serveIfAsked() the first line of main, for the fork server")
             }
         }
     }
@@ -216,11 +227,14 @@ final class TeamCore {
         precondition(
             openViews == 0, "a loop can't run while the leader has a view of an array open")
         precondition(!hasEnded, "the team has ended")
+        assert(isLeader, "a team can only be used by the process that made it")
 
-        let cancelledBefore = muster_team_cancel_number(team)
+        let requestsBefore = muster_team_cancel_requests(team)
         let entry = kernels.entry(for: Work.self)
+        if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
-        let elements = try checkedCount(work, entry, plan.count, &files)
+        var changedFiles: [UInt32] = []
+        let elements = try checkedCount(work, entry, plan.count, &files, &changedFiles)
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
                 .invalidArgument, subject: "grain \(grain)",
@@ -261,8 +275,9 @@ final class TeamCore {
         job.pointee.partials_offset = partials.map { UInt64($0.offset) } ?? 0
         job.pointee.list_count = 0
         try writeArguments(of: work, entry, to: job)
-        if plan.recovery != .fail, entry.accesses.contains(where: { $0.kind == .inPlace }) {
+        if plan.recovery != .fail {
             try checkJournal(entry, grain: Int(min(grain, UInt64(elements))))
+            // Always: an access that reflection does not see, in an optional say, is journaled as well.
             job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
         }
         #if DEBUG
@@ -274,48 +289,11 @@ final class TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
-        var losses = Losses(plan.recovery, files: files)
-        var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
-        var failedRank: UInt32?
-        var leastMissing = Int.max
-        var begins = true
-        while true {
-            let number = begins ? muster_team_dispatch(team) : muster_team_dispatch_again(team)
-            begins = false
-            // A request that came while partials were committed, ranks started or holes listed is for
-            // this job.
-            if muster_team_cancel_number(team) != cancelledBefore { cancel() }
-            if leaderWorks {
-                ownRank!.runJob(job, known: Work.self)
-                muster_worker_done(team, 0, number)
-            }
-            try join(chunks: Int(chunks), &losses, &stall)
-            failedRank = rankThatFailed(number)
-            try audit(&report)
-            if report.missingCount == 0 || report.repeatedCount > 0 || report.isCancelled
-                || failedRank != nil || plan.recovery == .fail || plan.isByRank
-                || losses.hasGivenUp
-            {
-                break
-            }
-            // Without deaths, a job gets further than all before or never will.
-            let isStuck =
-                report.missingCount >= leastMissing && losses.deaths.count == losses.seen
-            leastMissing = min(leastMissing, report.missingCount)
-            losses.seen = losses.deaths.count
-            let hasCause = !losses.deaths.isEmpty || vacantKnown
-            let holes = isStuck || !hasCause ? 0 : listHoles(losses)
-            if holes == 0 { break }
-            do throws(MusterError) {
-                try refill()
-            } catch {
-                losses.refused = error
-                break
-            }
-            job.pointee.schedule = MUSTER_LISTED.rawValue
-            job.pointee.list_count = UInt64(holes)
+        var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
+        let failed = try runJobs(&report, &losses, plan, requestsBefore) {
+            ownRank!.runJob(job, known: Work.self)
         }
-        try judge(&report, losses, failedRank: failedRank)
+        try judge(&report, losses, failed)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
         if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)
@@ -384,7 +362,8 @@ final class TeamCore {
 
     /// Checks the kernel's accesses and finds the number of elements.
     private func checkedCount<Work: _Work>(
-        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32]
+        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32],
+        _ changedFiles: inout [UInt32]
     ) throws(MusterError) -> Int {
         var written: Int?
         var read: Int?
@@ -398,7 +377,10 @@ final class TeamCore {
                     handle.team == UInt(bitPattern: team),
                     "the kernel uses an array of another team")
                 arrays.check(handle, access.kind)
-                if arrays.isFile(handle.id) { files.append(handle.id) }
+                if arrays.isFile(handle.id) {
+                    files.append(handle.id)
+                    if access.kind == .inPlace { changedFiles.append(handle.id) }
+                }
                 if let wanted, access.kind != .input, wanted > handle.count {
                     tooShort = tooShort ?? handle.count
                 }
@@ -465,6 +447,10 @@ final class TeamCore {
         if case .image = entry.lookup { job.pointee.flags = MUSTER_JOB_KERNEL_IN_IMAGE.rawValue }
         let arguments = UnsafeMutableRawPointer(muster_job_arguments(job)!)
         arguments.storeBytes(of: KernelTable.words(of: entry.type), as: (UInt, UInt).self)
+        if case .program(let metadata, let witnesses) = entry.lookup {
+            job.pointee.flags = MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue
+            arguments.storeBytes(of: (metadata, witnesses), as: (UInt, UInt).self)
+        }
         arguments.storeBytes(
             of: UInt32(name.count), toByteOffset: ArgumentLayout.nameLength, as: UInt32.self)
         withUnsafeBytes(of: work) { bytes in

@@ -2,14 +2,34 @@
 
 internal import CMuster
 
+/// A rank's part of a job that ended otherwise than well.
+struct FailedPart {
+    let rank: UInt32
+    let outcome: UInt32
+    let status: Int32
+    let chunk: UInt64
+    let message: String
+}
+
 extension TeamCore {
-    /// A rank whose part of a job ended otherwise than well.
-    func rankThatFailed(_ number: UInt64) -> UInt32? {
-        (0..<UInt32(size)).first { rank in
-            let slot = muster_team_slot(team, rank)!
-            return slot.pointee.done == number
-                && slot.pointee.outcome != MUSTER_OUTCOME_FINE.rawValue
+    /// How a rank's part of a job failed; nil: it didn't, or has not ended.
+    func outcome(of rank: UInt32, _ number: UInt64) -> FailedPart? {
+        let slot = muster_team_slot(team, rank)!
+        guard slot.pointee.outcome_job == number,
+            slot.pointee.outcome != MUSTER_OUTCOME_FINE.rawValue
+        else { return nil }
+        return FailedPart(
+            rank: rank, outcome: slot.pointee.outcome, status: slot.pointee.outcome_status,
+            chunk: slot.pointee.outcome_chunk,
+            message: String(decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self))
+    }
+
+    /// The first rank's that failed, of those that have ended the job.
+    func failedPart(_ number: UInt64) -> FailedPart? {
+        for rank in 0..<UInt32(size) where muster_team_slot(team, rank).pointee.done == number {
+            if let failed = outcome(of: rank, number) { return failed }
         }
+        return nil
     }
 
     /// Counts the loop's chunks.
@@ -32,17 +52,20 @@ extension TeamCore {
 
     /// Completes the report, and throws unless every chunk was done exactly once.
     func judge(
-        _ report: inout AuditReport, _ losses: Losses, failedRank: UInt32?
+        _ report: inout AuditReport, _ losses: Losses, _ failed: FailedPart?
     ) throws(MusterError) {
         let isClean = report.missingCount == 0 && report.repeatedCount == 0
-        if isClean && losses.deaths.isEmpty && failedRank == nil && !vacantKnown { return }
+        if isClean && losses.deaths.isEmpty && failed == nil && !vacantKnown { return }
         if !isClean { listFaults(&report) }
         report.deaths = losses.deaths
-        report.redone = losses.redone
+        report.redone = losses.retried.count { chunk in
+            !report.missing.contains { $0.contains(chunk) }
+        }
+        report.serverDeaths = losses.serverDeaths
         report.quarantined = losses.quarantined.sorted()
         report.vacantRanks = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
         vacantKnown = !report.vacantRanks.isEmpty
-        if let failedRank { throw explain(failedRank: failedRank, report) }
+        if let failed { throw explain(failed, report) }
         if isClean { return }
         if !losses.deaths.isEmpty, let shrunk = arrays.shrunkFile(among: losses.files) {
             let death = losses.deaths[0]
@@ -84,28 +107,29 @@ extension TeamCore {
         }
     }
 
-    private func explain(failedRank rank: UInt32, _ report: AuditReport) -> MusterError {
-        let slot = muster_team_slot(team, rank)!
-        switch muster_outcome(slot.pointee.outcome) {
+    private func explain(_ failed: FailedPart, _ report: AuditReport) -> MusterError {
+        let rank = failed.rank
+        switch muster_outcome(failed.outcome) {
         case MUSTER_OUTCOME_THREW:
-            let message = String(
-                decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
-            let chunk = Int(clamping: slot.pointee.outcome_chunk)
+            let chunk = Int(clamping: failed.chunk)
             let place =
                 chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
             return MusterError(
                 .kernelThrew, subject: "chunk \(chunk)\(place)",
-                reason: "the kernel threw on rank \(rank): \(message)", report: report)
+                reason: "the kernel threw on rank \(rank): \(failed.message)", report: report)
         case MUSTER_OUTCOME_KERNEL:
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",
                 reason:
-                    "can't find the kernel's type; it came from a library loaded after the team "
-                    + "was made: create the team after loading it", report: report)
+                    start == .server
+                    ? "can't find the kernel's type; it came from a library that this program has "
+                        + "loaded by itself, and the fork server has not"
+                    : "can't find the kernel's type; it came from a library loaded after the team "
+                        + "was made: create the team after loading it", report: report)
         default:
             return .system(
                 .system, "rank \(rank)", "can't do its part of the loop",
-                status: slot.pointee.outcome_status)
+                status: failed.status)
         }
     }
 
@@ -115,7 +139,7 @@ extension TeamCore {
             .map { "rank \($0.rank) \($0.cause)" }
         var reason =
             "killed its worker \(causes.count) \(causes.count == 1 ? "time" : "times") and was left "
-            + "alone, its old contents restored: \(causes.joined(separator: ", "))"
+            + "alone, what it changes in place as it was before: \(causes.joined(separator: ", "))"
         let others = report.quarantined.count - 1
         if others > 0 { reason += "; and \(others) more such \(others == 1 ? "chunk" : "chunks")" }
         reason +=
@@ -128,6 +152,7 @@ extension TeamCore {
     }
 
     private func explain(deaths report: AuditReport, _ losses: Losses) -> MusterError {
+        if let death = serverDeath(report) { return death }
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
         var reason = death.cause
         if let chunk = death.chunk {

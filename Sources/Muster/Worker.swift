@@ -14,8 +14,10 @@ enum ArgumentLayout {
 
 /// One rank, in a worker process, in the leader, or (in tests under a thread sanitizer) in a thread.
 struct Worker {
-    let core: TeamCore
+    let team: OpaquePointer
     let rank: UInt32
+    /// The leader's knowledge, which a forked rank has a copy of; nil: a fork server started this rank.
+    private let core: TeamCore?
     /// Kernels that came after this process was forked, by number.
     private var late: [UInt32: any _Work.Type] = [:]
     /// For `muster_loop.taken`.
@@ -23,7 +25,10 @@ struct Worker {
     /// For `muster_loop.touched`.
     private let touched: UnsafeMutablePointer<muster_touch>
 
-    init(core: TeamCore, rank: UInt32) {
+    init(core: TeamCore, rank: UInt32) { self.init(team: core.team, core: core, rank: rank) }
+
+    init(team: OpaquePointer, core: TeamCore? = nil, rank: UInt32) {
+        self.team = team
         self.core = core
         self.rank = rank
         taken = .allocate(capacity: Int(MUSTER_ARRAYS_MAX))
@@ -35,10 +40,10 @@ struct Worker {
     /// Runs jobs until the team ends.
     mutating func run() {
         // A rank that starts between jobs begins after the last one, whose number its slot has.
-        var seen = muster_team_slot(core.team, rank).pointee.done
-        while muster_worker_wait(core.team, rank, &seen) == 1 {
-            runJob(muster_team_job(core.team), known: nil)
-            muster_worker_done(core.team, rank, seen)
+        var seen = muster_team_slot(team, rank).pointee.done
+        while muster_worker_wait(team, rank, &seen) == 1 {
+            runJob(muster_team_job(team), known: nil)
+            muster_worker_done(team, rank, seen)
         }
         end()
     }
@@ -52,12 +57,13 @@ struct Worker {
     /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
     /// has it at hand.
     mutating func runJob(_ job: UnsafeMutablePointer<muster_job>, known: (any _Work.Type)?) {
-        let slot = muster_team_slot(core.team, rank)!
+        let slot = muster_team_slot(team, rank)!
         slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
+        slot.pointee.outcome_job = job.pointee.number
         var loop = muster_loop()
         loop.taken = taken
         loop.touched = touched
-        let status = muster_loop_begin(&loop, core.team, rank)
+        let status = muster_loop_begin(&loop, team, rank)
         guard status == 0 else {
             slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
             slot.pointee.outcome_status = status
@@ -101,12 +107,14 @@ struct Worker {
         let message = messageBytes(of: slot)
         message.copyBytes(from: text)
         message[text.count] = 0
-        muster_team_cancel(core.team)
+        muster_team_cancel(team)
     }
 
     private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {
         let id = job.pointee.kernel
-        if Int(id) < core.kernels.entries.count { return core.kernels.entries[Int(id)].type }
+        if let core, Int(id) < core.kernels.entries.count {
+            return core.kernels.entries[Int(id)].type
+        }
         if let type = late[id] { return type }
         let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
         var type: (any _Work.Type)?
@@ -118,6 +126,8 @@ struct Worker {
             }
             guard isHere else { return nil }
             type = KernelTable.type(words: words)
+        } else if job.pointee.flags & MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue != 0 {
+            type = KernelTable.type(places: arguments.load(as: (UInt, UInt).self))
         } else {
             let length = Int(
                 arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))

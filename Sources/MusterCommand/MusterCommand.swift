@@ -121,7 +121,8 @@ extension MusterError {
     /// Whether work had begun when it happened.
     var ranButFailed: Bool {
         switch code {
-        case .kernelThrew, .workerDied, .quarantined, .cancelled, .fileShrank, .audit: true
+        case .kernelThrew, .workerDied, .quarantined, .serverDied, .cancelled, .fileShrank, .audit:
+            true
         default: false
         }
     }

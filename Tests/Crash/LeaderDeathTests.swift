@@ -5,7 +5,7 @@ import Glibc
 import Testing
 
 /// Vigna's SplitMix64: a seed gives the same numbers everywhere.
-private struct SplitMix: RandomNumberGenerator {
+struct SplitMix: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15

@@ -12,7 +12,9 @@ func claimIntact(
     try claim(
         equal: report.exactlyOnce + report.missingCount, report.chunks, "\(what): chunks")
     try claim(report.repeated.isEmpty, "\(what): \(report)")
-    for chunk in 0..<report.chunks where !report.missing.contains(where: { $0.contains(chunk) }) {
+    // A report lists the first thousand gaps only.
+    let listed = report.missing.count < 1000 ? report.chunks : report.missing.last!.upperBound
+    for chunk in 0..<listed where !report.missing.contains(where: { $0.contains(chunk) }) {
         for i in report.elements(ofChunk: chunk) {
             try claim(array[i] == Int64(i), "\(what): element \(i) of a chunk that is committed")
         }

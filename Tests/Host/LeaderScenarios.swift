@@ -40,7 +40,11 @@ func paused(_ arguments: [String]) throws {
         point, stops ? MUSTER_POINT_STOP : MUSTER_POINT_PAUSE, 1, Int64(rank), STDOUT_FILENO)
     let team = try Team(size: try number(arguments, 3))
     let array = try team.array(of: Int64.self, count: 100_000)
-    while true { try team.run(AddPlace(array: array.inPlace), schedule: .staticSteal) }
+    // Who comes after a dead one would pause as well: a death ends it.
+    while true {
+        try team.run(
+            AddPlace(array: array.inPlace), schedule: .staticSteal, recovery: .fail)
+    }
 }
 
 /// A leader with threads is refused, and nothing is started.
@@ -57,7 +61,9 @@ func threadedLeader(_: [String]) throws {
                     pthread_mutex_lock(gate!.assumingMemoryBound(to: pthread_mutex_t.self))
                     return nil
                 }, UnsafeMutableRawPointer(gate))
-            let error = try refusal("a leader with threads") { try Team(size: 2) }
+            let error = try refusal("a leader with threads") {
+                try Team(size: 2, start: .fork)
+            }
             try claim(equal: error.code, .threads, "\(error)")
             try claim(error.description.contains("2 threads"), "\(error)")
             print(error)

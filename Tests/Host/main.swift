@@ -7,6 +7,8 @@
 // C's streams are global variables, which strict concurrency does not like.
 @preconcurrency import Glibc
 
+takePart(CommandLine.arguments.dropFirst().first ?? "")
+
 let scenarios: [String: ([String]) throws -> Void] = [
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
@@ -23,17 +25,32 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "stopped": stoppedWorkers, "death-storm": deathStorm, "death-in-reduce": deathInReduce,
     "redo": redo, "redo-at-point": redoAtPoint, "quarantine": quarantine,
     "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
+    "forked-anew": forkedAnew, "never-begins": neverBegins, "hidden-access": hiddenAccess,
+    "caught-throw": caughtThrow, "throw-and-die": throwAndDie, "shrunk-beside": shrunkBeside,
+    "own-fork": ownFork, "deaths-at-once": deathsAtOnce,
     "work": work, "paused": paused,
     "refused": refused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
+    "server-threads": serverForThreads, "automatic": automaticStart, "times": startTimes,
+    "forgotten": forgottenLine, "program": teamProgram, "stray": strayServer, "never": neverServes,
+    "threads-first": badServer, "crashing": badServer, "variable": strangeVariable,
+    "server-redo": serverRedo, "server-death": serverDeath, "server-deaths": serverDeaths,
+    "served-kernels": servedKernels,
+    "surroundings": surroundings, "deleted-program": deletedProgram,
+    "server-fault": faultInServer,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 
 setvbuf(stdout, nil, _IOLBF, 0)
 let given = Array(CommandLine.arguments.dropFirst())
-guard given.count >= 2, let scenario = scenarios[given[0]], chdir(given.last!) == 0 else {
+var name = given.first ?? ""
+if name.hasPrefix("served:") {
+    name.removeFirst("served:".count)
+    usualStart = .forkServer
+}
+guard given.count >= 2, let scenario = scenarios[name], chdir(given.last!) == 0 else {
     explain("scenarios: \(scenarios.keys.sorted().joined(separator: " "))")
     exit(64)
 }

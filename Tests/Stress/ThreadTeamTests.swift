@@ -15,7 +15,7 @@ let seeds: [UInt64] = {
 let leaders: [Team.Leader] = [.waits, .works]
 
 func threads(_ size: Int, _ leader: Team.Leader = .waits) throws -> Team {
-    try Team(size: size, leader: leader, start: .threads)
+    try Team(threads: size, leader: leader)
 }
 
 /// Each rank is a thread that may spin: a few teams at a time are enough for two cores.

@@ -14,6 +14,7 @@
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>
+#include <muster/server.h>
 #include <muster/team.h>
 #include <muster/topology.h>
 

@@ -82,6 +82,15 @@ struct muster_space {
  * Returns: 0, -ENOMEM, or an errno. Ownership: muster_space_destroy. */
 int muster_space_create(struct muster_space *space);
 
+/* Reserves a space of the same size as another process's, and maps that one's arena; addresses may
+ * differ, offsets mean the same.
+ *
+ * arena_fd: not taken over. size_bytes, arena_bytes: the other's. Returns: 0; -EUCLEAN: sizes that
+ * no space has, or an arena that has another size or can be shortened; -ENOMEM; or an errno.
+ * Ownership: muster_space_destroy; nothing can be allocated in it. */
+int muster_space_attach(int arena_fd, uint64_t size_bytes, uint64_t arena_bytes,
+                        struct muster_space *space);
+
 /* Unmaps a space and closes its arena: all arrays are gone. */
 void muster_space_destroy(struct muster_space *space);
 

@@ -44,7 +44,8 @@ enum muster_job_flag {
     MUSTER_JOB_KERNEL_IN_IMAGE = 1, /* the words that name the kernel are right in every process */
     MUSTER_JOB_JOURNALED = 2,       /* save what is changed in place */
     MUSTER_JOB_POISONED = 4,        /* overwrite outputs before each chunk */
-    MUSTER_JOB_TRACED = 8           /* keep the slot's phase */
+    MUSTER_JOB_TRACED = 8,          /* keep the slot's phase */
+    MUSTER_JOB_KERNEL_IN_PROGRAM = 16 /* those words are places in the program's image */
 };
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
@@ -108,7 +109,8 @@ struct muster_slot {
     int32_t outcome_status;
     uint32_t reserved1;
     uint64_t outcome_chunk;
-    uint64_t reserved2[12];
+    uint64_t outcome_job; /* that the outcome is of, also when the rank did not come to `done` */
+    uint64_t reserved2[11];
 
     /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
     uint64_t claim; /* muster_schedule_pack, relative to first_chunk */
@@ -159,8 +161,9 @@ struct muster_team_block {
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
     uint64_t reserved2[15];
-    uint64_t cancelled; /* number of the job that should end early; written by anybody */
-    uint64_t reserved3[15];
+    uint64_t cancelled;       /* number of the job that should end early; written by anybody */
+    uint64_t cancel_requests; /* muster_team_cancel has been called so often */
+    uint64_t reserved3[14];
     uint32_t leader_sleeping; /* 1: wake when all are done; 2: wake at each that is done */
     uint32_t reserved4[31];
     uint64_t counter; /* dynamic and guided: chunks dealt so far */
@@ -213,7 +216,8 @@ void muster_team_end(struct muster_team *team);
  * it must not be called. NULL is allowed. */
 void muster_team_destroy(struct muster_team *team);
 
-/* Starts a worker for a vacant rank by fork.
+/* Starts a worker for a vacant rank by fork; in a team with a fork server (server.h) by that: then
+ * no call returns 0, and the caller may have threads.
  *
  * Returns: in the leader the new pid; in the new worker 0: it has its rank, dies with the leader,
  * and must go on with muster_worker_wait and never return to its caller's caller. -EBUSY: the rank
@@ -303,8 +307,9 @@ uint64_t muster_team_journal_bytes(const struct muster_team *team);
  * Async-signal-safe; any process or thread of the team. */
 void muster_team_cancel(struct muster_team *team);
 
-/* Number of the newest job that was asked to end early; 0: none. */
-uint64_t muster_team_cancel_number(const struct muster_team *team);
+/* How often a job has been asked to end early: who notes it before it prepares a job learns of
+ * requests that came before the job had a number. */
+uint64_t muster_team_cancel_requests(const struct muster_team *team);
 
 /* Whether the job last dispatched has been asked to end early. */
 bool muster_team_cancelled(const struct muster_team *team);

@@ -1,0 +1,226 @@
+// ForkServer.swift - ranks from a clean copy of the program, for leaders with threads or large heaps.
+//
+// What server and leader do is in the C core (server.h tells the story). Here: the line that lets a
+// program take part, the choice between fork and server, what a kernel needs to be found in another
+// process, and the words for what can go wrong.
+
+internal import CMuster
+
+extension Team {
+    /// How the ranks of a team become processes.
+    public enum Start: Sendable {
+        /// By fork where that is possible and quick: where this process has one thread, and forking so
+        /// many ranks copies less than 256 MiB of private memory's page tables. Else by a fork server,
+        /// where ``Team/serveIfAsked()`` is in `main`; where it is not, by fork.
+        case automatic
+        /// By fork. This process must have one thread; ranks see all that its variables hold; each
+        /// takes some 40 ms per GiB of this process's private memory.
+        case fork
+        /// By a fork server: the program is executed once more, and that clean process forks the ranks.
+        /// For leaders with threads and large private heaps. Needs ``Team/serveIfAsked()`` in `main`.
+        /// Ranks see none of this process's variables, and no descriptors but standard in, out and
+        /// error.
+        case forkServer
+    }
+
+    /// Serves, where this process was started as a fork server; returns at once everywhere else.
+    ///
+    /// Must be the first line of `main`, before anything starts a thread (or use ``TeamProgram``):
+    ///
+    /// ```swift
+    /// Team.serveIfAsked()
+    /// let team = try Team(size: 8, start: .forkServer)
+    /// ```
+    ///
+    /// A team with ``Start/forkServer`` executes this program once more, with the same arguments,
+    /// working directory and environment. There this call does not return: the process forks the
+    /// team's ranks, and ends with the team or with the leader, whichever ends first. A process that
+    /// has not come to this line can't start such a team: its copy would only run its job again.
+    ///
+    /// Kernels that run in such ranks see global and static variables as they are before `main`: those
+    /// of `main.swift` have no value there.
+    public static func serveIfAsked() {
+        var team: OpaquePointer?
+        var rank: UInt32 = 0
+        var cpu: Int32 = -1
+        guard muster_server_serve(&team, &rank, &cpu) == 1, let team else { return }
+        if cpu >= 0 { _ = muster_binding_enter(UInt32(cpu)) }  // best effort, as after a fork
+        var worker = Worker(team: team, rank: rank)
+        worker.run()
+        muster_worker_exit()
+    }
+}
+
+/// A program whose teams can be started by a fork server: ``Team/serveIfAsked()``, then ``run()``.
+///
+/// ```swift
+/// @main struct Simulation: TeamProgram {
+///     static func run() throws {
+///         let team = try Team(size: 8, start: .forkServer)
+///         ...
+///     }
+/// }
+/// ```
+public protocol TeamProgram {
+    /// What the program does.
+    static func run() throws
+}
+
+extension TeamProgram {
+    /// The program's entry, for `@main`. An error that ``run()`` throws ends it with a trap.
+    public static func main() throws {
+        Team.serveIfAsked()
+        try run()
+    }
+}
+
+/// Above it a fork of the leader is what takes longest: 10 ms (40 ms per GiB), as long as executing a
+/// program takes.
+private let quickForkBytes: UInt64 = 256 << 20
+
+extension Team.Start {
+    /// The choice, for a team of so many ranks.
+    func source(ranks: Int) -> RankSource {
+        switch self {
+        case .fork: return .fork
+        case .forkServer: return .server
+        case .automatic:
+            guard muster_server_is_possible() else { return .fork }
+            if muster_process_threads() > 1 { return .server }
+            let (bytes, overflow) = muster_process_private_bytes().multipliedReportingOverflow(
+                by: UInt64(max(0, ranks)))
+            return overflow || bytes >= quickForkBytes ? .server : .fork
+        }
+    }
+}
+
+extension TeamCore {
+    /// A process that was started as a server and went past the line must start nothing.
+    static func refuseInStrayServer(_ subject: String) throws(MusterError) {
+        guard muster_server_is_stray() else { return }
+        throw MusterError(
+            .start, subject: subject,
+            reason:
+                "this process was started as a fork server (\(MUSTER_SERVER_VARIABLE) is in its "
+                + "environment) and is not one: make Team.serveIfAsked() the first line of main, and "
+                + "reach it in every run")
+    }
+
+    /// Makes the server the source of ranks.
+    func useServer(cpus: [UInt32]) throws(MusterError) {
+        let status = muster_team_use_server(team, cpus)
+        kernels.isForServer = true
+        guard status != -1 else {  // EPERM
+            throw MusterError(
+                .start, subject: "fork server",
+                reason:
+                    "this process has not come to the line that a fork server needs: make "
+                    + "Team.serveIfAsked() the first line of main, or the program a TeamProgram",
+                errorNumber: 1)
+        }
+        guard status == 0 else {
+            throw .system(.memory, "fork server", "no memory for it", status: status)
+        }
+    }
+
+    /// The error where a rank could not be started because the server is in trouble; nil: it isn't.
+    func serverTrouble(rank: Int) -> MusterError? {
+        var trouble = muster_server_trouble()
+        guard muster_team_server_trouble(team, &trouble) else { return nil }
+        let subject = "fork server"
+        if trouble.threads > 1 {
+            return MusterError(
+                .start, subject: subject,
+                reason:
+                    "it has \(trouble.threads) threads, so it can't fork: make Team.serveIfAsked() the "
+                    + "first line of main, before anything starts a thread", errorNumber: 16)
+        }
+        if trouble.late != 0 {
+            return MusterError(
+                .start, subject: subject,
+                reason:
+                    "the program, executed once more, did not come to Team.serveIfAsked() in 30 s, and "
+                    + "was killed: make it the first line of main, and reach it in every run",
+                errorNumber: 110)
+        }
+        if trouble.died != 0 {
+            return MusterError(
+                .serverDied, subject: subject,
+                reason: "\(end(of: trouble)) before rank \(rank) of \(size) had started",
+                errorNumber: 130)
+        }
+        return .system(
+            .start, subject,
+            trouble.lost != 0
+                ? "can't start rank \(rank) of \(size) by it"
+                : "can't execute this program once more (/proc/self/exe; limits: ulimit -u, ulimit -n, "
+                    + "pids.max)", status: trouble.status)
+    }
+
+    /// Takes note of a server's end, once: the next start of a rank brings a new server.
+    func noteServerDeath(_ losses: inout Losses) {
+        var trouble = muster_server_trouble()
+        guard muster_team_server_trouble(team, &trouble), trouble.lost != 0,
+            trouble.serial != losses.serverSerial
+        else { return }
+        losses.serverSerial = trouble.serial
+        losses.serverDeaths.append(
+            trouble.died != 0
+                ? end(of: trouble) : "was given up (\(statusText(trouble.status)))")
+    }
+
+    /// The error where ranks died because the server did; nil: it didn't.
+    func serverDeath(_ report: AuditReport) -> MusterError? {
+        guard let end = report.serverDeaths.last else { return nil }
+        let ranks = report.deaths.count
+        return MusterError(
+            .serverDied, subject: "fork server",
+            reason:
+                "\(end), and \(ranks == 1 ? "its 1 rank" : "its \(ranks) ranks") with it; "
+                + "\(report.missingCount) of \(report.chunks) chunks are missing",
+            report: report)
+    }
+
+    private func end(of trouble: muster_server_trouble) -> String {
+        guard trouble.signal != 0 else { return "left with exit status \(trouble.exit_code)" }
+        return "was killed by signal \(trouble.signal) "
+            + "(\(String(cString: muster_signal_name(trouble.signal))))"
+    }
+
+    /// The error for a kernel that no other process can find.
+    func unknownToServer(_ type: any _Work.Type) -> MusterError {
+        MusterError(
+            .kernelUnknown, subject: "\(type)",
+            reason:
+                "ranks of a fork server can't find this type, since it is private and generic, or "
+                + "private and in a library: make it internal or public, or start the team by fork")
+    }
+}
+
+extension KernelTable {
+    /// How another process of this program finds a type.
+    static func lookupAcross<Work: _Work>(_ type: Work.Type) -> KernelLookup {
+        let (metadata, witnesses) = words(of: type)
+        let places = [metadata, witnesses].map {
+            muster_program_offset(UnsafeRawPointer(bitPattern: $0))
+        }
+        if isComplete(metadata), places.allSatisfy({ $0 >= 0 }) {
+            return .program(UInt(places[0]), UInt(places[1]))
+        }
+        if let name = _mangledTypeName(type), let found = _typeByName(name),
+            ObjectIdentifier(found) == ObjectIdentifier(type)
+        {
+            return .name(Array(name.utf8))
+        }
+        return .nowhere
+    }
+
+    /// The type whose metatype's words lie at these places of the program's image; nil: no place in it.
+    static func type(places: (UInt, UInt)) -> (any _Work.Type)? {
+        guard
+            let metadata = muster_program_address(Int64(truncatingIfNeeded: places.0)),
+            let witnesses = muster_program_address(Int64(truncatingIfNeeded: places.1))
+        else { return nil }
+        return type(words: (UInt(bitPattern: metadata), UInt(bitPattern: witnesses)))
+    }
+}

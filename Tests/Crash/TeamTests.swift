@@ -18,8 +18,9 @@ extension CrashTests {
 
         @Test func aLeaderThatWorksIsRankZero() throws { try run("leader-works") }
 
-        @Test func ranksRunWhereTheyAreBoundAndTheLeaderIsLeftAsItWas() throws {
-            try run("binding")
+        @Test(arguments: ["fork", "server"])
+        func ranksRunWhereTheyAreBoundAndTheLeaderIsLeftAsItWas(start: String) throws {
+            try run("binding", start)
         }
 
         @Test func aLeaderOfTwoTeamsIsFreeAfterTheLast() throws { try run("binding-twice") }

@@ -56,15 +56,16 @@ private func checkSeats(_ team: borrowing Team, all: [Int], _ what: String) thro
 }
 
 /// Every kind of binding, with a leader that waits and one that works; a rank's second process too.
-func binding(_: [String]) throws {
+func binding(_ arguments: [String]) throws {
     let all = ownCPUs()
+    let start: Team.Start = arguments.first == "server" ? .forkServer : .fork
     for size in [1, all.count, all.count + 1] {
         for leader in [Team.Leader.waits, .works] {
             for kind in [Binding.spread, .compact, .none, .cpus(all.reversed())] {
                 if case .cpus = kind, size > all.count { continue }
                 let what = "\(kind), \(size) ranks, leader \(leader)"
                 try leavingNothing(what) {
-                    let team = try Team(size: size, leader: leader, binding: kind)
+                    let team = try Team(size: size, leader: leader, binding: kind, start: start)
                     let isBound = size <= all.count && kind != .none
                     try claim(team.seats.allSatisfy { ($0.cpu != nil) == isBound }, what)
                     try checkSeats(team, all: all, what)

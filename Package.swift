@@ -52,7 +52,8 @@ let package = Package(
             name: "StressTests", dependencies: ["Muster", "CMuster"], path: "Tests/Stress",
             swiftSettings: settings),
         .testTarget(
-            name: "CommandTests", dependencies: ["MusterCommand", "Muster"], path: "Tests/Command",
+            name: "CommandTests", dependencies: ["MusterCommand", "Muster", "muster-test-host"],
+            path: "Tests/Command",
             exclude: ["compare_numpy.py"]),
     ]
 )

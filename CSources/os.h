@@ -112,6 +112,7 @@ int muster__os_stat(int fd, uint64_t *size_bytes, uint32_t *mode_bits);
 int muster__os_allocate(int fd, uint64_t size_bytes); /* blocks on disk, file grown to this size */
 int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t offset_bytes);
 int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */
+int muster__os_make_directory(const char *path);
 int muster__os_rename(const char *from, const char *to);
 int muster__os_finish(int fd); /* close, with its status */
 void muster__os_close(int fd);

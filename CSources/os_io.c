@@ -243,6 +243,13 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes)
     return (int64_t)done;
 }
 
+int muster__os_make_directory(const char *path)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(mkdir(path, 0777), errno_before);
+}
+
 int muster__os_rename(const char *from, const char *to)
 {
     INJECT();

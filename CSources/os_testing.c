@@ -2,8 +2,12 @@
  *
  * State is this process's own; a fork inherits it.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <muster/testing.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "os_call.h"
@@ -40,6 +44,32 @@ int muster__os_injected(void)
         return 0;
     __atomic_store_n(&failure_given, 1, __ATOMIC_RELAXED);
     return -(int)__atomic_load_n(&error_to_give, __ATOMIC_RELAXED);
+}
+
+/* -- a sandbox ------------------------------------------------------------------------------ */
+
+int muster_testing_refuse(enum muster_refusal what)
+{
+    static const uint32_t placement[] = {SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,
+                                         SYS_move_pages};
+    static const uint32_t affinity[] = {SYS_sched_setaffinity};
+    const uint32_t *numbers = what == MUSTER_REFUSE_PLACEMENT ? placement : affinity;
+    uint8_t count = what == MUSTER_REFUSE_PLACEMENT ? 4 : 1;
+    struct sock_filter code[8];
+    struct sock_fprog program = {.len = (unsigned short)(count + 3), .filter = code};
+    code[0] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    /* Each jumps over those that are left and the permission, to the refusal. */
+    for (uint8_t i = 0; i < count; i++)
+        code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, numbers[i],
+                                                   (uint8_t)(count - i), 0);
+    code[1 + count] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    code[2 + count] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+    ENTER();
+    int status = (int)taken(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), errno_before);
+    if (status < 0)
+        return status;
+    return (int)taken(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), errno_before);
 }
 
 /* -- named points --------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
  * death) ends in lose(), which leaves neither the process nor any of its ranks.
  */
 #define _GNU_SOURCE
+#include <muster/binding.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,7 +292,7 @@ static int start(struct muster_team *team)
 
 /* -- the leader's side of team.c ------------------------------------------------------------ */
 
-int muster_team_use_server(struct muster_team *team, const uint32_t *nodes)
+int muster_team_use_server(struct muster_team *team, const uint32_t *cpus)
 {
     if (!muster_server_is_possible())
         return -EPERM;
@@ -300,15 +301,15 @@ int muster_team_use_server(struct muster_team *team, const uint32_t *nodes)
         return -ENOMEM;
     made->pidfd = made->socket = -1;
     made->mappings = calloc(MUSTER_ARRAYS_MAX + 1, sizeof *made->mappings);
-    made->nodes = nodes ? calloc(team->plan.size, sizeof *made->nodes) : NULL;
-    if (!made->mappings || (nodes && !made->nodes)) {
+    made->cpus = cpus ? calloc(team->plan.size, sizeof *made->cpus) : NULL;
+    if (!made->mappings || (cpus && !made->cpus)) {
         free(made->mappings);
-        free(made->nodes);
+        free(made->cpus);
         free(made);
         return -ENOMEM;
     }
-    for (uint32_t rank = 0; nodes && rank < team->plan.size; rank++)
-        made->nodes[rank] = (int32_t)nodes[rank];
+    for (uint32_t rank = 0; cpus && rank < team->plan.size; rank++)
+        made->cpus[rank] = cpus[rank] == MUSTER_NO_CPU ? -1 : (int32_t)cpus[rank];
     team->server = made;
     return 0;
 }
@@ -323,7 +324,7 @@ int muster__server_spawn(struct muster_team *team, uint32_t rank, const int ends
     if (status == 0) {
         struct muster__server_request request = {.verb = MUSTER__SERVER_SPAWN,
                                                  .rank = rank,
-                                                 .node = server->nodes ? server->nodes[rank] : -1};
+                                                 .cpu = server->cpus ? server->cpus[rank] : -1};
         status = ask(team, &request, ends[1], &reply, &pidfd);
     }
     muster__os_close(ends[1]);
@@ -443,7 +444,7 @@ void muster__server_destroy(struct muster_team *team)
     if (!team->server)
         return;
     free(team->server->mappings);
-    free(team->server->nodes);
+    free(team->server->cpus);
     free(team->server);
     team->server = NULL;
 }

@@ -27,7 +27,7 @@ struct muster__server_request {
     uint32_t layout_version; /* MUSTER_LAYOUT_VERSION */
     uint32_t verb;
     uint32_t rank;                     /* SPAWN, REAP, ABANDON */
-    int32_t node;                      /* SPAWN: the rank's home; -1: none */
+    int32_t cpu;                       /* SPAWN: the rank's CPU; -1: none */
     uint64_t space_bytes, arena_bytes; /* ARENA */
     struct muster__mapping mapping;    /* MAP */
 };
@@ -49,7 +49,7 @@ struct muster__server_mapping {
 /* The leader's knowledge of its team's server. */
 struct muster__server {
     int pid, pidfd, socket; /* pidfd -1: none is running */
-    int32_t *nodes;         /* home of each rank; NULL: none is bound */
+    int32_t *cpus;          /* CPU of each rank; NULL: none is bound */
     struct muster__server_mapping *mappings;
     uint32_t mapping_count;
     bool in_trouble;

@@ -212,8 +212,8 @@ static void map(struct server *server, const struct muster__server_request *requ
     reply(server, &answer, -1);
 }
 
-/* Answers until a fork comes back as a rank. Returns its number, home in *node. */
-static uint32_t answer_all(struct server *server, int32_t *node)
+/* Answers until a fork comes back as a rank. Returns its number, its CPU in *cpu. */
+static uint32_t answer_all(struct server *server, int32_t *cpu)
 {
     for (;;) {
         struct muster__server_request request;
@@ -224,7 +224,7 @@ static uint32_t answer_all(struct server *server, int32_t *node)
         switch (request.verb) {
         case MUSTER__SERVER_SPAWN:
             if (spawn(server, &request, fd)) {
-                *node = request.node;
+                *cpu = request.cpu;
                 return request.rank;
             }
             break;
@@ -264,7 +264,7 @@ static bool is_socket(int fd)
     return muster__os_stat(fd, &size_bytes, &mode_bits) == 0 && S_ISSOCK(mode_bits);
 }
 
-int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *node)
+int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
 {
     __atomic_store_n(&line_reached, 1, __ATOMIC_RELAXED);
     struct server server = {.socket = MUSTER__SERVER_SOCKET,
@@ -290,7 +290,7 @@ int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *node
     if (muster__os_wake_with_parent() < 0 || muster__os_close_on_exec(server.socket) < 0)
         muster__os_exit(EXIT_BROKEN);
     prepare(&server);
-    *rank = answer_all(&server, node);
+    *rank = answer_all(&server, cpu);
     *team = server.team;
     free(server.pidfds);
     return 1;

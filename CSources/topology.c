@@ -6,6 +6,7 @@
  * Files that each kernel with the feature has are required (-EUCLEAN without them); those that
  * depend on the architecture, the firmware or the hypervisor are optional and leave "unknown".
  */
+#include "affinity.h"
 #include "os.h"
 #include "topology_read.h"
 #include "topology_text.h"
@@ -84,8 +85,12 @@ static int read_cpus(struct muster__reader *reader, struct muster_topology *topo
         return -ENOMEM;
     topology->cpu_count = (uint32_t)count;
     for (uint32_t i = 0; i < topology->cpu_count; i++)
-        topology->cpus[i] =
-            (struct muster_cpu){.id = reader->ids[i], .node = -1, .core = -1, .package = -1};
+        topology->cpus[i] = (struct muster_cpu){.id = reader->ids[i],
+                                                .node = -1,
+                                                .core = -1,
+                                                .package = -1,
+                                                .core_cpu = reader->ids[i],
+                                                .cache_cpu = -1};
 
     status = muster__reader_file(reader, MUSTER__CPUS "/online");
     if (status)
@@ -110,6 +115,46 @@ static int read_cpus(struct muster__reader *reader, struct muster_topology *topo
             status = read_cpu_number(reader, cpu->id, "physical_package_id", &cpu->package);
     }
     return status;
+}
+
+/* Needs the CPUs' nodes: without a list, cores are told apart by numbers that are unique only with
+ * the package, and some firmware numbers packages of all nodes 0. */
+static int read_siblings(struct muster__reader *reader, struct muster_topology *topology)
+{
+    for (uint32_t i = 0; i < topology->cpu_count; i++) {
+        struct muster_cpu *cpu = &topology->cpus[i];
+        /* A sibling that was read has named the whole core. */
+        if (!cpu->online || cpu->core_cpu != cpu->id)
+            continue;
+        int status = muster__reader_file(
+            reader, MUSTER__CPUS "/cpu%u/topology/thread_siblings_list", cpu->id);
+        if (status == -ENOENT) {
+            for (uint32_t j = 0; j < i && cpu->core >= 0 && cpu->package >= 0; j++) {
+                const struct muster_cpu *other = &topology->cpus[j];
+                if (other->online && other->core == cpu->core && other->package == cpu->package &&
+                    other->node == cpu->node) {
+                    cpu->core_cpu = other->core_cpu;
+                    break;
+                }
+            }
+            continue;
+        }
+        int64_t count = status ? status : muster__reader_ids(reader, reader->text);
+        if (count < 0)
+            return (int)count;
+        bool has_itself = false;
+        for (int64_t j = 0; j < count; j++) {
+            struct muster_cpu *sibling = muster__topology_cpu(topology, reader->ids[j]);
+            if (sibling == NULL)
+                return -EUCLEAN;
+            has_itself = has_itself || sibling == cpu;
+            if (sibling->online && sibling->id > cpu->id)
+                sibling->core_cpu = cpu->id;
+        }
+        if (!has_itself)
+            return -EUCLEAN;
+    }
+    return 0;
 }
 
 /* -- nodes ---------------------------------------------------------------------------------- */
@@ -210,24 +255,33 @@ static int read_whole_host(struct muster__reader *reader, struct muster_topology
     return parse_memory(reader->text, "", node);
 }
 
+/* The list behind `head` in proc/self/status, as bits below mask_bits. -ENOENT: no such file, or no
+ * such line in it. */
+static int read_status_list(struct muster__reader *reader, const char *head, uint64_t *mask,
+                            uint32_t mask_bits)
+{
+    int status = muster__reader_file(reader, "proc/self/status");
+    const char *list = status ? NULL : muster__text_line(reader->text, head);
+    if (list == NULL)
+        return status ? status : -ENOENT;
+    reader->text[strcspn(list, "\n") + (size_t)(list - reader->text)] = '\0';
+    int64_t count = muster__reader_ids(reader, list);
+    for (int64_t i = 0; i < count && reader->ids[i] < mask_bits; i++)
+        mask[reader->ids[i] / 64] |= UINT64_C(1) << reader->ids[i] % 64;
+    return count < 0 ? (int)count : 0;
+}
+
 /* Mems_allowed_list says the same where a sandbox forbids get_mempolicy, as Docker's default
  * seccomp profile does; without that line every node is taken for allowed. */
 static int read_allowed_nodes(struct muster__reader *reader, uint64_t *mask)
 {
-    int status = muster__os_memory_nodes(mask, NODE_IDS_MAX);
+    int status = reader->is_live ? muster__os_memory_nodes(mask, NODE_IDS_MAX) : -ENOSYS;
     if (status != -EPERM && status != -ENOSYS)
         return status < 0 ? status : 0;
-    status = muster__reader_file(reader, "proc/self/status");
-    const char *list = status ? NULL : muster__text_line(reader->text, "Mems_allowed_list:\t");
-    if (list == NULL) {
+    status = read_status_list(reader, "Mems_allowed_list:\t", mask, NODE_IDS_MAX);
+    if (status == -ENOENT)
         memset(mask, 0xff, NODE_IDS_MAX / 8);
-        return status == -ENOENT ? 0 : status;
-    }
-    reader->text[strcspn(list, "\n") + (size_t)(list - reader->text)] = '\0';
-    int64_t count = muster__reader_ids(reader, list);
-    for (int64_t i = 0; i < count && reader->ids[i] < NODE_IDS_MAX; i++)
-        mask[reader->ids[i] / 64] |= UINT64_C(1) << reader->ids[i] % 64;
-    return count < 0 ? (int)count : 0;
+    return status == -ENOENT ? 0 : status;
 }
 
 static int read_nodes(struct muster__reader *reader, struct muster_topology *topology)
@@ -253,12 +307,10 @@ static int read_nodes(struct muster__reader *reader, struct muster_topology *top
         return status;
 
     uint64_t mask[NODE_IDS_MAX / 64] = {0};
-    if (reader->is_live)
-        status = read_allowed_nodes(reader, mask);
+    status = read_allowed_nodes(reader, mask);
     for (uint32_t i = 0; i < topology->node_count; i++) {
         struct muster_node *node = &topology->nodes[i];
-        bool is_permitted = !reader->is_live || (mask[node->id / 64] >> node->id % 64 & 1);
-        node->allowed = is_permitted && node->memory_total_bytes > 0;
+        node->allowed = (mask[node->id / 64] >> node->id % 64 & 1) && node->memory_total_bytes > 0;
     }
     return status;
 }
@@ -270,10 +322,13 @@ static int read_allowed_cpus(struct muster__reader *reader, struct muster_topolo
     uint64_t *mask = calloc(bits / 64, sizeof *mask);
     if (mask == NULL)
         return -ENOMEM;
-    int status = reader->is_live ? muster__os_affinity_get(mask, bits) : 0;
+    int status = reader->is_live ? muster__affinity_get(mask, bits)
+                                 : read_status_list(reader, "Cpus_allowed_list:\t", mask, bits);
+    bool is_said = status != -ENOENT;
+    status = is_said ? status : 0;
     for (uint32_t i = 0; i < topology->cpu_count && status >= 0; i++) {
         struct muster_cpu *cpu = &topology->cpus[i];
-        cpu->allowed = reader->is_live ? mask[cpu->id / 64] >> cpu->id % 64 & 1 : cpu->online;
+        cpu->allowed = is_said ? mask[cpu->id / 64] >> cpu->id % 64 & 1 : cpu->online;
         topology->usable_cpu_count += cpu->allowed && cpu->online;
     }
     free(mask);
@@ -287,6 +342,8 @@ static int read_host(struct muster__reader *reader, struct muster_topology *topo
     int status = read_cpus(reader, topology);
     if (status == 0)
         status = read_nodes(reader, topology);
+    if (status == 0)
+        status = read_siblings(reader, topology);
     if (status == 0)
         status = read_allowed_cpus(reader, topology);
     if (status == 0)

@@ -1,4 +1,4 @@
-/* topology_caches.c - sizes of the last-level caches of a host.
+/* topology_caches.c - the last-level caches of a host: their sizes, and who shares them.
  *
  * A CPU's last-level cache is the largest of its highest level; hosts whose CPUs differ have caches
  * of different levels and sizes. All files here are optional: many guests and device trees name no
@@ -64,9 +64,10 @@ static int visit_cache(const char *name, void *context)
 }
 
 /* Marks the CPUs that share a cache as covered. Without a list, the cache is the CPU's own. */
-static int cover_sharers(struct muster__reader *reader, const struct muster_topology *topology,
+static int cover_sharers(struct muster__reader *reader, struct muster_topology *topology,
                          const struct last_level *last, bool *covered)
 {
+    muster__topology_cpu(topology, last->cpu)->cache_cpu = (int32_t)last->cpu;
     int status = muster__reader_file(reader, MUSTER__CPUS "/cpu%u/cache/index%u/shared_cpu_list",
                                      last->cpu, last->index);
     if (status)
@@ -76,10 +77,12 @@ static int cover_sharers(struct muster__reader *reader, const struct muster_topo
         return (int)count;
     bool has_itself = false;
     for (int64_t i = 0; i < count; i++) {
-        const struct muster_cpu *cpu = muster__topology_cpu(topology, reader->ids[i]);
+        struct muster_cpu *cpu = muster__topology_cpu(topology, reader->ids[i]);
         if (cpu == NULL)
             return -EUCLEAN;
         has_itself = has_itself || cpu->id == last->cpu;
+        if (cpu->online && cpu->cache_cpu < 0)
+            cpu->cache_cpu = (int32_t)last->cpu;
         covered[cpu - topology->cpus] = true;
     }
     return has_itself ? 0 : -EUCLEAN;

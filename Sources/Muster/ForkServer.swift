@@ -42,9 +42,9 @@ extension Team {
     public static func serveIfAsked() {
         var team: OpaquePointer?
         var rank: UInt32 = 0
-        var node: Int32 = -1
-        guard muster_server_serve(&team, &rank, &node) == 1, let team else { return }
-        if node >= 0 { Topology.run(onNode: UInt32(node)) }
+        var cpu: Int32 = -1
+        guard muster_server_serve(&team, &rank, &cpu) == 1, let team else { return }
+        if cpu >= 0 { _ = muster_binding_enter(UInt32(cpu)) }  // best effort, as after a fork
         var worker = Worker(team: team, rank: rank)
         worker.run()
         muster_worker_exit()
@@ -107,8 +107,8 @@ extension TeamCore {
     }
 
     /// Makes the server the source of ranks.
-    func useServer(homes: [UInt32]?) throws(MusterError) {
-        let status = muster_team_use_server(team, homes)
+    func useServer(cpus: [UInt32]) throws(MusterError) {
+        let status = muster_team_use_server(team, cpus)
         kernels.isForServer = true
         guard status != -1 else {  // EPERM
             throw MusterError(

@@ -32,25 +32,32 @@ public struct Team: ~Copyable {
     /// - Parameters:
     ///   - size: Number of ranks, 1...4096. More ranks than CPUs work, more slowly.
     ///   - leader: Whether this process is rank 0.
+    ///   - binding: Where the ranks run. A leader that works is bound for the team's life; one that
+    ///     waits is left alone. Where the system refuses, ranks run where it lets them.
     ///   - start: How the other ranks become processes.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
     ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
-        size: Int, leader: Leader = .waits, start: Start = .automatic
+        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .automatic
     ) throws(MusterError) {
         core = try TeamCore(
-            size: size, leaderWorks: leader == .works, start: start.source(ranks: size))
+            size: size, leaderWorks: leader == .works, start: start.source(ranks: size),
+            binding: binding)
     }
 
     /// For tests under a thread sanitizer: ranks are threads of this process.
     package init(threads size: Int, leader: Leader = .waits) throws(MusterError) {
-        core = try TeamCore(size: size, leaderWorks: leader == .works, start: .threads)
+        core = try TeamCore(
+            size: size, leaderWorks: leader == .works, start: .threads, binding: .none)
     }
 
     deinit { core.end() }
 
     /// Number of ranks.
     public var size: Int { core.size }
+
+    /// The CPU and home node of each rank.
+    public var seats: [Seat] { core.seats }
 
     /// `struct muster_team *`, for storms and benchmarks.
     package var handle: OpaquePointer { core.team }

@@ -55,7 +55,9 @@ final class TeamCore {
     /// Deaths outside loops, by phase.
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
-    init(size: Int, leaderWorks: Bool, start: RankSource) throws(MusterError) {
+    init(
+        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding
+    ) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
             throw MusterError(
@@ -73,6 +75,7 @@ final class TeamCore {
             throw .system(.system, subject, "can't read this host's topology", status: read)
         }
         defer { muster_topology_destroy(host) }
+        let seats = try binding.seats(size: size, on: host)
         var options = muster_team_options()
         options.size_bytes = UInt32(MemoryLayout<muster_team_options>.size)
         options.size = UInt32(size)
@@ -88,18 +91,24 @@ final class TeamCore {
         self.size = size
         self.leaderWorks = leaderWorks
         self.start = start
-        var homes = [UInt32](repeating: 0, count: size)
-        muster_placement_rank_nodes(host, UInt32(size), &homes)
-        homeNodes = homes
-        self.bindsToNodes = Set(homeNodes).count > 1
-        if start == .server { try useServer(homes: bindsToNodes ? homes : nil) }
+        self.seats = seats
+        homeNodes = seats.map { UInt32($0.homeNode) }
+        if start == .server {
+            try useServer(cpus: seats.map { $0.cpu.map(UInt32.init) ?? .max })
+        }
         try startVacantRanks()
-        if leaderWorks { ownRank = Worker(core: self, rank: 0) }
+        if leaderWorks {
+            ownRank = Worker(core: self, rank: 0)
+            if let cpu = seats[0].cpu { holdsCPU = muster_binding_hold(UInt32(cpu)) == 0 }
+        }
     }
 
+    /// Where each rank runs.
+    let seats: [Seat]
     /// Home node of each rank.
     let homeNodes: [UInt32]
-    private let bindsToNodes: Bool
+    /// Whether this thread is bound to rank 0's CPU for as long as the team lasts.
+    private var holdsCPU = false
 
     deinit {
         end()
@@ -113,6 +122,7 @@ final class TeamCore {
         muster_team_end(team)
         for thread in threads { pthread_join(thread, nil) }
         threads = []
+        if holdsCPU { muster_binding_release() }
         ownRank?.end()
         ownRank = nil  // it refers back to this object
         onProgress = nil  // it may, through what it captures
@@ -179,7 +189,13 @@ final class TeamCore {
     /// A new worker's whole life.
     private func live(rank: UInt32) -> Never {
         isRunning = true  // a worker's copy of the team runs nothing: a kernel that tries traps
-        if bindsToNodes { Topology.run(onNode: homeNodes[Int(rank)]) }
+        // Best effort: where the system refuses, the rank runs where it may, and placement is read
+        // back all the same.
+        if let cpu = seats[Int(rank)].cpu {
+            _ = muster_binding_enter(UInt32(cpu))
+        } else {
+            _ = muster_binding_leave_inherited()
+        }
         var worker = Worker(core: self, rank: rank)
         worker.run()
         muster_worker_exit()

@@ -32,6 +32,10 @@ public struct Topology: Sendable {
         public let isOnline: Bool
         /// Whether this process may run on it (affinity and cpuset).
         public let isAllowed: Bool
+        /// The first on-line CPU of its core, itself where it is alone: SMT siblings share it.
+        public let coreCPU: Int
+        /// The first on-line CPU that shares its last-level cache; nil: unknown.
+        public let cacheCPU: Int?
     }
 
     /// Nodes, by rising number.
@@ -46,8 +50,10 @@ public struct Topology: Sendable {
     public let lastLevelCacheBytes: UInt64
     /// All last-level caches together, in bytes; 0: unknown.
     public let lastLevelCacheTotalBytes: UInt64
-    /// Size of a base page, in bytes.
+    /// Size of a base page, in bytes; 0: unknown, of a recorded host.
     public let pageBytes: Int
+    /// Where it was recorded; nil: this host.
+    let root: String?
 
     /// Reads this host.
     public static func read() throws(MusterError) -> Topology {
@@ -67,13 +73,15 @@ public struct Topology: Sendable {
                 .system, root ?? "this host", "can't read its topology", status: status)
         }
         defer { muster_topology_destroy(raw) }
+        self.root = root
         let host = raw.pointee
         let allCPUs = (0..<Int(host.cpu_count)).map { host.cpus[$0] }
         cpus = allCPUs.map { cpu in
             CPU(
                 id: Int(cpu.id), node: known(cpu.node), core: known(cpu.core),
                 package: known(cpu.package), isOnline: cpu.online != 0,
-                isAllowed: cpu.allowed != 0)
+                isAllowed: cpu.allowed != 0, coreCPU: Int(cpu.core_cpu),
+                cacheCPU: known(cpu.cache_cpu))
         }
         nodes = (0..<Int(host.node_count)).map { position in
             let node = host.nodes[position]
@@ -100,15 +108,6 @@ public struct Topology: Sendable {
         var node: UInt32 = 0
         guard muster_topology_here(&cpu, &node) == 0 else { return nil }
         return (Int(cpu), Int(node))
-    }
-
-    /// Binds this process to a node's CPUs. Best effort: where the system refuses, the process runs
-    /// where it may, and placement is read back all the same.
-    static func run(onNode node: UInt32) {
-        var raw: UnsafeMutablePointer<muster_topology>?
-        guard muster_topology_create(nil, &raw) == 0 else { return }
-        _ = muster_placement_run_on(raw, node)
-        muster_topology_destroy(raw)
     }
 }
 

@@ -9,6 +9,8 @@ public struct DispatchBench {
     /// another process don't decide its mean.
     static let batchNanoseconds = 20e6
 
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let ranks: Int
     let samples: Int
 
@@ -34,7 +36,7 @@ public struct DispatchBench {
         var total = AuditTotal()
         for leader in [Team.Leader.waits, .works] {
             for size in sizes {
-                let team = try Team(size: size, leader: leader)
+                let team = try Team(size: size, leader: leader, binding: binding)
                 let samples = try measure(team, &total)
                 rows.append(
                     Row(

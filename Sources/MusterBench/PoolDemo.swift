@@ -37,6 +37,8 @@ public struct PoolDemo {
     /// Rounds of a case before it may stop at a fault.
     public static let leastRounds = 10
 
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let size: Int
     let rounds: Int
 
@@ -89,7 +91,7 @@ public struct PoolDemo {
 
     /// The same work done by a team, new in every round as the pools are: section r is chunk r.
     private func musterRound() throws(MusterError) -> AuditReport {
-        let team = try Team(size: size)
+        let team = try Team(size: size, binding: binding)
         let values = try team.array(of: Double.self, count: size * sectionElements)
         do throws(MusterError) {
             let report = try team.run(AddOne(values: values.inPlace), grain: sectionElements)

@@ -6,6 +6,8 @@ public import Muster
 
 /// Costs of verification and recovery.
 public struct RecoveryBench {
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -45,7 +47,7 @@ public struct RecoveryBench {
 
     /// The cost of a chunk with nothing to do, and what share that is of loops over chunks of some sizes.
     private func verification(_ rows: inout [Row], _ total: inout AuditTotal) throws(MusterError) {
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
         let chunks = 1_000_000
@@ -79,7 +81,7 @@ public struct RecoveryBench {
 
     /// Scale in place without a journal, with it, and with a view of the whole chunk: in turn.
     private func journal(_ rows: inout [Row], _ total: inout AuditTotal) throws(MusterError) {
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
         let grain = 32_768
@@ -125,7 +127,7 @@ public struct RecoveryBench {
             throw MusterError(.memory, subject: "recovery", reason: "no memory for times")
         }
         defer { stamps.give() }
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: binding)
         let count = max(ranks * 512, touched / 8)
         var array = try team.array(of: Double.self, count: count)
         var isHuge = false

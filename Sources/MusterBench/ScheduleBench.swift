@@ -12,6 +12,8 @@ public struct ScheduleBench {
     /// Most chunks of a loop.
     public static let mostChunks = Int(MUSTER_CHUNKS_MAX)
 
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let rankCounts: [Int]
     let chunkCounts: [Int]
     let samples: Int
@@ -31,7 +33,7 @@ public struct ScheduleBench {
         let loops = rankCounts.count * chunkCounts.count * Schedule.allCases.count * (samples + 1)
         var done = 0
         for ranks in rankCounts {
-            let team = try Team(size: ranks)
+            let team = try Team(size: ranks, binding: binding)
             for chunks in chunkCounts {
                 for schedule in Schedule.allCases {
                     var values: [Double] = []

@@ -71,6 +71,8 @@ public struct Storm {
     /// Loops after which a new team is made.
     static let roundsPerTeam = 50
 
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let ranks: Int
     let limit: Limit
     let seed: UInt64
@@ -143,7 +145,7 @@ public struct Storm {
         _ sky: Sky, _ points: StormPoints, _ expected: inout [UInt64], _ outcome: inout Outcome,
         isOver: (inout Outcome, Int) -> Bool
     ) throws(MusterError) {
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: binding)
         team.isTraced = true
         for i in expected.indices { expected[i] = mix(UInt64(i), seed, UInt64(outcome.teams)) }
         var arrays = StormArrays(

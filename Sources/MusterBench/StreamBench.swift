@@ -47,6 +47,8 @@ public struct StreamBench {
     /// STREAM's rule: an array has at least four times the size of all last-level caches.
     public static let cacheMultiple = 4
 
+    /// Where ranks run.
+    public var binding: Binding = .spread
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -106,7 +108,7 @@ public struct StreamBench {
     public func run(
         isSpoilt: Bool = false, progress: (Double) -> Void = { _ in }
     ) throws(MusterError) -> Outcome {
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: binding)
         var a = try team.array(of: Double.self, count: elements)
         let b = try team.array(of: Double.self, count: elements)
         let c = try team.array(of: Double.self, count: elements)

@@ -9,8 +9,13 @@ struct TeamOptions: ParsableArguments {
         name: [.customShort("n"), .customLong("ranks")],
         // So that "-n -3" is a wrong number, not a missing one.
         parsing: .unconditional,
-        help: "Ranks of the team. (default: one for each CPU that this process may use)")
+        help: """
+            Ranks of the team. (default: one for each CPU that this process may use, or of the list \
+            given with --bind)
+            """)
     var ranks: Int?
+
+    @OptionGroup var place: BindingOptions
 
     func validate() throws {
         if let ranks, ranks < 1 || ranks > 4096 {
@@ -18,17 +23,66 @@ struct TeamOptions: ParsableArguments {
         }
     }
 
-    /// The number of ranks. Says once when they outnumber the CPUs.
-    func size() throws -> Int {
+    /// Where they run.
+    var binding: Binding { place.bind }
+
+    /// The number of ranks, `least` or more unless it was given. Says once when they outnumber the
+    /// CPUs, and where each runs when asked to.
+    func size(atLeast least: Int = 1) throws -> Int {
         let cpus = try Topology.read().usableCPUCount
-        let size = ranks ?? max(1, min(cpus, 4096))
+        var most = cpus
+        if case .cpus(let list) = binding { most = list.count }
+        let size = ranks ?? max(least, min(most, 4096))
         if size > cpus {
             Output.note(
-                "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns and sleep "
-                    + "instead of spinning")
+                "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns, sleep "
+                    + "instead of spinning, and are bound to none")
         }
+        try place.report(size: size)
         return size
     }
+}
+
+/// `--bind` and `--report-bindings`.
+struct BindingOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where ranks run: spread over nodes and cores, compact, none, or a list of CPUs.",
+            valueName: "spread|compact|none|LIST"))
+    var bind: Binding = .spread
+
+    @Flag(help: "Say on stderr which CPU, core and node each rank gets.")
+    var reportBindings = false
+
+    /// Says where the ranks of a team of this size run, if that was asked for.
+    func report(size: Int) throws {
+        guard reportBindings else { return }
+        let host = try Topology.read()
+        for (rank, seat) in try bind.seats(size: size).enumerated() {
+            Output.writeError("rank \(rank): \(place(seat, host))\n")
+        }
+    }
+
+    /// "CPU 5, core 1 of package 0, node 0"
+    private func place(_ seat: Seat, _ host: Topology) -> String {
+        guard let cpu = host.cpus.first(where: { $0.id == seat.cpu }) else {
+            return "any CPU, memory of node \(seat.homeNode)"
+        }
+        var text = "CPU \(cpu.id)"
+        if let core = cpu.core {
+            text += ", core \(core)" + (cpu.package.map { " of package \($0)" } ?? "")
+        }
+        text += cpu.node.map { ", node \($0)" } ?? ""
+        return cpu.node == seat.homeNode ? text : text + ", memory of node \(seat.homeNode)"
+    }
+}
+
+extension Binding: ExpressibleByArgument {
+    /// "spread", "0-3,8", ...
+    public init?(argument: String) { self.init(argument) }
+
+    /// What is shown as the default in help.
+    public var defaultValueDescription: String { description }
 }
 
 extension Schedule: ExpressibleByArgument {

@@ -22,7 +22,8 @@ struct BenchDispatch: BenchCommand {
     @OptionGroup var options: BenchOptions
 
     func run() throws {
-        let bench = DispatchBench(ranks: try team.size(), samples: options.samples ?? 10)
+        var bench = DispatchBench(ranks: try team.size(), samples: options.samples ?? 10)
+        bench.binding = team.binding
         let meter = Meter("bench dispatch")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()

@@ -36,8 +36,9 @@ struct BenchRecovery: BenchCommand {
     }
 
     func run() throws {
-        let bench = try RecoveryBench(
+        var bench = try RecoveryBench(
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
+        bench.binding = team.binding
         let meter = Meter("bench recovery")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()

@@ -34,9 +34,10 @@ struct BenchSchedule: BenchCommand {
     }
 
     func run() throws {
-        let bench = ScheduleBench(
+        var bench = ScheduleBench(
             ranks: try team.size(), chunkCounts: chunks.isEmpty ? [1_000_000, 10_000_000] : chunks,
             samples: options.samples ?? 5)
+        bench.binding = team.binding
         let meter = Meter("bench schedule")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()

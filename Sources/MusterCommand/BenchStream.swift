@@ -43,7 +43,7 @@ struct BenchStream: BenchCommand {
 
     func run() throws {
         let ranks = try team.size()
-        let bench = try StreamBench(
+        var bench = try StreamBench(
             ranks: ranks, arrayBytes: size?.bytes, samples: options.samples ?? 10,
             stores: plain ? .plain : .automatic)
         if bench.isCached {
@@ -51,6 +51,7 @@ struct BenchStream: BenchCommand {
                 "arrays smaller than \(StreamBench.cacheMultiple) times the last-level caches "
                     + "measure the caches as well")
         }
+        bench.binding = team.binding
         let meter = Meter("bench stream")
         let outcome = try bench.run(isSpoilt: corrupt, progress: meter.show)
         meter.clear()

@@ -28,6 +28,8 @@ struct Demo: JSONCommand {
         help: "Processes and sections. (default: one for each usable CPU, but 4 to 16)")
     var ranks: Int?
 
+    @OptionGroup var place: BindingOptions
+
     @Option(parsing: .unconditional, help: "Most rounds of each case, 1 to 100000.")
     var rounds = 50
 
@@ -45,8 +47,11 @@ struct Demo: JSONCommand {
 
     func run() throws {
         let size = try ranks ?? min(16, max(4, Topology.read().usableCPUCount))
+        try place.report(size: size)
         let meter = Meter("demo")
-        let cases = try PoolDemo(size: size, rounds: rounds).run(progress: meter.show)
+        var demo = PoolDemo(size: size, rounds: rounds)
+        demo.binding = place.bind
+        let cases = try demo.run(progress: meter.show)
         meter.clear()
         let report = DemoJSON(cases)
         if !json { print(cases, size) }

@@ -17,6 +17,7 @@ struct Hello: JSONCommand {
               muster hello                     one rank for each CPU
               muster hello -n 8 --teams 3      ranks 0 to 7, three times
               muster hello -n 200 --json       for programs
+              muster hello --bind compact --report-bindings
             """)
 
     @OptionGroup var team: TeamOptions
@@ -38,7 +39,7 @@ struct Hello: JSONCommand {
         var met: [HelloJSON.Met] = []
         let meter = Meter("hello")
         for number in 1...teams {
-            let (members, audit) = try Hello.meet(size)
+            let (members, audit) = try Hello.meet(size, team.binding)
             // Lines on a terminal show by themselves how far it is.
             if json || !Output.isTerminal { meter.show(Double(number) / Double(teams)) }
             if json {
@@ -57,8 +58,10 @@ struct Hello: JSONCommand {
     }
 
     /// Makes a team and asks every rank who it is.
-    private static func meet(_ size: Int) throws -> (members: [Member], audit: AuditReport) {
-        let team = try Team(size: size)
+    private static func meet(
+        _ size: Int, _ binding: Binding
+    ) throws -> (members: [Member], audit: AuditReport) {
+        let team = try Team(size: size, binding: binding)
         let array = try team.array(of: Member.self, count: size)
         let audit = try team.eachRank(Introduction(members: array.output))
         let members = array.toArray()

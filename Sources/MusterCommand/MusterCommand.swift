@@ -19,17 +19,19 @@ struct MusterCommand: ParsableCommand {
               muster demo               why a worker's own number is no rank
               muster storm              kill workers while they work; nothing is lost
               muster topology           nodes, CPUs, memory, distances
+              muster doctor             what stands in the way here, and how to mend it
               muster bench stream       memory bandwidth, as STREAM counts it
 
             EXIT STATUS
               0   clean
-              1   it ran, but the audit, the data or the placement is wrong
+              1   it ran, but the audit, the data or the placement is wrong, or doctor found something
               2   it could not run
               64  wrong usage
             """,
         version: Version.text,
         subcommands: [
-            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self, Bench.self,
+            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self, Doctor.self,
+            Bench.self,
         ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.
@@ -45,6 +47,8 @@ struct MusterCommand: ParsableCommand {
                 Output.line(MusterCommand.fullMessage(for: error))  // --help, --version
             }
             try Output.finish()
+        } catch let said as Said {
+            Glibc.exit(said.status)
         } catch let failure as Failure {
             end(command, failure)
         } catch let error as MusterError {
@@ -80,6 +84,11 @@ struct MusterCommand: ParsableCommand {
         }
         return words.joined(separator: " ")
     }
+}
+
+/// The end of a command whose report, on stdout by now, says all: no line on stderr.
+struct Said: Error {
+    let status: Int32
 }
 
 /// A failure as the tool reports it: one line, an exit status, and what `--json` shows of it.

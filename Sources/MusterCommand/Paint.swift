@@ -15,6 +15,15 @@ enum Paint {
     static func heading(_ text: String) -> String { isOn ? text.bold : text }
     static func bar(_ text: String) -> String { isOn ? text.cyan : text }
 
+    /// From green over yellow to red as `heat` goes from 0 to 1; nil: not known.
+    static func heat(_ text: String, _ heat: Double?) -> String {
+        guard isOn, let heat else { return text }
+        // Six steps of the 256-colour cube (16 + 36 red + 6 green + blue), the lightest that are read
+        // on dark and on light.
+        let steps: [UInt8] = [34, 70, 142, 178, 172, 160]
+        return text.bit8(steps[Int((max(0, min(1, heat)) * 5).rounded())])
+    }
+
     /// An audit in one line.
     static func verdict(_ audit: AuditReport) -> String {
         guard isOn else { return audit.description }

@@ -72,7 +72,7 @@ struct Stats: JSONCommand {
     }
 
     private func measure<Element: NPYElement>(_ type: Element.Type) throws -> StatsReport {
-        let team = try Team(size: try team.size())
+        let team = try Team(size: try team.size(), binding: team.binding)
         let array = try team.array(npy: file, as: type)
         let meter = Meter(file)
         defer {

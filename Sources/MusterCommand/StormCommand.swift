@@ -63,11 +63,12 @@ struct StormCommand: JSONCommand {
     }
 
     func run() throws {
-        let ranks = try team.ranks ?? max(2, team.size())
+        let ranks = try team.size(atLeast: 2)
         let seed = seed ?? UInt64.random(in: 0...999_999_999)
         let limit: Storm.Limit =
             seconds.map { .seconds($0) } ?? .kills(kills ?? 100)
-        let storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
+        var storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
+        storm.binding = team.binding
         let meter = Meter("storm")
         Interruption.watch()
         let outcome = try storm.run(

@@ -1,4 +1,4 @@
-// TopologyCommand.swift - `muster topology`: nodes, CPUs, memory and distances of a host.
+// TopologyCommand.swift - `muster topology`: nodes, CPUs, memory, distances and limits of a host.
 
 import ArgumentParser
 import Muster
@@ -7,15 +7,21 @@ struct TopologyCommand: JSONCommand {
     static let schema = "muster.topology/1"
     static let configuration = CommandConfiguration(
         commandName: "topology",
-        abstract: "Shows NUMA nodes, CPUs, memory and distances.",
+        abstract: "Shows NUMA nodes, CPUs, memory, distances, caches and limits.",
         discussion: """
             Distances are those that the firmware reports (ACPI SLIT): 10 is local, 20 is twice as \
-            far. A node without CPUs is memory only. Memory is in KiB, MiB, GiB (powers of 1024).
+            far. A node without CPUs is memory only. Huge pages are those set aside for hugetlb. \
+            Memory is in KiB, MiB, GiB (powers of 1024).
+
+            A recording is a directory with copies of the files of /sys and /proc that are read, \
+            some hundred bytes each. Of processes it has only what this one may use: CPUs, nodes, \
+            cgroup and limits. It can be shown on any machine.
 
             EXAMPLES
               muster topology
               muster topology --json | jq '.nodes[].memory_free_bytes'
-              muster topology --recorded tree      the host whose /sys is in tree/sys
+              muster topology --record tree       copy this host's files
+              muster topology --from tree         show the host they were copied from
             """)
 
     @Option(
@@ -23,83 +29,35 @@ struct TopologyCommand: JSONCommand {
             "Show a recorded host: a directory with the files of its /sys in sys/.",
             valueName: "directory")
     )
-    var recorded: String?
+    var from: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Record this host: copy its files into a directory, made where it is missing.",
+            valueName: "directory")
+    )
+    var record: String?
 
     @Flag(help: "Print one JSON object.")
     var json = false
 
+    func validate() throws {
+        if from != nil, record != nil {
+            throw ValidationError("--from and --record: one of them, please")
+        }
+        if from == "" || record == "" {
+            throw ValidationError("an empty name is no directory's")
+        }
+    }
+
     func run() throws {
-        let host = try recorded.map { try Topology(recordedAt: $0) } ?? Topology.read()
+        if let record {
+            let count = try Topology.record(to: record)
+            Output.note("\(record): \(count) files; show them with --from")
+        }
+        let host = try from.map { try Topology(recordedAt: $0) } ?? Topology.read()
         if json { return try print(json: TopologyJSON(host)) }
-        printNodes(of: host)
-        if host.nodes.count > 1 {
-            Output.line()
-            printDistances(of: host)
-        }
-        Output.line()
-        printSummary(of: host)
-    }
-
-    private func printNodes(of host: Topology) {
-        var table = AlignedTable([
-            ("node", .right), ("memory", .right), ("free", .right), ("CPUs", .right),
-            ("CPU numbers", .left),
-        ])
-        for node in host.nodes {
-            let remarks =
-                node.cpus.isEmpty ? "none: memory only" : Figures.list(node.cpus)
-            let refused =
-                node.isAllowed || node.memoryTotalBytes == 0 ? "" : " (not for us: cpuset)"
-            table.add([
-                "\(node.id)",
-                node.memoryTotalBytes == 0 ? "none" : Figures.capacity(node.memoryTotalBytes),
-                node.memoryTotalBytes == 0 ? "-" : Figures.capacity(node.memoryFreeBytes),
-                "\(node.cpus.count)", remarks + refused,
-            ])
-        }
-        table.print()
-    }
-
-    /// Row: from; column: to.
-    private func printDistances(of host: Topology) {
-        Output.line(Paint.heading("distances"))
-        var table = AlignedTable(
-            [("from \\ to", .right)] + host.nodes.map { ("\($0.id)", .right) })
-        for (from, node) in host.nodes.enumerated() {
-            table.add(
-                ["\(node.id)"] + host.distances[from].map { $0 == 0 ? "-" : "\($0)" })
-        }
-        table.print()
-    }
-
-    private func printSummary(of host: Topology) {
-        let online = host.cpus.filter(\.isOnline)
-        var parts = ["\(online.count) on line"]
-        if host.cpus.count > online.count {
-            parts.append("\(host.cpus.count - online.count) off line")
-        }
-        let packages = Set(online.compactMap(\.package))
-        let cores = Set(online.compactMap { cpu in cpu.core.map { [cpu.package ?? -1, $0] } })
-        if !cores.isEmpty {
-            let place = packages.isEmpty ? "" : " in \(Figures.count(packages.count, "package"))"
-            parts.append(Figures.count(cores.count, "core") + place)
-        }
-        row("CPUs", parts.joined(separator: ", "))
-        row("for a team", "\(Figures.count(host.usableCPUCount, "CPU")) (affinity and cpuset)")
-        if host.lastLevelCacheBytes > 0 {
-            row(
-                "caches",
-                "last level \(Figures.capacity(host.lastLevelCacheBytes)), "
-                    + "\(Figures.capacity(host.lastLevelCacheTotalBytes)) in all")
-        } else {
-            row("caches", "not known")
-        }
-        if host.pageBytes > 0 { row("page", Figures.capacity(UInt64(host.pageBytes))) }
-    }
-
-    private func row(_ name: String, _ value: String) {
-        let blank = String(repeating: " ", count: 12 - name.count)
-        Output.line(Paint.heading(name) + blank + value)
+        TopologyView(host).print()
     }
 }
 
@@ -111,6 +69,19 @@ private struct TopologyJSON: Encodable {
         let memory_total_bytes: UInt64
         let memory_free_bytes: UInt64
         let has_cpus: Bool
+        let allowed: Bool
+        let huge_pages: [Pool]
+    }
+    struct Pool: Encodable {
+        let page_bytes: UInt64
+        let total: Int
+        let free: Int
+
+        init(_ pool: Topology.Pages.Pool) {
+            page_bytes = pool.pageBytes
+            total = pool.total
+            free = pool.free
+        }
     }
     struct Distance: Encodable {
         let from: Int
@@ -128,7 +99,9 @@ private struct TopologyJSON: Encodable {
     struct CPU: Encodable {
         let cpu: Topology.CPU
 
-        enum CodingKeys: CodingKey { case id, node, core, package, online }
+        enum CodingKeys: CodingKey {
+            case id, node, core, package, online, allowed, core_cpu, cache_cpu
+        }
         func encode(to encoder: any Encoder) throws {
             var json = encoder.container(keyedBy: CodingKeys.self)
             try json.encode(cpu.id, forKey: .id)
@@ -136,17 +109,71 @@ private struct TopologyJSON: Encodable {
             try json.encode(cpu.core, forKey: .core)
             try json.encode(cpu.package, forKey: .package)
             try json.encode(cpu.isOnline, forKey: .online)
+            try json.encode(cpu.isAllowed, forKey: .allowed)
+            try json.encode(cpu.coreCPU, forKey: .core_cpu)
+            try json.encode(cpu.cacheCPU, forKey: .cache_cpu)
+        }
+    }
+    struct Cache: Encodable {
+        let cache: Topology.Cache
+
+        enum CodingKeys: CodingKey { case level, type, size_bytes, cpus }
+        func encode(to encoder: any Encoder) throws {
+            var json = encoder.container(keyedBy: CodingKeys.self)
+            try json.encode(cache.level, forKey: .level)
+            try json.encode(cache.type?.lowercased(), forKey: .type)
+            try json.encode(cache.sizeBytes, forKey: .size_bytes)
+            try json.encode(cache.cpus, forKey: .cpus)
+        }
+    }
+    struct Pages: Encodable {
+        let base: Int
+        let pages: Topology.Pages
+
+        enum CodingKeys: CodingKey { case base_bytes, transparent, transparent_shared, huge_pages }
+        func encode(to encoder: any Encoder) throws {
+            var json = encoder.container(keyedBy: CodingKeys.self)
+            try json.encode(base == 0 ? nil : base, forKey: .base_bytes)
+            try json.encode(pages.transparent, forKey: .transparent)
+            try json.encode(pages.shared, forKey: .transparent_shared)
+            try json.encode(pages.pools.map(Pool.init), forKey: .huge_pages)
+        }
+    }
+    struct Limits: Encodable {
+        let host: Topology
+        let limits: Topology.Limits
+
+        enum CodingKeys: CodingKey {
+            case cpus, nodes, cpu_quota, memory_bytes, processes, address_space_bytes,
+                locked_memory_bytes, open_files
+        }
+        func encode(to encoder: any Encoder) throws {
+            var json = encoder.container(keyedBy: CodingKeys.self)
+            try json.encode(host.usableCPUs, forKey: .cpus)
+            try json.encode(host.nodes.filter(\.isAllowed).map(\.id), forKey: .nodes)
+            try json.encode(limits.cpuQuota, forKey: .cpu_quota)
+            try json.encode(limits.memoryBytes, forKey: .memory_bytes)
+            try json.encode(limits.processCount, forKey: .processes)
+            try json.encode(limits.addressSpaceBytes, forKey: .address_space_bytes)
+            try json.encode(limits.lockedMemoryBytes, forKey: .locked_memory_bytes)
+            try json.encode(limits.openFileCount, forKey: .open_files)
         }
     }
     let nodes: [Node]
     let distances: [Distance]
     let cpus: [CPU]
+    let caches: [Cache]
+    let pages: Pages
+    let limits: Limits
 
     init(_ host: Topology) {
+        let found = host.pages()
         nodes = host.nodes.map {
             Node(
                 id: $0.id, cpus: $0.cpus, memory_total_bytes: $0.memoryTotalBytes,
-                memory_free_bytes: $0.memoryFreeBytes, has_cpus: !$0.cpus.isEmpty)
+                memory_free_bytes: $0.memoryFreeBytes, has_cpus: !$0.cpus.isEmpty,
+                allowed: $0.isAllowed,
+                huge_pages: found.nodePools[$0.id, default: []].map(Pool.init))
         }
         distances = host.nodes.enumerated().flatMap { from, node in
             host.nodes.enumerated().map { to, other in
@@ -156,5 +183,8 @@ private struct TopologyJSON: Encodable {
             }
         }
         cpus = host.cpus.map(CPU.init)
+        caches = host.caches().map(Cache.init)
+        pages = Pages(base: host.pageBytes, pages: found)
+        limits = Limits(host: host, limits: host.limits())
     }
 }

@@ -16,7 +16,9 @@ import Testing
         let result = try CommandRunner.run(["topology", "--json"])
         #expect(result.status == 0 && result.errors == "")
         let json = try result.json()
-        #expect(Set(json.keys) == ["schema", "nodes", "distances", "cpus"])
+        #expect(
+            Set(json.keys)
+                == ["schema", "nodes", "distances", "cpus", "caches", "pages", "limits"])
         #expect(json["schema"] as? String == "muster.topology/1")
         let host = try Topology.read()
         let nodes = try #require(json["nodes"] as? [[String: Any]])
@@ -24,14 +26,23 @@ import Testing
         for (node, expected) in zip(nodes, host.nodes) {
             #expect(
                 Set(node.keys)
-                    == ["id", "cpus", "memory_total_bytes", "memory_free_bytes", "has_cpus"])
+                    == [
+                        "id", "cpus", "memory_total_bytes", "memory_free_bytes", "has_cpus",
+                        "allowed",
+                        "huge_pages",
+                    ])
             #expect(node["cpus"] as? [Int] == expected.cpus)
             #expect(
                 (node["memory_total_bytes"] as? Int).map(UInt64.init) == expected.memoryTotalBytes)
         }
         let cpus = try #require(json["cpus"] as? [[String: Any]])
         #expect(cpus.map { $0["id"] as? Int } == host.cpus.map(\.id))
-        #expect(cpus.allSatisfy { Set($0.keys) == ["id", "node", "core", "package", "online"] })
+        #expect(
+            cpus.allSatisfy {
+                Set($0.keys) == [
+                    "id", "node", "core", "package", "online", "allowed", "core_cpu", "cache_cpu",
+                ]
+            })
         let distances = try #require(json["distances"] as? [[String: Any]])
         #expect(distances.count == nodes.count * nodes.count)
         #expect(distances.allSatisfy { Set($0.keys) == ["from", "to", "distance"] })
@@ -40,7 +51,7 @@ import Testing
     @Test("Nodes by their own numbers, a node without CPUs, CPUs off line")
     func gaps() throws {
         let result = try CommandRunner.run(
-            ["topology", "--json", "--recorded", recorded("node-id-gap")])
+            ["topology", "--json", "--from", recorded("node-id-gap")])
         let json = try result.json()
         let nodes = try #require(json["nodes"] as? [[String: Any]])
         #expect(nodes.map { $0["id"] as? Int } == [0, 1, 3])
@@ -56,7 +67,7 @@ import Testing
     @Test("As text: nodes, distances from row to column, CPUs")
     func text() throws {
         let result = try CommandRunner.run(
-            ["topology", "--recorded", recorded("asymmetric-distances")])
+            ["topology", "--from", recorded("asymmetric-distances")])
         #expect(result.status == 0 && result.errors == "")
         let rows = result.output.split(separator: "\n").map { $0.split(separator: " ") }
         #expect(rows.contains(["0", "10", "21", "31"]))
@@ -67,7 +78,7 @@ import Testing
 
     @Test("No such recording: one line, status 2")
     func noRecording() throws {
-        let result = try CommandRunner.run(["topology", "--recorded", "/nonexistent"])
+        let result = try CommandRunner.run(["topology", "--from", "/nonexistent"])
         #expect(result.status == 2 && result.output == "" && result.errorLines.count == 1)
         #expect(result.errors.contains("/nonexistent"))
     }

@@ -18,6 +18,15 @@ extension CrashTests {
 
         @Test func aLeaderThatWorksIsRankZero() throws { try run("leader-works") }
 
+        @Test(arguments: ["fork", "server"])
+        func ranksRunWhereTheyAreBoundAndTheLeaderIsLeftAsItWas(start: String) throws {
+            try run("binding", start)
+        }
+
+        @Test func aLeaderOfTwoTeamsIsFreeAfterTheLast() throws { try run("binding-twice") }
+
+        @Test func onlyCPUsThatThisProcessMayUseAreBoundTo() throws { try run("binding-limited") }
+
         @Test func aHeldRankIsRefused() throws { try run("held-rank") }
 
         @Test func impossibleSizesAreRefused() throws { try run("bad-sizes") }

@@ -82,6 +82,11 @@ struct DamagedTreeTests {
             ("\(cpus)/online", ["", "\n", "x", "0-2", "1,0", "0,99999999999999999999"]),
             ("\(cpus)/cpu1/topology/core_id", ["", "\n", "x", "-", "2147483648", "1 2", "1.0"]),
             ("\(cpus)/cpu1/topology/physical_package_id", ["", "x", "99999999999999999999999"]),
+            ("\(cpus)/cpu0/topology/thread_siblings_list", ["", "\n", "x", "1", "0-2"]),
+            (
+                "proc/self/status",
+                ["Cpus_allowed_list:\tx\n", "Mems_allowed_list:\t1-0\n", "Cpus_allowed_list:\t0-"]
+            ),
             ("\(nodes)/online", ["", "\n", "x", "0-1", "0,7", "1024", "0-1048575"]),
             ("\(nodes)/node0/cpulist", ["x", "0-2", "0,0", "0-1048575"]),
             (

@@ -20,6 +20,16 @@ struct Host: Equatable {
         var package: Int32
         var online = true
         var allowed = true
+        var sharing = Sharing()
+        var coreCPU: UInt32 { sharing.coreCPU }
+        var cacheCPU: Int32 { sharing.cacheCPU }
+    }
+
+    /// Left out of comparisons, so that hosts can be written down without it.
+    struct Sharing: Equatable {
+        var coreCPU: UInt32 = 0
+        var cacheCPU: Int32 = -1
+        static func == (_: Sharing, _: Sharing) -> Bool { true }
     }
 
     var nodes: [Node]
@@ -65,7 +75,8 @@ func readHost(_ root: String?) throws -> Host {
             cpus: cpus.map {
                 Host.CPU(
                     id: $0.id, node: $0.node, core: $0.core, package: $0.package,
-                    online: $0.online == 1, allowed: $0.allowed == 1)
+                    online: $0.online == 1, allowed: $0.allowed == 1,
+                    sharing: Host.Sharing(coreCPU: $0.core_cpu, cacheCPU: $0.cache_cpu))
             },
             distances: nodes.indices.map { from in
                 let row = topology.distances + from * nodes.count

@@ -184,6 +184,31 @@ struct RecordedHostTests {
         #expect(try readRecorded("no-node-directories") == expected)
     }
 
+    @Test("A container on the second socket: its cpuset, and siblings from the list")
+    func container() throws {
+        let host = try readRecorded("container")
+        #expect(host.usableCPUs == 6)
+        #expect(host.cpus.filter(\.allowed).map(\.id) == [5, 6, 7, 13, 14, 15])
+        #expect(host.nodes.map(\.allowed) == [false, true])
+        #expect(host.cpus.map(\.coreCPU) == (0..<16).map { $0 % 8 })
+        #expect(host.cpus.map(\.cacheCPU) == (0..<16).map { $0 % 8 < 4 ? 0 : 4 })
+    }
+
+    @Test("Cores of two threads and of one share a package")
+    func hybridCores() throws {
+        let host = try readRecorded("hybrid-cores")
+        #expect(host.cpus.map(\.coreCPU) == [0, 0, 2, 2, 4, 5, 6, 7])
+        #expect(host.cpus.allSatisfy { $0.cacheCPU == 0 })
+    }
+
+    @Test("Siblings without a list: same core and package, both known")
+    func siblingsByNumbers() throws {
+        #expect(
+            try readRecorded("two-sockets-smt").cpus.map(\.coreCPU) == [0, 1, 2, 3, 0, 1, 2, 3])
+        // Package unknown: core numbers repeat, and mean nothing.
+        #expect(try readRecorded("aarch64").cpus.map(\.coreCPU) == [0, 1, 2, 3])
+    }
+
     @Test("Nodes are found by number across a gap")
     func nodePosition() throws {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -240,7 +265,7 @@ struct LiveHostTests {
         #expect(recorded.cpus.map(\.core) == live.cpus.map(\.core))
         #expect(recorded.distances == live.distances)
         #expect(recorded.allCachesKiB == live.allCachesKiB)
-        #expect(recorded.cpus.allSatisfy { $0.allowed == $0.online })
+        #expect(recorded.cpus.map(\.allowed) == live.cpus.map(\.allowed))
         #expect(recorded.pageBytes == 0)
     }
 }

@@ -40,7 +40,7 @@ private final class Host {
     {
         muster_cpu(
             id: id, node: node, core: 0, package: 0, online: online ? 1 : 0,
-            allowed: allowed ? 1 : 0)
+            allowed: allowed ? 1 : 0, core_cpu: id, cache_cpu: -1)
     }
     static func odd() -> Host {
         Host(

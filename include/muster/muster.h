@@ -3,8 +3,10 @@
 #define MUSTER_H
 
 #include <muster/base.h>
+#include <muster/binding.h>
 #include <muster/child.h>
 #include <muster/file.h>
+#include <muster/host.h>
 #include <muster/journal.h>
 #include <muster/kernels.h>
 #include <muster/loop.h>

@@ -52,9 +52,9 @@ struct muster_server_trouble {
  *
  * Must be reached before anything starts a thread. Takes the variable out of the environment.
  * Returns: 0: not asked, go on; 1: this process is a new rank of a team, and goes on with
- * muster_worker_wait; *team, *rank and *node (its home node; -1: anywhere) are set. The server
+ * muster_worker_wait; *team, *rank and *cpu (to bind itself to; -1: none) are set. The server
  * itself leaves by _exit. */
-int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *node);
+int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu);
 
 /* Whether muster_server_serve was reached in this process (or one that it was forked from). */
 bool muster_server_is_possible(void);
@@ -68,9 +68,9 @@ bool muster_server_is_stray(void);
 /* Makes a team start its ranks by a server. Called before the first muster_team_spawn; starts
  * nothing yet.
  *
- * nodes: home node of each rank, NULL: none is bound. Copied. Returns: 0, -ENOMEM; -EPERM: the
- * line was not reached in this process. */
-int muster_team_use_server(struct muster_team *team, const uint32_t *nodes);
+ * cpus: CPU of each rank, or MUSTER_NO_CPU; NULL: none is bound. Copied. Returns: 0, -ENOMEM;
+ * -EPERM: the line was not reached in this process. */
+int muster_team_use_server(struct muster_team *team, const uint32_t *cpus);
 
 /* What went wrong with the server since muster_team_forget_deaths.
  *

@@ -24,6 +24,17 @@ uint64_t muster_testing_calls(void);
 /* Whether the armed failure has been delivered. */
 bool muster_testing_failed(void);
 
+/* What a sandbox can refuse. */
+enum muster_refusal {
+    MUSTER_REFUSE_PLACEMENT = 0, /* mbind, set_mempolicy, get_mempolicy, move_pages: as Docker's
+                                    default seccomp profile does without CAP_SYS_NICE */
+    MUSTER_REFUSE_AFFINITY = 1   /* sched_setaffinity */
+};
+
+/* Makes the kernel refuse these system calls with EPERM (a real seccomp filter) in this process and
+ * in all that come of it, also after an exec, for good. Returns: 0 or a negative errno. */
+int muster_testing_refuse(enum muster_refusal what);
+
 /* Named places in the life of a team. */
 enum muster_point {
     MUSTER_POINT_NONE = 0,

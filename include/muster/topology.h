@@ -3,7 +3,8 @@
  * Everything is read when asked, never cached: CPUs go off line, cpusets change. Node ids are the
  * kernel's and may have gaps, so loop over `nodes`, never over 0..<count of ids. A recorded tree is
  * a directory with the files of /sys (and, where it has them, /proc) under the same relative paths;
- * it needs no privileges and no NUMA.
+ * it needs no privileges and no NUMA. What it says in proc/self/status was allowed to the process
+ * that recorded it.
  */
 #ifndef MUSTER_TOPOLOGY_H
 #define MUSTER_TOPOLOGY_H
@@ -32,6 +33,11 @@ struct muster_cpu {
     int32_t package;  /* physical_package_id; -1: unknown, or off line */
     uint32_t online;  /* 1: on line */
     uint32_t allowed; /* 1: this process may run on it (affinity and cpuset) */
+    /* Lowest number of an on-line CPU on the same core: SMT siblings have the same one. Its own
+     * number where it is alone, off line, or the host does not say. */
+    uint32_t core_cpu;
+    /* Lowest number of an on-line CPU that shares its last-level cache; -1: unknown. */
+    int32_t cache_cpu;
 };
 
 /* A host as it was when read. Owned by the caller, freed by muster_topology_destroy. */
@@ -52,7 +58,8 @@ struct muster_topology {
 /* Reads a host.
  *
  * root: NULL for this host; else a directory that holds `sys/devices/system/node` and so on, as
- *       recorded. A recorded tree counts every on-line CPU and every node with memory as allowed.
+ *       recorded. In a recorded tree without proc/self/status, every on-line CPU and every node
+ *       with memory counts as allowed.
  * topology: set to a new topology on success.
  * Returns: 0; -ENOENT: root has no sys/devices/system/cpu/online; -EUCLEAN: a file there that can't
  *          be parsed, contradicts another, or is missing though its directory is there (or a host
@@ -60,7 +67,8 @@ struct muster_topology {
  *          read. More than 1024 nodes or a CPU number above 1,048,575 are -EUCLEAN.
  *          A host without node directories (a kernel without NUMA) is one node 0 with all CPUs and
  *          the memory of proc/meminfo, where there is one. Without core_id, physical_package_id,
- *          distance or cache files, those values are unknown.
+ *          distance or cache files, those values are unknown. Without thread_siblings_list, CPUs of
+ *          one node with the same known core and package are siblings.
  * Ownership: the caller frees it with muster_topology_destroy.
  * Source: Documentation/ABI/stable/sysfs-devices-node, sysfs-devices-system-cpu. */
 int muster_topology_create(const char *root, struct muster_topology **topology);

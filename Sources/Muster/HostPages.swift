@@ -1,0 +1,99 @@
+// HostPages.swift - the sizes of pages that a host can give, and its caches.
+
+extension Topology {
+    /// What huge pages there are.
+    public struct Pages: Sendable {
+        /// Pages of one size that are set aside (hugetlb).
+        public struct Pool: Sendable {
+            /// Size of a page, in bytes.
+            public let pageBytes: UInt64
+            /// Pages of the pool, and those that nothing uses.
+            public let total: Int
+            public let free: Int
+        }
+        /// Transparent huge pages of private memory: always, madvise or never; nil: unknown.
+        public internal(set) var transparent: String?
+        /// The same for shared memory: always, within_size, advise, never, deny or force.
+        public internal(set) var shared: String?
+        /// Pools of the host, by rising size.
+        public internal(set) var pools: [Pool] = []
+        /// Pools by node number.
+        public internal(set) var nodePools: [Int: [Pool]] = [:]
+    }
+
+    /// A cache.
+    public struct Cache: Sendable {
+        /// 1: the nearest to the core.
+        public let level: Int
+        /// Data, Instruction or Unified; nil: unknown.
+        public let type: String?
+        /// nil: unknown.
+        public let sizeBytes: UInt64?
+        /// On-line CPUs that share it.
+        public let cpus: [Int]
+    }
+
+    /// Reads the state of huge pages, now.
+    public func pages() -> Pages { pages(HostFiles(root: root)) }
+
+    package func pages(_ files: HostFiles) -> Pages {
+        let settings = "sys/kernel/mm/transparent_hugepage"
+        var pages = Pages()
+        pages.transparent = files.choice("\(settings)/enabled")
+        pages.shared = files.choice("\(settings)/shmem_enabled")
+        pages.pools = pools(in: "sys/kernel/mm/hugepages", files)
+        for node in nodes {
+            let found = pools(in: "sys/devices/system/node/node\(node.id)/hugepages", files)
+            if !found.isEmpty { pages.nodePools[node.id] = found }
+        }
+        return pages
+    }
+
+    private func pools(in folder: String, _ files: HostFiles) -> [Pages.Pool] {
+        files.names(folder).compactMap { name -> Pages.Pool? in
+            let head = "hugepages-"
+            guard name.hasPrefix(head), name.hasSuffix("kB"),
+                let size = UInt64(name.dropFirst(head.count).dropLast(2)), size < 1 << 50,
+                let total = files.number("\(folder)/\(name)/nr_hugepages"),
+                let free = files.number("\(folder)/\(name)/free_hugepages")
+            else { return nil }
+            return Pages.Pool(pageBytes: size * 1024, total: total, free: free)
+        }.sorted { $0.pageBytes < $1.pageBytes }
+    }
+
+    /// Reads all caches of on-line CPUs, each once: by level, type and first CPU.
+    public func caches() -> [Cache] {
+        let files = HostFiles(root: root)
+        let online = Set(cpus.filter(\.isOnline).map(\.id))
+        var seen: Set<String> = []
+        var caches: [Cache] = []
+        for cpu in cpus where cpu.isOnline {
+            let folder = "sys/devices/system/cpu/cpu\(cpu.id)/cache"
+            for name in files.names(folder) where name.hasPrefix("index") {
+                guard let level = files.number("\(folder)/\(name)/level") else { continue }
+                let type = files.word("\(folder)/\(name)/type")
+                let sharers =
+                    files.list("\(folder)/\(name)/shared_cpu_list")?.filter(online.contains)
+                    ?? [cpu.id]
+                guard seen.insert("\(level) \(type ?? "") \(sharers)").inserted else { continue }
+                let size = files.word("\(folder)/\(name)/size").flatMap(HostFiles.size(of:))
+                caches.append(Cache(level: level, type: type, sizeBytes: size, cpus: sharers))
+            }
+        }
+        return caches.sorted {
+            ($0.level, $0.type ?? "", $0.cpus.first ?? 0)
+                < ($1.level, $1.type ?? "", $1.cpus.first ?? 0)
+        }
+    }
+}
+
+extension HostFiles {
+    /// "32768K" in bytes.
+    static func size(of word: String) -> UInt64? {
+        let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30]
+        guard let unit = word.last.flatMap({ shifts[$0] }),
+            let number = UInt64(word.dropLast()), number < 1 << 33
+        else { return nil }
+        return number << unit
+    }
+}

@@ -91,7 +91,8 @@ final class TeamCore {
 
     /// Home node of each rank.
     let homeNodes: [UInt32]
-    private let bindsToNodes: Bool
+    /// Whether ranks run on their home nodes only.
+    let bindsToNodes: Bool
 
     deinit {
         end()

@@ -4,6 +4,7 @@
 
 #include <muster/base.h>
 #include <muster/child.h>
+#include <muster/commit.h>
 #include <muster/file.h>
 #include <muster/journal.h>
 #include <muster/kernels.h>

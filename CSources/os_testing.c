@@ -3,6 +3,7 @@
  * State is this process's own; a fork inherits it.
  */
 #include <muster/testing.h>
+#include <numaif.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -40,6 +41,12 @@ int muster__os_injected(void)
         return 0;
     __atomic_store_n(&failure_given, 1, __ATOMIC_RELAXED);
     return -(int)__atomic_load_n(&error_to_give, __ATOMIC_RELAXED);
+}
+
+int muster_testing_move_pages(void **pages, uint64_t count, int *status)
+{
+    ENTER();
+    return (int)taken(move_pages(0, count, pages, NULL, status, 0), errno_before);
 }
 
 /* -- named points --------------------------------------------------------------------------- */

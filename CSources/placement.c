@@ -27,6 +27,8 @@
  * all; with more pieces than this, one policy covers all of them. */
 #define BOUND_PIECES_MAX 1024u
 
+#define HUGE_BYTES (2ull << 20)
+
 int muster_placement_add(struct muster_placement *placement, uint32_t node, uint32_t weight)
 {
     if (node >= MUSTER_NODES_MAX || weight == 0 || weight > UINT8_MAX ||
@@ -246,6 +248,34 @@ static int apply_to_all(const struct muster_placement *placement,
     return count ? bind_mask(address, size_bytes, mode, mask) : -ENODEV;
 }
 
+/* One policy a piece; or one for all, where there are too many or their borders lie within huge
+ * pages: the kernel cuts its mapping at each border (and 6.1 never joins it again when the policy
+ * goes), and what is cut can't be collapsed any more. */
+static int bind_pieces(const struct muster_plan *plan, const struct muster_piece *pieces,
+                       void *address, uint64_t size_bytes)
+{
+    uint64_t all[MUSTER_NODES_MAX / 64] = {0};
+    bool one_each = plan->piece_count <= BOUND_PIECES_MAX;
+    for (uint64_t i = 0; i < plan->piece_count; i++) {
+        if (pieces[i].node >= MUSTER_NODES_MAX)
+            return -ENODEV;
+        all[pieces[i].node / 64] |= (uint64_t)1 << (pieces[i].node % 64);
+        if (i + 1 < plan->piece_count && pieces[i].end_bytes % HUGE_BYTES)
+            one_each = false;
+    }
+    if (!one_each || plan->piece_count == 0)
+        return plan->piece_count ? bind_mask(address, size_bytes, MPOL_BIND, all) : 0;
+    for (uint64_t i = 0, begin = 0; i < plan->piece_count; begin = pieces[i++].end_bytes) {
+        uint64_t mask[MUSTER_NODES_MAX / 64] = {0};
+        uint64_t end = i + 1 == plan->piece_count ? size_bytes : pieces[i].end_bytes;
+        mask[pieces[i].node / 64] = (uint64_t)1 << (pieces[i].node % 64);
+        int status = bind_mask((unsigned char *)address + begin, end - begin, MPOL_BIND, mask);
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
 int muster_placement_apply(const struct muster_placement *placement,
                            const struct muster_topology *topology, const struct muster_plan *plan,
                            const struct muster_piece *pieces, enum muster_placement_step step,
@@ -267,19 +297,7 @@ int muster_placement_apply(const struct muster_placement *placement,
         return 0; /* who commits a piece prefers its node by a policy of its own */
     if (deals)
         return apply_to_all(placement, topology, MPOL_INTERLEAVE, address, size_bytes);
-    if (plan->piece_count > BOUND_PIECES_MAX)
-        return 0;
-    for (uint64_t i = 0, begin = 0; i < plan->piece_count; begin = pieces[i++].end_bytes) {
-        uint64_t mask[MUSTER_NODES_MAX / 64] = {0};
-        if (pieces[i].node >= MUSTER_NODES_MAX)
-            return -ENODEV;
-        mask[pieces[i].node / 64] = (uint64_t)1 << (pieces[i].node % 64);
-        int status = bind_mask((unsigned char *)address + begin, pieces[i].end_bytes - begin,
-                               MPOL_BIND, mask);
-        if (status < 0)
-            return status;
-    }
-    return 0;
+    return bind_pieces(plan, pieces, address, size_bytes);
 }
 
 /* -- ranks ---------------------------------------------------------------------------------- */
@@ -312,6 +330,39 @@ void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_
         for (uint64_t rank = share.first; rank < share.end; rank++)
             rank_nodes[rank] = topology->nodes[i].id;
     }
+}
+
+static uint32_t nearest_memory(const struct muster_topology *topology, uint32_t home)
+{
+    int from = muster_topology_node_position(topology, home);
+    uint32_t best = home, best_cost = UINT32_MAX;
+    for (uint32_t to = 0; to < topology->node_count; to++) {
+        const struct muster_node *node = &topology->nodes[to];
+        if (!node->allowed || node->memory_total_bytes == 0)
+            continue;
+        if (node->id == home)
+            return home;
+        uint32_t distance = from < 0 || !topology->distances
+                                ? 0
+                                : topology->distances[(uint32_t)from * topology->node_count + to];
+        /* As the kernel orders them (find_next_best_node): the next numbers before those below, and
+         * nodes of memory only before those that have CPUs of their own. */
+        uint32_t cost = (distance ? distance : 255) + (node->id < home) + (node->cpu_count > 0);
+        if (cost < best_cost) {
+            best = node->id;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+void muster_placement_memory_nodes(const struct muster_topology *topology, uint32_t ranks,
+                                   const uint32_t *rank_nodes, uint32_t *memory_nodes)
+{
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        memory_nodes[rank] = rank > 0 && rank_nodes[rank] == rank_nodes[rank - 1]
+                                 ? memory_nodes[rank - 1]
+                                 : nearest_memory(topology, rank_nodes[rank]);
 }
 
 int muster_placement_run_on(const struct muster_topology *topology, uint32_t node)

@@ -60,7 +60,7 @@ extension TeamCore {
             rawPlan.mode = plan.mode.rawValue
             rawPlan.piece_count = UInt64(plan.pieces.count)
             let status = muster_placement_apply(
-                &raw, host, &rawPlan, plan.pieces, step, address, UInt64(bytes))
+                &raw, host, &rawPlan, plan.pieces, step, address, UInt64(extent.bytes))
             if status < 0 { plan.notes.append(refusal(placement, statusText(status))) }
             return status == 0
         }
@@ -147,15 +147,15 @@ extension TeamCore {
         var status: Int32
         // Home nodes are where ranks run only if they are bound to them.
         let touched = [UInt32](repeating: UInt32.max, count: size)  // MUSTER_NODE_ANY
-        let homes = placement == .firstTouch && !bindsToNodes ? touched : homeNodes
+        let nodes = placement == .firstTouch && !bindsToNodes ? touched : memoryNodes
         // Into the list that goes to the workers, where it is needed next.
         let list = muster_team_pieces(team)!
-        status = homes.withUnsafeBufferPointer { homes in
+        status = nodes.withUnsafeBufferPointer { nodes in
             var layout = muster_layout()
             layout.size_bytes = UInt64(bytes)
             layout.chunk_bytes = UInt64(chunkBytes)
             layout.unit_bytes = UInt64(unit)
-            layout.rank_nodes = homes.baseAddress
+            layout.rank_nodes = nodes.baseAddress
             layout.ranks = UInt32(size)
             return muster_placement_plan(
                 &raw, host, &layout, &made, list, UInt64(MUSTER_LIST_MAX))

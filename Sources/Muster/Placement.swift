@@ -28,6 +28,16 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// The nodes that it names, by rising number.
+    public var nodes: [Int] {
+        switch self {
+        case .firstTouch, .blocked: []
+        case .bind(let node): [node]
+        case .interleave(let nodes): nodes.sorted()
+        case .weighted(let weights): weights.keys.sorted()
+        }
+    }
+
     /// What `init(_:)` reads, for help and error messages.
     public static let spelling =
         "first-touch | bind:NODE | interleave[:NODE,...] | weighted:NODE=W,... | blocked"

@@ -9,6 +9,9 @@ public struct Residency: Sendable, Equatable {
     public let bytesByNode: [Int: UInt64]
     /// Bytes that are in no node's memory.
     public let absentBytes: UInt64
+
+    /// All of them.
+    public var totalBytes: UInt64 { bytesByNode.values.reduce(absentBytes, +) }
 }
 
 extension SharedArray {
@@ -56,6 +59,24 @@ extension SharedArray {
                 }
             }
             return Residency(bytesByNode: byNode, absentBytes: absent)
+        }
+    }
+
+    /// The array in `cells` parts, as a strip is drawn: for each the node that was asked for (nil: any) and
+    /// the one that most of it is on (nil: none).
+    package func placementStrip(
+        cells: Int
+    ) throws(MusterError) -> [(asked: Int?, found: Int?)] {
+        guard byteCount > 0 else { return [] }
+        let part = max(1, (byteCount + cells - 1) / cells)
+        var piece = 0
+        return try residency(everyBytes: part).enumerated().map { number, found in
+            // The node in the part's middle stands for it.
+            let middle = UInt64(min(byteCount - 1, number * part + part / 2))
+            while piece < plan.pieces.count, plan.pieces[piece].end_bytes <= middle { piece += 1 }
+            let asked = piece < plan.pieces.count ? plan.pieces[piece].node : UInt32.max
+            let most = found.bytesByNode.max { ($0.value, $1.key) < ($1.value, $0.key) }
+            return (asked == UInt32.max ? nil : Int(asked), most?.key)
         }
     }
 

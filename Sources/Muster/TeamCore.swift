@@ -84,6 +84,9 @@ final class TeamCore {
         var homes = [UInt32](repeating: 0, count: size)
         muster_placement_rank_nodes(host, UInt32(size), &homes)
         homeNodes = homes
+        var memory = homes
+        muster_placement_memory_nodes(host, UInt32(size), homes, &memory)
+        memoryNodes = memory
         self.bindsToNodes = Set(homeNodes).count > 1
         try startVacantRanks()
         if leaderWorks { ownRank = Worker(core: self, rank: 0) }
@@ -91,6 +94,8 @@ final class TeamCore {
 
     /// Home node of each rank.
     let homeNodes: [UInt32]
+    /// Where its memory is to lie: there, or where that node has none, on the nearest one that has.
+    let memoryNodes: [UInt32]
     /// Whether ranks run on their home nodes only.
     let bindsToNodes: Bool
 

@@ -19,6 +19,7 @@ struct MusterCommand: ParsableCommand {
               muster demo               why a worker's own number is no rank
               muster storm              kill workers while they work; nothing is lost
               muster topology           nodes, CPUs, memory, distances
+              muster placement --size 1GiB   where the pages of an array lie
               muster bench stream       memory bandwidth, as STREAM counts it
 
             EXIT STATUS
@@ -29,7 +30,8 @@ struct MusterCommand: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self, Bench.self,
+            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self,
+            PlacementCommand.self, Bench.self,
         ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.

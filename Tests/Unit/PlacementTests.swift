@@ -222,6 +222,28 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
         #expect(none.homes(3) == [0, 0, 0])
     }
 
+    @Test func memoryLiesOnTheNearestNodeThatHasSome() {
+        // Node 1 has no memory. Nodes 0 and 2 are as near: the next number comes first.
+        let host = Host(
+            [Host.node(0), Host.node(1, memory: 0, allowed: false), Host.node(2)], [])
+        func memory(_ homes: [UInt32], _ distances: [UInt32]) -> [UInt32] {
+            var found = homes
+            var distances = distances
+            distances.withUnsafeMutableBufferPointer { distances in
+                host.topology.distances = distances.baseAddress
+                muster_placement_memory_nodes(
+                    &host.topology, UInt32(homes.count), homes, &found)
+                host.topology.distances = nil
+            }
+            return found
+        }
+        let even: [UInt32] = [10, 20, 20, 20, 10, 20, 20, 20, 10]
+        #expect(memory([0, 1, 1, 2], even) == [0, 2, 2, 2])
+        #expect(memory([1], [10, 20, 20, 15, 10, 20, 20, 20, 10]) == [0], "0 is nearer")
+        #expect(memory([], even) == [])
+        #expect(memory([7], even) == [0], "a node that is gone: any that has memory")
+    }
+
     @Test func aNodeWithoutUsableCPUsCantBeRunOn() {
         let host = Host.odd()
         for node: UInt32 in [1, 2, 7, .max] {

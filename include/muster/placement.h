@@ -84,7 +84,7 @@ struct muster_layout {
     uint64_t size_bytes;
     uint64_t chunk_bytes;       /* ranks' static shares are whole chunks of this size */
     uint64_t unit_bytes;        /* of placement: a base page, or the huge page it shall have */
-    const uint32_t *rank_nodes; /* home node of each rank */
+    const uint32_t *rank_nodes; /* where each rank's memory is to lie */
     uint32_t ranks;
     uint32_t reserved;
 };
@@ -109,9 +109,9 @@ enum muster_placement_step { MUSTER_PLACEMENT_PREFER = 0, MUSTER_PLACEMENT_BIND 
 
 /* Sets the policy of an array's pages.
  *
- * address: of whole base pages. MUSTER_PLACEMENT_PREFER: before the commit; only where the kernel
- * deals pages out. MUSTER_PLACEMENT_BIND: when all are where they belong: strict from then on,
- * which also keeps automatic balancing away. pieces: the plan's.
+ * address, size_bytes: the array's room, of whole huge pages. MUSTER_PLACEMENT_PREFER: before the
+ * commit; only where the kernel deals pages out. MUSTER_PLACEMENT_BIND: when all are where they
+ * belong: strict from then on, which also keeps automatic balancing away. pieces: the plan's.
  * Returns: 0; -EXDEV: the kernel or a container refuses placement altogether; -ENOMEM: more pieces
  * than vm.max_map_count allows; or an errno of mbind. Source: mbind(2), with what kernels really do
  * in place of "Notes". */
@@ -150,6 +150,13 @@ int muster_placement_verify(void *address, uint64_t size_bytes, uint64_t page_by
  * CPUs this process may use, by rising id. rank_nodes: receives `ranks` node ids. */
 void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_t ranks,
                                  uint32_t *rank_nodes);
+
+/* Where each rank's memory is to lie: on its home node, or where that has no memory that may be
+ * used, on the nearest one that has, as the kernel's own first touch there chooses it.
+ *
+ * rank_nodes, memory_nodes: `ranks` node ids; the same array is allowed. */
+void muster_placement_memory_nodes(const struct muster_topology *topology, uint32_t ranks,
+                                   const uint32_t *rank_nodes, uint32_t *memory_nodes);
 
 /* Binds this process to the CPUs of a node that it may use. Returns: 0, -ENODEV: the node has no
  * such CPU, or an errno of sched_setaffinity. */

@@ -24,6 +24,11 @@ uint64_t muster_testing_calls(void);
 /* Whether the armed failure has been delivered. */
 bool muster_testing_failed(void);
 
+/* Asks the kernel for the nodes of pages (move_pages), so that a test need not trust the library's
+ * own reading back. Returns: 0, or a negative errno; status: a node, or a negative errno, by page.
+ */
+int muster_testing_move_pages(void **pages, uint64_t count, int *status);
+
 /* Named places in the life of a team. */
 enum muster_point {
     MUSTER_POINT_NONE = 0,

@@ -25,7 +25,9 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "work": work, "paused": paused,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
-    "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
+    "file-size": smallFiles, "creation": creationCost, "idle": idleCost, "chunks": manyChunks,
+    "guest-topology": guestTopology, "guest-placements": guestPlacements,
+    "guest-full-node": guestFullNode,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

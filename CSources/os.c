@@ -24,6 +24,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -130,6 +133,13 @@ int muster__os_advise(void *address, uint64_t size_bytes, int advice)
     return (int)taken(madvise(address, size_bytes, advice), errno_before);
 }
 
+int muster__os_collapse(void *address, uint64_t size_bytes)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(madvise(address, size_bytes, MADV_COLLAPSE), errno_before);
+}
+
 /* -- NUMA ----------------------------------------------------------------------------------- */
 
 int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_t *nodes,
@@ -147,6 +157,35 @@ void muster__os_forget_policy(void *address, uint64_t size_bytes)
 {
     ENTER();
     (void)mbind(address, size_bytes, MPOL_DEFAULT, NULL, 0, 0);
+    errno = errno_before;
+}
+
+int muster__os_task_policy(int *mode, uint64_t *nodes, uint32_t mask_bits)
+{
+    INJECT();
+    ENTER();
+    memset(nodes, 0, mask_bits / 8);
+    return (int)taken(get_mempolicy(mode, (unsigned long *)nodes, mask_bits, NULL, 0),
+                      errno_before);
+}
+
+int muster__os_set_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bits)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(
+        set_mempolicy(mode, (const unsigned long *)nodes, nodes ? mask_bits + 1ul : 0ul),
+        errno_before);
+}
+
+void muster__os_restore_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bits)
+{
+    ENTER(); /* clean-up: not injected */
+    bool any = false;
+    for (uint32_t word = 0; word < mask_bits / 64; word++)
+        any |= nodes[word] != 0;
+    /* MPOL_DEFAULT and MPOL_LOCAL refuse a mask. */
+    (void)set_mempolicy(mode, any ? (const unsigned long *)nodes : NULL, any ? mask_bits + 1ul : 0);
     errno = errno_before;
 }
 

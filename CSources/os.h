@@ -44,6 +44,7 @@ int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writ
 int muster__os_unmap(void *address, uint64_t size_bytes);
 int muster__os_populate(void *address, uint64_t size_bytes, bool write); /* MADV_POPULATE_* */
 int muster__os_advise(void *address, uint64_t size_bytes, int advice);
+int muster__os_collapse(void *address, uint64_t size_bytes); /* MADV_COLLAPSE: all, or an error */
 
 /* -- NUMA ----------------------------------------------------------------------------------- */
 
@@ -51,6 +52,11 @@ int muster__os_advise(void *address, uint64_t size_bytes, int advice);
 int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_t *nodes,
                      uint32_t mask_bits, uint32_t flags);
 void muster__os_forget_policy(void *address, uint64_t size_bytes); /* clean-up */
+/* The policy of this process's own allocations; mask_bits bits, at least as many as the kernel has
+ * nodes (numa-facts: a short buffer is written over). */
+int muster__os_task_policy(int *mode, uint64_t *nodes, uint32_t mask_bits);
+int muster__os_set_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bits);
+void muster__os_restore_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bits);
 /* Node of each page into status[], or a negative errno there; nodes != NULL moves them. */
 int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *status);
 int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits); /* nodes this process may use */

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <muster/testing.h>
+#include <numaif.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -70,6 +71,12 @@ int muster_testing_refuse(enum muster_refusal what)
     if (status < 0)
         return status;
     return (int)taken(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), errno_before);
+}
+
+int muster_testing_move_pages(void **pages, uint64_t count, int *status)
+{
+    ENTER();
+    return (int)taken(move_pages(0, count, pages, NULL, status, 0), errno_before);
 }
 
 /* -- named points --------------------------------------------------------------------------- */

@@ -275,3 +275,33 @@ int muster_memory_available(uint64_t *available_bytes)
     *available_bytes = available;
     return 0;
 }
+
+/* A line of a node's meminfo, "Node 0 MemFree:  123 kB". Returns whether it is there. */
+static bool node_line(const char *text, const char *key, uint64_t *bytes)
+{
+    const char *line = strstr(text, key);
+    unsigned long long kib = 0;
+    if (!line || sscanf(line + strlen(key), " %llu kB", &kib) != 1)
+        return false;
+    *bytes = (uint64_t)kib * 1024;
+    return true;
+}
+
+int muster_memory_node_available(uint32_t node, uint64_t *available_bytes)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/meminfo", node);
+    int64_t length = muster__os_read_text(path, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    uint64_t available = 0, files = 0, shared = 0, slab = 0;
+    if (!node_line(text, " MemFree:", &available))
+        return -EUCLEAN;
+    /* Shared memory counts as files, and can't be given up without swap. */
+    if (node_line(text, " FilePages:", &files) && node_line(text, " Shmem:", &shared))
+        available += files > shared ? files - shared : 0;
+    if (node_line(text, " SReclaimable:", &slab))
+        available += slab;
+    *available_bytes = available;
+    return 0;
+}

@@ -4,14 +4,12 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <muster/commit.h>
 #include <muster/testing.h>
 #include <signal.h>
 #include <string.h>
 
 #include "team_state.h"
-
-/* Populated at once, so that an end of the team is not waited for long: 64 MiB take some 10 ms. */
-#define POPULATE_BYTES (64ull << 20)
 
 static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t seen)
 {
@@ -37,29 +35,6 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
         epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
     }
     return epoch;
-}
-
-int muster_worker_commit(struct muster_team *team, uint32_t rank)
-{
-    const struct muster_job *job = team->job;
-    uint64_t block = job->block_bytes, size = job->extent_bytes, page = team->plan.page_bytes;
-    if (block == 0 || job->extent_offset > team->space.arena_bytes ||
-        size > team->space.arena_bytes - job->extent_offset)
-        return -EUCLEAN;
-    struct muster_interval share =
-        muster_schedule_block(muster_schedule_chunks(size, block), team->plan.size, rank);
-    /* Borders as placement.c has them: a page that two ranks share belongs to the later one. */
-    uint64_t from = share.first * block / page * page, to = share.end * block / page * page;
-    if (rank + 1 == team->plan.size || to > size)
-        to = size;
-    for (uint64_t at = from; at < to; at += POPULATE_BYTES) {
-        uint64_t length = to - at < POPULATE_BYTES ? to - at : POPULATE_BYTES;
-        int status =
-            muster__os_populate(team->space.address + job->extent_offset + at, length, true);
-        if (status < 0)
-            return status;
-    }
-    return 0;
 }
 
 static int attach_mappings(struct muster_team *team)

@@ -15,6 +15,16 @@ struct BackingFile {
     let byteCount: Int
 }
 
+/// What the ranks have to say of an array's commit.
+struct CommitOutcome {
+    /// On another node than asked for.
+    var misplacedBytes = 0
+    /// In huge pages.
+    var hugeBytes = 0
+    /// `enum muster_commit_remark` of all ranks together.
+    var remarks: UInt32 = 0
+}
+
 /// Which arrays a team has now. Numbers are given again after an array is freed, generations are not.
 struct ArrayTable {
     private struct Entry {
@@ -117,15 +127,23 @@ extension TeamCore {
         return Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
     }
 
-    /// Has each rank populate its share.
-    func commit(_ extent: Extent, bytes: Int, blockBytes: Int, of what: String) throws(MusterError)
-    {
-        guard bytes > 0 else { return }
+    /// Has each rank populate its share, of whole units. `pieceCount`: of the pieces that stand in the
+    /// team's list; 0: pages may lie anywhere. `flags`: `enum muster_commit_flag`.
+    @discardableResult
+    func commit(
+        _ extent: Extent, bytes: Int, blockBytes: Int, of what: String, unitBytes: Int? = nil,
+        pieceCount: Int = 0, flags: UInt32 = 0
+    ) throws(MusterError) -> CommitOutcome {
+        guard bytes > 0 else { return CommitOutcome() }
+        let unit = unitBytes.map(UInt64.init) ?? muster_team_page_bytes(team)
         try smallJob { job in
             job.pointee.kind = MUSTER_JOB_COMMIT.rawValue
+            job.pointee.flags = flags
             job.pointee.extent_offset = UInt64(extent.offset)
             job.pointee.extent_bytes = UInt64(bytes)
             job.pointee.block_bytes = UInt64(blockBytes)
+            job.pointee.unit_bytes = unit
+            job.pointee.list_count = UInt64(pieceCount)
         } own: { rank in
             muster_worker_commit(team, rank)
         } failed: { rank, status in
@@ -134,6 +152,17 @@ extension TeamCore {
                 "rank \(rank) can't commit its share of \(formatBytes(UInt64(bytes)))",
                 status: status)
         }
+        var outcome = CommitOutcome()
+        for rank in 0..<UInt32(size) {
+            let slot = muster_team_slot(team, rank)!.pointee
+            outcome.misplacedBytes &+= Int(truncatingIfNeeded: slot.misplaced_bytes)
+            outcome.hugeBytes &+= Int(truncatingIfNeeded: slot.huge_bytes)
+            outcome.remarks |= slot.remarks
+        }
+        // Slots are shared memory: whatever stands there becomes a number of bytes of this array.
+        outcome.misplacedBytes = max(0, min(bytes, outcome.misplacedBytes))
+        outcome.hugeBytes = max(0, min(bytes, outcome.hugeBytes))
+        return outcome
     }
 
     /// A job without a kernel. What a rank leaves undone that was vacant, or died before it had seen the

@@ -10,38 +10,73 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
     case bind(node: Int)
     /// Page by page in turn over some nodes; an empty list means every node.
     case interleave(nodes: [Int] = [])
+    /// Page by page over some nodes in proportion to their weights, 1...255, by node.
+    case weighted([Int: Int])
     /// Each rank's static share on the rank's home node.
     case blocked
 
-    /// "first-touch", "bind:1", "interleave", "interleave:0,2", "blocked".
+    /// "first-touch", "bind:1", "interleave", "interleave:0,2", "weighted:0=3,1=1", "blocked".
     public var description: String {
         switch self {
         case .firstTouch: "first-touch"
         case .bind(let node): "bind:\(node)"
         case .interleave(let nodes):
-            nodes.isEmpty
-                ? "interleave" : "interleave:" + nodes.map(String.init).joined(separator: ",")
+            nodes.isEmpty ? "interleave" : "interleave:" + list(nodes.map(String.init))
+        case .weighted(let weights):
+            "weighted:" + list(weights.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })
         case .blocked: "blocked"
         }
     }
+
+    /// The nodes that it names, by rising number.
+    public var nodes: [Int] {
+        switch self {
+        case .firstTouch, .blocked: []
+        case .bind(let node): [node]
+        case .interleave(let nodes): nodes.sorted()
+        case .weighted(let weights): weights.keys.sorted()
+        }
+    }
+
+    /// What `init(_:)` reads, for help and error messages.
+    public static let spelling =
+        "first-touch | bind:NODE | interleave[:NODE,...] | weighted:NODE=W,... | blocked"
 
     /// A placement by its `description`; nil for any other text.
     public init?(_ description: String) {
         let parts = description.split(
             separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        let numbers = parts.count == 2 ? parts[1].split(separator: ",").map { Int($0) } : []
-        guard !numbers.contains(nil) else { return nil }
-        switch (parts[0], numbers.count) {
-        case ("first-touch", 0) where parts.count == 1: self = .firstTouch
-        case ("blocked", 0) where parts.count == 1: self = .blocked
-        case ("bind", 1): self = .bind(node: numbers[0]!)
-        case ("interleave", 0) where parts.count == 1: self = .interleave()
-        case ("interleave", 1...): self = .interleave(nodes: numbers.map { $0! })
+        let arguments =
+            parts.count == 2
+            ? parts[1].split(separator: ",", omittingEmptySubsequences: false) : []
+        switch (parts[0], arguments.count) {
+        case ("first-touch", 0): self = .firstTouch
+        case ("blocked", 0): self = .blocked
+        case ("interleave", 0): self = .interleave()
+        case ("bind", 1):
+            guard let node = number(arguments[0]) else { return nil }
+            self = .bind(node: node)
+        case ("interleave", 1...):
+            let nodes = arguments.compactMap(number)
+            guard nodes.count == arguments.count, Set(nodes).count == nodes.count else {
+                return nil
+            }
+            self = .interleave(nodes: nodes)
+        case ("weighted", 1...):
+            var weights: [Int: Int] = [:]
+            for argument in arguments {
+                let pair = argument.split(separator: "=", omittingEmptySubsequences: false)
+                guard pair.count == 2, let node = number(pair[0]), weights[node] == nil,
+                    let weight = number(pair[1]), (1...255).contains(weight)
+                else { return nil }
+                weights[node] = weight
+            }
+            self = .weighted(weights)
         default: return nil
         }
     }
 
-    /// As the C core has it; nil: a node's number that no kernel can have.
+    /// As the C core has it; nil: a node's number that no kernel can have, or a weight that is none.
     var raw: muster_placement? {
         var raw = muster_placement()
         switch self {
@@ -53,23 +88,29 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
             raw.node = id
         case .interleave(let nodes):
             raw.kind = MUSTER_INTERLEAVE.rawValue
-            for node in nodes {
-                guard node >= 0, node < Int(MUSTER_NODES_MAX) else { return nil }
-                withUnsafeMutableBytes(of: &raw.nodes) { mask in
-                    mask[node / 8] |= UInt8(1 << (node % 8))
+            for node in Set(nodes) {
+                guard let id = UInt32(exactly: node), muster_placement_add(&raw, id, 1) == 0 else {
+                    return nil
                 }
+            }
+        case .weighted(let weights):
+            raw.kind = MUSTER_WEIGHTED.rawValue
+            guard !weights.isEmpty else { return nil }
+            for (node, weight) in weights {
+                guard let id = UInt32(exactly: node), let weight = UInt32(exactly: weight),
+                    muster_placement_add(&raw, id, weight) == 0
+                else { return nil }
             }
         }
         return raw
     }
 }
 
-/// Bytes of an array on each node, as read back from the kernel.
-public struct Residency: Sendable {
-    /// Bytes by node number, only nodes that have any.
-    public let bytesByNode: [Int: UInt64]
-    /// Bytes that are in no node's memory.
-    public let absentBytes: UInt64
+private func list(_ parts: [String]) -> String { parts.joined(separator: ",") }
+
+/// Decimal digits and nothing else: `Int` would take a sign as well.
+private func number(_ text: Substring) -> Int? {
+    text.utf8.allSatisfy { (48...57).contains($0) } ? Int(text) : nil
 }
 
 /// How far a loop is.

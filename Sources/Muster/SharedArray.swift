@@ -13,9 +13,13 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     /// Lengths by dimension, row by row (C order); their product is `count`.
     public let shape: [Int]
     /// Where its pages were asked to lie.
-    public let placement: Placement
+    public var placement: Placement { plan.placement }
     /// What could not be done as asked, in words; empty: everything could.
-    public let notes: [String]
+    public var notes: [String] { plan.notes }
+    /// Which pages were asked for.
+    public let pages: Pages
+    /// How many of its bytes are in huge pages, as its ranks have committed them.
+    public var hugePageBytes: Int { plan.hugeBytes }
     /// Whether kernels and the leader may write to it.
     public let isWritable: Bool
     /// The file behind it; nil: memory.
@@ -26,13 +30,14 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
 
     let core: TeamCore
     let handle: _ArrayHandle
-    private let extent: Extent
+    let extent: Extent
     private let file: BackingFile?
+    let plan: ArrayPlan
 
     init(
         core: TeamCore, extent: Extent, dataOffset: Int = 0, count: Int, shape: [Int],
-        placement: Placement, notes: [String], isWritable: Bool = true, file: BackingFile? = nil,
-        fileDType: DType? = nil
+        plan: ArrayPlan = .unplaced(.firstTouch), pages: Pages = .small, isWritable: Bool = true,
+        file: BackingFile? = nil, fileDType: DType? = nil
     ) throws(MusterError) {
         guard let number = core.arrays.add(isWritable: isWritable, file: file) else {
             throw MusterError(
@@ -43,8 +48,8 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         self.file = file
         self.count = count
         self.shape = shape
-        self.placement = placement
-        self.notes = notes
+        self.plan = plan
+        self.pages = pages
         self.isWritable = isWritable
         path = file?.path
         self.fileDType = fileDType
@@ -132,26 +137,6 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
             initialized = count
         }
     }
-
-    /// On which nodes the pages lie now, read back from the kernel (`move_pages`).
-    ///
-    /// Pages of a file that are not in memory are read in for it.
-    public func residency() throws(MusterError) -> Residency {
-        var nodes = [UInt64](repeating: 0, count: Int(MUSTER_NODES_MAX))
-        var absent: UInt64 = 0
-        let page = muster_team_page_bytes(core.team)
-        let bytes = UInt64(count * MemoryLayout<Element>.stride)
-        let status = muster_placement_residency(
-            core.base + extent.offset, bytes, page, &nodes, &absent)
-        guard status == 0 else {
-            throw .system(
-                .placement, "array of \(formatBytes(bytes))", "can't read back where its pages lie",
-                status: status)
-        }
-        var byNode: [Int: UInt64] = [:]
-        for (node, bytes) in nodes.enumerated() where bytes > 0 { byNode[node] = bytes }
-        return Residency(bytesByNode: byNode, absentBytes: absent)
-    }
 }
 
 /// Sets the claimed chunk.
@@ -174,17 +159,20 @@ extension Team {
     ///   - count: Number of elements, 0 or more.
     ///   - placement: On which node each page should lie. Where this host can't enforce it, pages stay
     ///     where they were first touched and ``SharedArray/notes`` says so.
+    ///   - pages: Which pages it should have; ``SharedArray/notes`` says where they could not be had.
     /// - Throws: `.memory` when the machine or a cgroup has not enough, `.placement` for a node that is
-    ///   not there.
+    ///   not there or has not enough.
     public func array<Element: BitwiseCopyable>(
-        of type: Element.Type, count: Int, placement: Placement = .firstTouch
+        of type: Element.Type, count: Int, placement: Placement = .firstTouch,
+        pages: Pages = .automatic
     ) throws(MusterError) -> SharedArray<Element> {
-        try array(of: type, shape: [count], placement: placement)
+        try array(of: type, shape: [count], placement: placement, pages: pages)
     }
 
     /// Makes an array with several dimensions, in C order.
     public func array<Element: BitwiseCopyable>(
-        of type: Element.Type, shape: [Int], placement: Placement = .firstTouch
+        of type: Element.Type, shape: [Int], placement: Placement = .firstTouch,
+        pages: Pages = .automatic
     ) throws(MusterError) -> SharedArray<Element> {
         let subject = "array of \(shape.map(String.init).joined(separator: " x ")) \(type)"
         var bytes = MemoryLayout<Element>.stride
@@ -201,11 +189,10 @@ extension Team {
         let count = bytes / MemoryLayout<Element>.stride
         let extent = try core.reserve(bytes: bytes, of: subject)
         do throws(MusterError) {
-            let notes = try core.place(
-                extent, bytes: bytes, elements: count, placement, of: subject)
+            let plan = try core.place(
+                extent, bytes: bytes, elements: count, placement, pages, of: subject)
             return try SharedArray(
-                core: core, extent: extent, count: count, shape: shape, placement: placement,
-                notes: notes)
+                core: core, extent: extent, count: count, shape: shape, plan: plan, pages: pages)
         } catch {
             core.free(extent)
             throw error
@@ -214,65 +201,13 @@ extension Team {
 
     /// Makes an array with the elements of another.
     public func array<Element: BitwiseCopyable>(
-        _ elements: [Element], placement: Placement = .firstTouch
+        _ elements: [Element], placement: Placement = .firstTouch, pages: Pages = .automatic
     ) throws(MusterError) -> SharedArray<Element> {
-        var made = try array(of: Element.self, count: elements.count, placement: placement)
+        var made = try array(
+            of: Element.self, count: elements.count, placement: placement, pages: pages)
         made.withMutableSpan { span in
             for i in elements.indices { span[i] = elements[i] }
         }
         return made
-    }
-}
-
-extension TeamCore {
-    /// Sets a new array's policy, has it committed, and makes the policy strict. Returns notes.
-    func place(
-        _ extent: Extent, bytes: Int, elements: Int, _ placement: Placement, of subject: String
-    ) throws(MusterError) -> [String] {
-        guard bytes > 0 else { return [] }
-        let grain = Int(muster_schedule_grain(UInt64(elements), 0, 0))
-        let blockBytes = max(1, grain * (bytes / max(1, elements)))
-        guard placement != .firstTouch else {
-            muster_testing_point_array()
-            try commit(extent, bytes: bytes, blockBytes: blockBytes, of: subject)
-            return []
-        }
-        var host: UnsafeMutablePointer<muster_topology>?
-        let status = muster_topology_create(nil, &host)
-        guard status == 0, let host else {
-            throw .system(.placement, subject, "can't read this host's topology", status: status)
-        }
-        defer { muster_topology_destroy(host) }
-        guard var raw = placement.raw else {
-            throw MusterError(
-                .placement, subject: "placement \(placement)", reason: "no kernel has such a node")
-        }
-        let checked = muster_placement_check(&raw, host)
-        guard checked == 0 else {
-            let nodes = (0..<Int(host.pointee.node_count)).map { String(host.pointee.nodes[$0].id) }
-            throw MusterError(
-                .placement, subject: "placement \(placement)",
-                reason: checked == -13  // EACCES
-                    ? "this process's cpuset does not allow that node"
-                    : "no such node with memory; this host has \(nodes.joined(separator: ", "))",
-                errorNumber: -checked)
-        }
-        var notes: [String] = []
-        for step in [MUSTER_PLACEMENT_PREFER, MUSTER_PLACEMENT_BIND] {
-            let applied = muster_placement_apply(
-                &raw, step, base + extent.offset, UInt64(bytes), UInt64(blockBytes), homeNodes,
-                UInt32(size), host)
-            if applied < 0 {
-                notes.append(
-                    "placement \(placement) can't be enforced here (\(statusText(applied))): pages "
-                        + "stay where they were first touched")
-            }
-            if step == MUSTER_PLACEMENT_PREFER {
-                muster_testing_point_array()
-                try commit(extent, bytes: bytes, blockBytes: blockBytes, of: subject)
-            }
-            if applied < 0 { break }
-        }
-        return notes
     }
 }

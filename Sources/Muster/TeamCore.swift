@@ -93,6 +93,10 @@ final class TeamCore {
         self.start = start
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
+        var memory = homeNodes
+        muster_placement_memory_nodes(host, UInt32(size), homeNodes, &memory)
+        memoryNodes = memory
+        bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
         if start == .server {
             try useServer(cpus: seats.map { $0.cpu.map(UInt32.init) ?? .max })
         }
@@ -109,6 +113,11 @@ final class TeamCore {
     let homeNodes: [UInt32]
     /// Whether this thread is bound to rank 0's CPU for as long as the team lasts.
     private var holdsCPU = false
+    /// Where a rank's memory is to lie: on its home node, or where that has none, on the nearest one
+    /// that has.
+    let memoryNodes: [UInt32]
+    /// Whether ranks run on their home nodes only.
+    let bindsToNodes: Bool
 
     deinit {
         end()

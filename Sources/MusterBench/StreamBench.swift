@@ -39,6 +39,13 @@ public struct StreamBench {
         public let elements: Int
         /// Whether the kernels wrote past the caches.
         public let isStreaming: Bool
+        /// The least part of an array that lies where its placement says, after the last round; nil:
+        /// not asked for, or this system does not say.
+        public let verifiedFraction: Double?
+        /// Bytes of the three arrays that are in huge pages.
+        public let hugePageBytes: Int
+        /// What could not be done as asked about placement and pages.
+        public let notes: [String]
     }
 
     /// Elements of a chunk: 256 KiB of doubles.
@@ -54,6 +61,8 @@ public struct StreamBench {
     let samples: Int
     let isStreaming: Bool
     let cacheBytes: UInt64
+    let placement: Placement
+    let pages: Pages
 
     /// A run. Nothing is allocated yet.
     ///
@@ -63,13 +72,18 @@ public struct StreamBench {
     ///     caches, or 256 MiB where the host doesn't say how large they are.
     ///   - samples: Rounds after the first, which is dropped; at least 1.
     ///   - stores: How kernels write.
+    ///   - placement: On which nodes the arrays should lie.
+    ///   - pages: Which pages they should have.
     /// - Throws: `.memory` when this host has not enough of it now.
     public init(
-        ranks: Int, arrayBytes: Int? = nil, samples: Int = 10, stores: Stores = .automatic
+        ranks: Int, arrayBytes: Int? = nil, samples: Int = 10, stores: Stores = .automatic,
+        placement: Placement = .firstTouch, pages: Pages = .automatic
     ) throws(MusterError) {
         precondition(samples >= 1 && arrayBytes ?? 8 >= 8, "at least one sample and one element")
         self.ranks = ranks
         self.samples = samples
+        self.placement = placement
+        self.pages = pages
         cacheBytes = try Topology.read().lastLevelCacheTotalBytes
         let wanted =
             cacheBytes == 0 ? 256 << 20 : Int(clamping: cacheBytes) * StreamBench.cacheMultiple
@@ -104,14 +118,19 @@ public struct StreamBench {
     ///
     /// - Parameters:
     ///   - isSpoilt: For tests: one bit of one result is flipped before the check.
+    ///   - verifiesPlacement: Reads back where the pages lie, after the last round.
     ///   - progress: Called between loops with what is done, 0...1.
     public func run(
-        isSpoilt: Bool = false, progress: (Double) -> Void = { _ in }
+        isSpoilt: Bool = false, verifiesPlacement: Bool = false,
+        progress: (Double) -> Void = { _ in }
     ) throws(MusterError) -> Outcome {
         let team = try Team(size: ranks, binding: binding)
-        var a = try team.array(of: Double.self, count: elements)
-        let b = try team.array(of: Double.self, count: elements)
-        let c = try team.array(of: Double.self, count: elements)
+        var a = try team.array(
+            of: Double.self, count: elements, placement: placement, pages: pages)
+        let b = try team.array(
+            of: Double.self, count: elements, placement: placement, pages: pages)
+        let c = try team.array(
+            of: Double.self, count: elements, placement: placement, pages: pages)
         var total = AuditTotal()
         total.add(
             try team.run(
@@ -150,6 +169,11 @@ public struct StreamBench {
             total.add(report)
             if wrong > 0 { faults.append(Fault(array: name, wrongElements: wrong)) }
         }
+        var fraction: Double?
+        if verifiesPlacement {
+            fraction = min(
+                try a.verifiedFraction(), try b.verifiedFraction(), try c.verifiedFraction())
+        }
         let rows = zip(["copy", "scale", "add", "triad"], rates).map { name, values in
             Row(
                 test: "stream", kernel: name, ranks: ranks, quantity: .rate,
@@ -157,7 +181,8 @@ public struct StreamBench {
         }
         return Outcome(
             measurement: Measurement(rows: rows, audit: total.report), faults: faults,
-            elements: elements, isStreaming: isStreaming)
+            elements: elements, isStreaming: isStreaming, verifiedFraction: fraction,
+            hugePageBytes: a.hugePageBytes + b.hugePageBytes + c.hugePageBytes, notes: a.notes)
     }
 
     /// Runs a kernel once. Returns GB/s: bytes a nanosecond.

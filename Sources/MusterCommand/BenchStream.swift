@@ -18,10 +18,12 @@ struct BenchStream: BenchCommand {
               muster bench stream
               muster bench stream -n 4 --samples 20
               muster bench stream --size 1GiB --plain
+              muster bench stream --placement blocked --pages 4k --verify-placement 0.99
             """)
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var wish: PlacementOptions
 
     @Option(
         parsing: .unconditional,
@@ -45,7 +47,7 @@ struct BenchStream: BenchCommand {
         let ranks = try team.size()
         var bench = try StreamBench(
             ranks: ranks, arrayBytes: size?.bytes, samples: options.samples ?? 10,
-            stores: plain ? .plain : .automatic)
+            stores: plain ? .plain : .automatic, placement: wish.placement, pages: wish.pages)
         if bench.isCached {
             Output.note(
                 "arrays smaller than \(StreamBench.cacheMultiple) times the last-level caches "
@@ -53,8 +55,13 @@ struct BenchStream: BenchCommand {
         }
         bench.binding = team.binding
         let meter = Meter("bench stream")
-        let outcome = try bench.run(isSpoilt: corrupt, progress: meter.show)
+        let outcome = try bench.run(
+            isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: meter.show)
         meter.clear()
+        for note in outcome.notes { Output.note(note) }
+        if let fraction = outcome.verifiedFraction, let line = wish.complaint(fraction) {
+            throw Failure.wrong(line, report: FailedJSON(outcome.measurement.audit))
+        }
         if let fault = outcome.faults.first {
             throw Failure.wrong(
                 "stream: array \(fault.array): \(fault.wrongElements) of \(outcome.elements) "
@@ -69,6 +76,13 @@ struct BenchStream: BenchCommand {
                     + "(\(mebibytes(outcome.elements)) MiB each), chunks of \(StreamBench.grain) elements, static schedule, audit on",
                 "\(outcome.isStreaming ? "streaming" : "plain") stores; bytes as STREAM counts "
                     + "them, GB = 10^9 B; first run dropped",
+                "placement \(wish.placement), pages \(wish.pages)"
+                    + (outcome.hugePageBytes > 0
+                        ? " (\(Figures.capacity(UInt64(outcome.hugePageBytes))) in huge pages)"
+                        : "")
+                    + (outcome.verifiedFraction.map {
+                        "; \(Output.percent($0, of: 1)) where it should be"
+                    } ?? ""),
             ])
     }
 

@@ -20,6 +20,7 @@ struct MusterCommand: ParsableCommand {
               muster storm              kill workers while they work; nothing is lost
               muster topology           nodes, CPUs, memory, distances
               muster doctor             what stands in the way here, and how to mend it
+              muster placement --size 1GiB   where the pages of an array lie
               muster bench stream       memory bandwidth, as STREAM counts it
 
             EXIT STATUS
@@ -30,8 +31,8 @@ struct MusterCommand: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self, Doctor.self,
-            Bench.self,
+            Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self,
+            PlacementCommand.self, Doctor.self, Bench.self,
         ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.

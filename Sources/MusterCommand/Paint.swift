@@ -24,6 +24,19 @@ enum Paint {
         return text.bit8(steps[Int((max(0, min(1, heat)) * 5).rounded())])
     }
 
+    /// A node in a strip: its number's last digit, on its colour. nil: any; -1: none.
+    static func node(_ number: Int?) -> String {
+        guard let number else { return "." }
+        guard number >= 0 else { return " " }
+        let digit = "\(number % 10)"
+        guard isOn else { return digit }
+        // Eight colours that can be told apart, then again.
+        let colors: [NamedBackgroundColor] = [
+            .blue, .green, .yellow, .magenta, .cyan, .red, .white, .lightBlack,
+        ]
+        return digit.black.applyingBackgroundColor(colors[number % colors.count])
+    }
+
     /// An audit in one line.
     static func verdict(_ audit: AuditReport) -> String {
         guard isOn else { return audit.description }

@@ -29,7 +29,8 @@ import Testing
         "Every key of every report is documented",
         arguments: [
             ["stats", "FILE"], ["hello"], ["storm", "--kills", "20"], ["demo", "--rounds", "10"],
-            ["topology"], ["doctor"],
+            ["topology"], ["doctor"], ["placement", "--size", "3MiB", "-n", "2"],
+            ["placement", "FILE", "-n", "1"],
             ["bench", "stream", "--size", "8", "--samples", "1"],
             ["bench", "stream", "--size", "8", "--samples", "1", "--corrupt"],
             ["bench", "dispatch", "-n", "1", "--samples", "1"],

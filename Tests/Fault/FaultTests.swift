@@ -55,6 +55,10 @@ extension FaultTests {
             print("a team of 8, idle for 2 s: \(microseconds) us of CPU")
         }
 
+        @Test func makingAnArray() throws {
+            for line in try run("creation", 2) { print("made by 2 ranks, \(line)") }
+        }
+
         #if DEBUG
             static let chunks = 1_000_000
         #else

@@ -133,3 +133,28 @@ func manyChunks(_ arguments: [String]) throws {
     try claim(bytes <= most, "\(bytes) bytes for \(count) chunks and \(size) ranks, \(schedule)")
     print("\(Double(bytes * 8) / Double(count * size)) bits a chunk and rank")
 }
+
+/// Prints what it takes to make an array, by its size and pages; medians, in microseconds. Argument:
+/// ranks.
+func creationCost(_ arguments: [String]) throws {
+    let team = try Team(size: try number(arguments, 0))
+    for mebibytes in [1, 4, 8, 16, 64, 256, 1024] {
+        var times: [Pages: [Int]] = [:]
+        // In turn, so that a machine whose speed moves is the same for both.
+        for _ in 0..<(mebibytes > 100 ? 3 : 9) {
+            for pages in [Pages.small, .automatic] {
+                var start = timespec()
+                var end = timespec()
+                clock_gettime(CLOCK_MONOTONIC, &start)
+                let array = try team.array(of: UInt8.self, count: mebibytes << 20, pages: pages)
+                clock_gettime(CLOCK_MONOTONIC, &end)
+                try claim(array.notes.isEmpty || pages == .automatic, "\(array.notes)")
+                times[pages, default: []].append(
+                    (end.tv_sec - start.tv_sec) * 1_000_000
+                        + (end.tv_nsec - start.tv_nsec) / 1000)
+            }
+        }
+        let medians = [Pages.small, .automatic].map { times[$0]!.sorted()[times[$0]!.count / 2] }
+        print("\(mebibytes) MiB: 4k \(medians[0]) us, auto \(medians[1]) us")
+    }
+}

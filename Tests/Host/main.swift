@@ -52,6 +52,8 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "served-kernels": servedKernels,
     "surroundings": surroundings, "deleted-program": deletedProgram,
     "server-fault": faultInServer,
+    "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
+    "guest-full-node": guestFullNode,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

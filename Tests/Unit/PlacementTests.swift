@@ -3,6 +3,7 @@
 
 import CMuster
 import Glibc
+import Muster
 import Testing
 
 /// A host in arrays. Node ids with gaps: 0 ordinary, 2 without memory, 3 not allowed, 7 like 0 but
@@ -70,9 +71,7 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
     var wish = muster_placement()
     wish.kind = kind
     wish.node = node
-    withUnsafeMutableBytes(of: &wish.nodes) { mask in
-        for id in nodes { mask[id / 8] |= 1 << (id % 8) }
-    }
+    for id in nodes { #expect(muster_placement_add(&wish, UInt32(id), 1) == 0) }
     return wish
 }
 
@@ -83,7 +82,7 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
     @Test func nodesThatCantBeHadAreRefused() {
         let host = Host.odd()
         for kind in [MUSTER_FIRST_TOUCH, MUSTER_BLOCKED] { #expect(host.check(kind.rawValue) == 0) }
-        for kind: UInt32 in [4, 5, .max] { #expect(host.check(kind) == -EINVAL, "kind \(kind)") }
+        for kind: UInt32 in [5, 6, .max] { #expect(host.check(kind) == -EINVAL, "kind \(kind)") }
         for node: UInt32 in [0, 7, 9] { #expect(host.check(bind, node: node) == 0) }
         for node: UInt32 in [1, 8, 10, 1023, 1024, .max] {
             #expect(host.check(bind, node: node) == -ENODEV, "node \(node) is absent")
@@ -100,6 +99,115 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
         #expect(host.check(interleave, nodes: [1023]) == -ENODEV)
     }
 
+    @Test func aNodeIsAddedOnceAndWithAWeight() {
+        var wish = muster_placement()
+        #expect(muster_placement_add(&wish, 1024, 1) == -EINVAL)
+        #expect(muster_placement_add(&wish, .max, 1) == -EINVAL)
+        for weight: UInt32 in [0, 256, .max] {
+            #expect(muster_placement_add(&wish, 1, weight) == -EINVAL)
+        }
+        #expect(wish.nodes.0 == 0)
+        #expect(muster_placement_add(&wish, 1, 255) == 0)
+        #expect(muster_placement_add(&wish, 1, 1) == -EINVAL, "it is there already")
+        #expect(muster_placement_add(&wish, 1023, 1) == 0)
+    }
+
+    @Test func sharesAreWholeChunksMovedDownToUnits() {
+        for (size, chunk, unit, ranks) in [
+            (1 << 20, 4096, 4096, 3), (1 << 20, 5000, 4096, 7), (1 << 24, 65_536, 2 << 20, 3),
+            (10_000, 100, 4096, 4), (5, 1, 4096, 8), ((8 << 20) + 77, 512, 2 << 20, 5),
+        ] as [(UInt64, UInt64, UInt64, UInt32)] {
+            var end: UInt64 = 0
+            for rank in 0..<ranks {
+                let share = muster_placement_share(size, chunk, unit, ranks, rank)
+                #expect(share.first == end && share.end >= share.first, "\(size), rank \(rank)")
+                #expect(share.first % unit == 0 || share.first == size)
+                end = share.end
+            }
+            #expect(end == size)
+        }
+    }
+
+    /// What a plan makes of a wish: its pieces as (bytes, node).
+    private func pieces(
+        _ host: Host, _ wish: muster_placement, bytes: UInt64, unit: UInt64 = 4096,
+        homes: [UInt32] = [], capacity: Int = 1000
+    ) -> (status: Int32, plan: muster_plan, list: [[UInt64]]) {
+        var wish = wish
+        var plan = muster_plan()
+        var list = [muster_piece](repeating: muster_piece(), count: capacity)
+        let status = homes.withUnsafeBufferPointer { homes in
+            var layout = muster_layout()
+            layout.size_bytes = bytes
+            layout.chunk_bytes = 4096
+            layout.unit_bytes = unit
+            layout.rank_nodes = homes.baseAddress
+            layout.ranks = UInt32(homes.count)
+            return muster_placement_plan(
+                &wish, &host.topology, &layout, &plan, &list, UInt64(capacity))
+        }
+        var begin: UInt64 = 0
+        let found = list.prefix(Int(plan.piece_count)).map { piece in
+            defer { begin = piece.end_bytes }
+            return [piece.end_bytes - begin, UInt64(piece.node)]
+        }
+        return (status, plan, found)
+    }
+
+    @Test func plansCoverTheArrayPieceByPiece() {
+        let host = Host.odd()
+        let page: UInt64 = 4096
+        let bound = pieces(host, placement(bind, node: 9), bytes: 5 * page)
+        #expect(bound.list == [[5 * page, 9]] && bound.plan.mode == MUSTER_PLAN_PIECES.rawValue)
+        let blocked = placement(MUSTER_BLOCKED.rawValue)
+        #expect(
+            pieces(host, blocked, bytes: 6 * page, homes: [0, 0, 9]).list == [
+                [4 * page, 0], [2 * page, 9],
+            ], "neighbours on one node are one piece")
+        let touched = pieces(host, muster_placement(), bytes: 2 * page, homes: [7, 0])
+        #expect(touched.list == [[page, 7], [page, 0]])
+        #expect(touched.plan.mode == MUSTER_PLAN_TOUCH.rawValue)
+
+        // Base pages are dealt by the kernel, huge ones by hand.
+        let dealt = pieces(host, placement(interleave), bytes: 6 * page)
+        #expect(dealt.plan.mode == MUSTER_PLAN_KERNEL.rawValue)
+        #expect(dealt.list == [[6 * page, UInt64(UInt32.max)]])
+        let unit: UInt64 = 2 << 20
+        let huge = pieces(host, placement(interleave), bytes: 4 * unit + 5, unit: unit)
+        #expect(huge.list == [[unit, 0], [unit, 7], [unit, 9], [unit, 0], [5, 7]])
+        #expect(huge.plan.mode == MUSTER_PLAN_PIECES.rawValue && huge.plan.block_bytes == unit)
+        let alone = pieces(host, placement(interleave, nodes: [9]), bytes: 3 * unit, unit: unit)
+        #expect(alone.list == [[3 * unit, 9]])
+
+        // More than fits is dealt in larger blocks.
+        let few = pieces(
+            host, placement(interleave, nodes: [0, 9]), bytes: 100 * unit, unit: unit, capacity: 12)
+        #expect(few.status == 0 && few.list.count <= 12 && few.list.count > 6)
+        let sums = Dictionary(few.list.map { ($0[1], $0[0]) }, uniquingKeysWith: +)
+        #expect(sums[0]! + sums[9]! == 100 * unit)
+        #expect(max(sums[0]!, sums[9]!) - min(sums[0]!, sums[9]!) <= few.plan.block_bytes)
+
+        #expect(pieces(host, placement(99), bytes: page).status == -EINVAL)
+        #expect(
+            pieces(host, blocked, bytes: 4 * page, homes: [0, 9, 0, 9], capacity: 3).status
+                == -E2BIG)
+        let empty = Host([Host.node(3, allowed: false)], [])
+        #expect(pieces(empty, placement(interleave), bytes: page).status == -ENODEV)
+    }
+
+    @Test func weightsAreDealtInProportion() {
+        let host = Host.odd()
+        let page: UInt64 = 4096
+        var wish = muster_placement()
+        wish.kind = MUSTER_WEIGHTED.rawValue
+        #expect(muster_placement_add(&wish, 0, 3) == 0 && muster_placement_add(&wish, 9, 1) == 0)
+        // No host has weights for node 9 of this one, or it has others than 3 to 1.
+        let made = pieces(host, wish, bytes: 9 * page)
+        #expect(made.plan.why_blocks == -ENOSYS || made.plan.why_blocks == -EPERM)
+        #expect(
+            made.list == [[3 * page, 0], [page, 9], [3 * page, 0], [page, 9], [page, 0]])
+    }
+
     @Test func ranksGetNodesWithUsableCPUsInEqualBlocks() {
         let host = Host.odd()
         #expect(host.homes(0) == [])
@@ -112,6 +220,28 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
         #expect(many.homes(13) == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
         let none = Host([Host.node(4)], [Host.cpu(0, node: 4, allowed: false)])
         #expect(none.homes(3) == [0, 0, 0])
+    }
+
+    @Test func memoryLiesOnTheNearestNodeThatHasSome() {
+        // Node 1 has no memory. Nodes 0 and 2 are as near: the next number comes first.
+        let host = Host(
+            [Host.node(0), Host.node(1, memory: 0, allowed: false), Host.node(2)], [])
+        func memory(_ homes: [UInt32], _ distances: [UInt32]) -> [UInt32] {
+            var found = homes
+            var distances = distances
+            distances.withUnsafeMutableBufferPointer { distances in
+                host.topology.distances = distances.baseAddress
+                muster_placement_memory_nodes(
+                    &host.topology, UInt32(homes.count), homes, &found)
+                host.topology.distances = nil
+            }
+            return found
+        }
+        let even: [UInt32] = [10, 20, 20, 20, 10, 20, 20, 20, 10]
+        #expect(memory([0, 1, 1, 2], even) == [0, 2, 2, 2])
+        #expect(memory([1], [10, 20, 20, 15, 10, 20, 20, 20, 10]) == [0], "0 is nearer")
+        #expect(memory([], even) == [])
+        #expect(memory([7], even) == [0], "a node that is gone: any that has memory")
     }
 
     @Test func aNodeWithoutUsableCPUsCantBeRunOn() {
@@ -144,14 +274,25 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
             return (0..<Int(topology.node_count)).map { topology.nodes[$0] }
                 .filter { $0.allowed == 1 && $0.memory_total_bytes > 0 }.map(\.id)
         }
+        /// Plans and applies one step.
         func apply(
             _ wish: muster_placement, _ step: muster_placement_step, bytes: UInt64,
-            block: UInt64 = 4096,
-            homes: [UInt32] = []
+            chunk: UInt64 = 4096, homes: [UInt32] = []
         ) -> Int32 {
             var wish = wish
-            return muster_placement_apply(
-                &wish, step, address, bytes, block, homes, UInt32(homes.count), host)
+            var plan = muster_plan()
+            var pieces = [muster_piece](repeating: muster_piece(), count: 100)
+            let status = homes.withUnsafeBufferPointer { homes in
+                var layout = muster_layout()
+                layout.size_bytes = bytes
+                layout.chunk_bytes = chunk
+                layout.unit_bytes = 4096
+                layout.rank_nodes = homes.baseAddress
+                layout.ranks = UInt32(homes.count)
+                return muster_placement_plan(&wish, host, &layout, &plan, &pieces, 100)
+            }
+            if status < 0 { return status }
+            return muster_placement_apply(&wish, host, &plan, pieces, step, address, bytes)
         }
         /// Bytes by node; nil where the kernel refuses the question.
         func residency(_ bytes: UInt64, at offset: Int = 0) -> (byNode: [UInt64], absent: UInt64)? {
@@ -229,7 +370,7 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
                 for bytes: UInt64 in [4096, 3 * 4096, 1 << 20] {
                     for step in [MUSTER_PLACEMENT_PREFER, MUSTER_PLACEMENT_BIND] {
                         let status = arena.apply(
-                            placement(MUSTER_BLOCKED.rawValue), step, bytes: bytes, block: block,
+                            placement(MUSTER_BLOCKED.rawValue), step, bytes: bytes, chunk: block,
                             homes: rankHomes)
                         #expect(
                             status == 0 || status == -EXDEV, "\(ranks) ranks, \(block), \(bytes)")
@@ -245,11 +386,47 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
         let arena = try Arena()
         let prefer = MUSTER_PLACEMENT_PREFER
         #expect(arena.apply(placement(99), prefer, bytes: 4096) == -EINVAL)
-        #expect(arena.apply(placement(99), prefer, bytes: 0) == 0, "nothing to place")
         #expect(arena.apply(placement(MUSTER_FIRST_TOUCH.rawValue), prefer, bytes: 4096) == 0)
-        #expect(arena.apply(placement(bind, node: 1024), prefer, bytes: 4096) == -ENODEV)
+        let strict = MUSTER_PLACEMENT_BIND
+        #expect(arena.apply(placement(bind, node: 1024), strict, bytes: 4096) == -ENODEV)
         let absent = (0..<UInt32(MUSTER_NODES_MAX)).last { !arena.nodes.contains($0) }!
-        let status = arena.apply(placement(bind, node: absent), prefer, bytes: 4096)
+        let status = arena.apply(placement(bind, node: absent), strict, bytes: 4096)
         #expect(status < 0, "the kernel knows no node \(absent)")
     }
+
+    @Test func whatANodeCanGiveIsPartOfItsMemory() throws {
+        let arena = try Arena()
+        for position in 0..<Int(arena.host!.pointee.node_count) {
+            let node = arena.host!.pointee.nodes[position]
+            var available: UInt64 = 7
+            let status = muster_memory_node_available(node.id, &available)
+            if status == -ENOENT { return }  // a kernel without NUMA
+            #expect(status == 0 && available <= node.memory_total_bytes)
+        }
+        var available: UInt64 = 7
+        #expect(muster_memory_node_available(4095, &available) == -ENOENT && available == 7)
+    }
+}
+
+/// Placement's and Pages' texts.
+@Suite struct PlacementTextTests {
+    @Test func everyPlacementReadsBackFromItsText() {
+        for placement: Placement in [
+            .firstTouch, .blocked, .bind(node: 0), .bind(node: 1023), .interleave(),
+            .interleave(nodes: [3, 0]), .weighted([0: 3, 12: 255]),
+        ] {
+            #expect(Placement(placement.description) == placement, "\(placement)")
+        }
+        #expect(Placement("weighted:1=1,0=3")?.description == "weighted:0=3,1=1")
+        for pages in Pages.allCases { #expect(Pages(pages.description) == pages) }
+    }
+
+    @Test(arguments: [
+        "", "bind", "bind:", "bind:x", "bind:-1", "bind:+1", "bind:1,2", "bind:1:2", "interleave:",
+        "interleave:0,", "interleave:0,0", "interleave:a", "first-touch:", "first-touch:0",
+        "blocked:1", "weighted", "weighted:", "weighted:0", "weighted:0=", "weighted:0=0",
+        "weighted:0=256", "weighted:0=1,0=2", "weighted:0=1=2", "weighted:=1", "Blocked",
+        "bind:99999999999999999999",
+    ])
+    func otherTextsAreRefused(text: String) { #expect(Placement(text) == nil) }
 }

@@ -223,17 +223,29 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
         let made = try Made(options(size: 2))
         let job = muster_team_job(made.team)!
         let space = muster_team_space(made.team)!.pointee
-        func commit(_ offset: UInt64, _ bytes: UInt64, block: UInt64 = 4096) -> Int32 {
+        func commit(
+            _ offset: UInt64, _ bytes: UInt64, block: UInt64 = 4096, unit: UInt64 = 4096,
+            pieces: UInt64 = 0
+        ) -> Int32 {
             job.pointee.kind = MUSTER_JOB_COMMIT.rawValue
             job.pointee.extent_offset = offset
             job.pointee.extent_bytes = bytes
             job.pointee.block_bytes = block
+            job.pointee.unit_bytes = unit
+            job.pointee.list_count = pieces
             return muster_worker_commit(made.team, 1)
         }
         #expect(commit(0, 8192) == 0)
         #expect(commit(0, 0) == 0)
         #expect(commit(0, 8192, block: 0) == -EUCLEAN)
-        #expect(commit(space.arena_bytes, 4096) == -EUCLEAN)
+        #expect(commit(0, 8192, unit: 0) == -EUCLEAN)
+        #expect(commit(0, 8192, unit: 5000) == -EUCLEAN)
+        #expect(commit(0, 8192, pieces: UInt64(MUSTER_LIST_MAX) + 1) == -EUCLEAN)
+        let list = muster_team_pieces(made.team)!
+        list[0] = muster_piece(end_bytes: 4096, node: .max, reserved: 0)
+        list[1] = muster_piece(end_bytes: 4096, node: .max, reserved: 0)
+        #expect(commit(0, 8192, pieces: 2) == -EUCLEAN, "pieces that don't rise")
+        #expect(commit(space.arena_bytes, 8192) < 0, "nothing is mapped in the window")
         #expect(commit(space.arena_bytes - 4096, 8192) == -EUCLEAN)
         #expect(commit(.max, 1) == -EUCLEAN)
         #expect(commit(4096, .max) == -EUCLEAN)

@@ -5,6 +5,7 @@
 #include <muster/base.h>
 #include <muster/binding.h>
 #include <muster/child.h>
+#include <muster/commit.h>
 #include <muster/file.h>
 #include <muster/host.h>
 #include <muster/journal.h>

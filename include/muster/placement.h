@@ -9,6 +9,7 @@
 #define MUSTER_PLACEMENT_H
 
 #include <muster/base.h>
+#include <muster/roll.h>
 #include <muster/topology.h>
 
 #ifdef __cplusplus
@@ -18,24 +19,31 @@ extern "C" {
 /* Highest node number that a placement can name, plus one (the kernel's MAX_NUMNODES on x86-64). */
 #define MUSTER_NODES_MAX 1024u
 
+/* A node of a piece whose pages may lie anywhere. */
+#define MUSTER_NODE_ANY UINT32_MAX
+
 /* Where pages should lie. */
 enum muster_placement_kind {
     MUSTER_FIRST_TOUCH = 0, /* on the node of the rank that commits them: its static share */
     MUSTER_BIND = 1,        /* on one node */
     MUSTER_INTERLEAVE = 2,  /* page by page over some nodes */
-    MUSTER_BLOCKED = 3      /* each rank's static share on the rank's home node */
+    MUSTER_BLOCKED = 3,     /* each rank's static share on the rank's home node */
+    MUSTER_WEIGHTED = 4     /* page by page over some nodes, in given proportions */
 };
 
-/* A wish. */
+/* A wish. All zero: first touch. */
 struct muster_placement {
-    uint32_t kind; /* enum muster_placement_kind */
-    uint32_t node; /* MUSTER_BIND: the node's id */
-    uint64_t
-        nodes[MUSTER_NODES_MAX / 64]; /* MUSTER_INTERLEAVE: ids as bits; none set: every node */
+    uint32_t kind;                         /* enum muster_placement_kind */
+    uint32_t node;                         /* MUSTER_BIND: the node's id */
+    uint64_t nodes[MUSTER_NODES_MAX / 64]; /* MUSTER_INTERLEAVE, MUSTER_WEIGHTED: ids as bits; none
+                                              set: every node that may be used */
+    uint8_t weights[MUSTER_NODES_MAX];     /* MUSTER_WEIGHTED: 1 to 255 for each of them */
 };
 
-/* The two steps of a placement. */
-enum muster_placement_step { MUSTER_PLACEMENT_PREFER = 0, MUSTER_PLACEMENT_BIND = 1 };
+/* Adds a node to a wish for several. weight: 1 to 255; without meaning for MUSTER_INTERLEAVE.
+ * Returns: 0; -EINVAL: no kernel has such a node, it is there already, or the weight is 0 or
+ * above 255. */
+int muster_placement_add(struct muster_placement *placement, uint32_t node, uint32_t weight);
 
 /* Checks a wish against a host before any memory is touched.
  *
@@ -45,17 +53,74 @@ enum muster_placement_step { MUSTER_PLACEMENT_PREFER = 0, MUSTER_PLACEMENT_BIND 
 int muster_placement_check(const struct muster_placement *placement,
                            const struct muster_topology *topology);
 
+/* -- plan ----------------------------------------------------------------------------------- */
+
+/* A piece of an array whose pages belong on one node. Pieces lie one behind the other. */
+struct muster_piece {
+    uint64_t end_bytes; /* from the start of the array; it begins where the last one ends */
+    uint32_t node;      /* the kernel's id, or MUSTER_NODE_ANY */
+    uint32_t reserved;
+};
+
+/* Who puts the pages where they belong. */
+enum muster_plan_mode {
+    MUSTER_PLAN_TOUCH = 0,  /* whoever touches them; pieces say where that should be */
+    MUSTER_PLAN_KERNEL = 1, /* the kernel, page by page, by the object's policy; one piece */
+    MUSTER_PLAN_PIECES = 2  /* who commits a piece prefers its node for it */
+};
+
+/* How a wish is carried out for one array. */
+struct muster_plan {
+    uint32_t mode;        /* enum muster_plan_mode */
+    int32_t why_blocks;   /* MUSTER_WEIGHTED by pieces: -ENOSYS: this kernel has no weights; -EPERM:
+                             it has others, and they are a setting of the whole system; else 0 */
+    uint64_t unit_bytes;  /* borders of pieces are multiples of it */
+    uint64_t block_bytes; /* dealt to a node at a time; 0: no dealing by blocks */
+    uint64_t piece_count;
+};
+
+/* An array, as plans are made for it. */
+struct muster_layout {
+    uint64_t size_bytes;
+    uint64_t chunk_bytes;       /* ranks' static shares are whole chunks of this size */
+    uint64_t unit_bytes;        /* of placement: a base page, or the huge page it shall have */
+    const uint32_t *rank_nodes; /* where each rank's memory is to lie */
+    uint32_t ranks;
+    uint32_t reserved;
+};
+
+/* Says how a wish is carried out, and cuts the array into pieces.
+ *
+ * pieces: room for `capacity` of them; dealing by blocks takes larger blocks where it is short.
+ * Returns: 0; -EINVAL: an unknown kind; -E2BIG: more pieces than fit; -ENODEV: no node to deal to.
+ * Source: Documentation/admin-guide/mm/numa_memory_policy.rst. */
+int muster_placement_plan(const struct muster_placement *placement,
+                          const struct muster_topology *topology,
+                          const struct muster_layout *layout, struct muster_plan *plan,
+                          struct muster_piece *pieces, uint64_t capacity);
+
+/* A rank's static share of an array in bytes, borders moved down to a unit's: a unit that two ranks
+ * share belongs to the later one. */
+struct muster_interval muster_placement_share(uint64_t size_bytes, uint64_t chunk_bytes,
+                                              uint64_t unit_bytes, uint32_t ranks, uint32_t rank);
+
+/* The two steps around the commit of an array's memory. */
+enum muster_placement_step { MUSTER_PLACEMENT_PREFER = 0, MUSTER_PLACEMENT_BIND = 1 };
+
 /* Sets the policy of an array's pages.
  *
- * address, size_bytes: whole base pages. block_bytes: MUSTER_BLOCKED: bytes of a chunk; the
- * ranks' shares are whole chunks, their borders moved down to a page's. rank_nodes: home node of
- * each of `ranks` ranks, for MUSTER_BLOCKED. Returns: 0; -EXDEV: the kernel or a container refuses
- * placement altogether; -ENOMEM: more pieces than vm.max_map_count allows; or an errno of mbind.
- * First touch sets nothing. Source: mbind(2), with what kernels really do in place of "Notes". */
+ * address, size_bytes: the array's room, of whole huge pages. MUSTER_PLACEMENT_PREFER: before the
+ * commit; only where the kernel deals pages out. MUSTER_PLACEMENT_BIND: when all are where they
+ * belong: strict from then on, which also keeps automatic balancing away. pieces: the plan's.
+ * Returns: 0; -EXDEV: the kernel or a container refuses placement altogether; -ENOMEM: more pieces
+ * than vm.max_map_count allows; or an errno of mbind. Source: mbind(2), with what kernels really do
+ * in place of "Notes". */
 int muster_placement_apply(const struct muster_placement *placement,
-                           enum muster_placement_step step, void *address, uint64_t size_bytes,
-                           uint64_t block_bytes, const uint32_t *rank_nodes, uint32_t ranks,
-                           const struct muster_topology *topology);
+                           const struct muster_topology *topology, const struct muster_plan *plan,
+                           const struct muster_piece *pieces, enum muster_placement_step step,
+                           void *address, uint64_t size_bytes);
+
+/* -- reading back --------------------------------------------------------------------------- */
 
 /* Counts the bytes of a range on each node.
  *
@@ -66,10 +131,32 @@ int muster_placement_apply(const struct muster_placement *placement,
 int muster_placement_residency(void *address, uint64_t size_bytes, uint64_t page_bytes,
                                uint64_t *node_bytes, uint64_t *absent_bytes);
 
+/* Says on which node each page of a range lies.
+ *
+ * As muster_placement_residency. nodes: one for each page; -1: in no node's memory. */
+int muster_placement_nodes(void *address, uint64_t size_bytes, uint64_t page_bytes, int32_t *nodes);
+
+/* Counts the bytes that lie where their piece says; all of a piece of MUSTER_NODE_ANY that are
+ * there.
+ *
+ * As muster_placement_residency. right_bytes: receives the count. */
+int muster_placement_verify(void *address, uint64_t size_bytes, uint64_t page_bytes,
+                            const struct muster_piece *pieces, uint64_t piece_count,
+                            uint64_t *right_bytes);
+
+/* -- ranks ---------------------------------------------------------------------------------- */
+
 /* Home nodes of the ranks of a team: neighbouring ranks in equal blocks over the nodes that have
  * CPUs this process may use, by rising id. rank_nodes: receives `ranks` node ids. */
 void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_t ranks,
                                  uint32_t *rank_nodes);
+
+/* Where each rank's memory is to lie: on its home node, or where that has no memory that may be
+ * used, on the nearest one that has, as the kernel's own first touch there chooses it.
+ *
+ * rank_nodes, memory_nodes: `ranks` node ids; the same array is allowed. */
+void muster_placement_memory_nodes(const struct muster_topology *topology, uint32_t ranks,
+                                   const uint32_t *rank_nodes, uint32_t *memory_nodes);
 
 /* Binds this process to the CPUs of a node that it may use. Returns: 0, -ENODEV: the node has no
  * such CPU, or an errno of sched_setaffinity. */

@@ -120,6 +120,12 @@ int muster_space_map(struct muster_space *space, struct muster_extent extent, in
  * Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current). */
 int muster_memory_available(uint64_t *available_bytes);
 
+/* The same of one node: free memory, and what its caches of files can give up.
+ *
+ * Returns: 0; -ENOENT: no such node, or a kernel without NUMA; -EUCLEAN: its meminfo makes no
+ * sense; or an errno. Source: /sys/devices/system/node/nodeN/meminfo. */
+int muster_memory_node_available(uint32_t node, uint64_t *available_bytes);
+
 #ifdef __cplusplus
 }
 #endif

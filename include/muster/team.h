@@ -67,10 +67,11 @@ struct muster_job {
     uint64_t extent_offset; /* MUSTER_JOB_COMMIT: the array */
     uint64_t extent_bytes;
     uint64_t block_bytes; /* MUSTER_JOB_COMMIT: bytes of a chunk */
+    uint64_t unit_bytes;  /* MUSTER_JOB_COMMIT: borders of shares are multiples of it */
     uint64_t
         loop; /* number of the loop's first job, which rolls and journals carry: set by dispatch */
-    uint64_t list_count; /* MUSTER_LISTED: intervals in the team's list */
-    uint64_t reserved;
+    uint64_t
+        list_count; /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces */
     unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
 };
 
@@ -107,10 +108,12 @@ struct muster_slot {
     uint32_t sleeping; /* 1: going into, or in, a futex wait on the epoch */
     uint32_t outcome;  /* enum muster_outcome of job `done` */
     int32_t outcome_status;
-    uint32_t reserved1;
+    uint32_t remarks; /* MUSTER_JOB_COMMIT: enum muster_commit_remark */
     uint64_t outcome_chunk;
     uint64_t outcome_job; /* that the outcome is of, also when the rank did not come to `done` */
-    uint64_t reserved2[11];
+    uint64_t misplaced_bytes; /* MUSTER_JOB_COMMIT: of the share, elsewhere than asked */
+    uint64_t huge_bytes;      /* MUSTER_JOB_COMMIT: of the share, in huge pages */
+    uint64_t reserved2[9];
 
     /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
     uint64_t claim; /* muster_schedule_pack, relative to first_chunk */
@@ -362,11 +365,6 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
  * seen: number of the last job that this rank has ended, updated. Returns: 1: a loop is in the job
  * slot; 0: leave; the worker then calls muster_worker_exit. */
 int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen);
-
-/* Populates a rank's share of the array that the job slot names (MUSTER_JOB_COMMIT). Returns: 0, or
- * an errno of madvise. Called by muster_worker_wait, and by a leader for itself and vacant ranks.
- */
-int muster_worker_commit(struct muster_team *team, uint32_t rank);
 
 /* Says that this rank has ended a job. The outcome must be in the slot. */
 void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job);

@@ -34,6 +34,10 @@ enum muster_refusal {
 /* Makes the kernel refuse these system calls with EPERM (a real seccomp filter) in this process and
  * in all that come of it, also after an exec, for good. Returns: 0 or a negative errno. */
 int muster_testing_refuse(enum muster_refusal what);
+/* Asks the kernel for the nodes of pages (move_pages), so that a test need not trust the library's
+ * own reading back. Returns: 0, or a negative errno; status: a node, or a negative errno, by page.
+ */
+int muster_testing_move_pages(void **pages, uint64_t count, int *status);
 
 /* Named places in the life of a team. */
 enum muster_point {

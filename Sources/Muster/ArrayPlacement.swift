@@ -1,0 +1,254 @@
+// ArrayPlacement.swift - how an array's memory comes to lie where it should: plan, commit by the ranks,
+// look at what came of it, and only then a strict policy.
+//
+// Invariant: no step can end in an out-of-memory kill for want of room on a node. What can't be enforced
+// on this host is a note; a node without room is an error with the numbers.
+
+internal import CMuster
+
+/// Where an array's pages belong, piece by piece, and what came of it.
+struct ArrayPlan {
+    let placement: Placement
+    let mode: muster_plan_mode
+    /// Borders of pieces and of ranks' shares are multiples of it.
+    let unitBytes: Int
+    let pieces: [muster_piece]
+    /// Where the kernel deals pages out: weights by node.
+    let weights: [Int: Int]
+    var notes: [String] = []
+    /// Bytes in huge pages.
+    var hugeBytes = 0
+
+    /// For an array without pages of its own to place.
+    static func unplaced(_ placement: Placement) -> ArrayPlan {
+        ArrayPlan(
+            placement: placement, mode: MUSTER_PLAN_TOUCH, unitBytes: 1, pieces: [], weights: [:])
+    }
+}
+
+extension TeamCore {
+    /// Sets a new array's policy, has it committed, and makes the policy strict.
+    func place(
+        _ extent: Extent, bytes: Int, elements: Int, _ placement: Placement, _ pages: Pages,
+        of subject: String
+    ) throws(MusterError) -> ArrayPlan {
+        guard bytes > 0 else { return .unplaced(placement) }
+        let grain = Int(muster_schedule_grain(UInt64(elements), 0, 0))
+        let chunkBytes = max(1, grain * (bytes / max(1, elements)))
+        var notes: [String] = []
+        let isHuge = wantsHuge(pages, bytes: bytes, &notes)
+        let unit = isHuge ? Int(MUSTER_HUGE_PAGE_BYTES) : Int(muster_team_page_bytes(team))
+
+        guard var raw = placement.raw else {
+            throw MusterError(
+                .placement, subject: "placement \(placement)",
+                reason: "no kernel has such a node or weight")
+        }
+        var host: UnsafeMutablePointer<muster_topology>?
+        defer { muster_topology_destroy(host) }
+        // First touch needs to know nothing, and most arrays are made so.
+        if placement != .firstTouch { host = try readHost(for: placement, &raw, subject) }
+        var plan = try self.plan(
+            placement, &raw, host, bytes: bytes, chunkBytes: chunkBytes, unit: unit, subject)
+        plan.notes += notes
+        try checkRoom(plan, subject)
+
+        let address = base + extent.offset
+        func apply(_ step: muster_placement_step) -> Bool {
+            guard let host else { return true }
+            var rawPlan = muster_plan()
+            rawPlan.mode = plan.mode.rawValue
+            rawPlan.piece_count = UInt64(plan.pieces.count)
+            let status = muster_placement_apply(
+                &raw, host, &rawPlan, plan.pieces, step, address, UInt64(extent.bytes))
+            if status < 0 { plan.notes.append(refusal(placement, statusText(status))) }
+            return status == 0
+        }
+        let isApplied = apply(MUSTER_PLACEMENT_PREFER)
+        muster_testing_point_array()
+        let places = plan.mode == MUSTER_PLAN_PIECES
+        let outcome = try commit(
+            extent, bytes: bytes, blockBytes: chunkBytes, of: subject, unitBytes: unit,
+            pieceCount: places ? plan.pieces.count : 0,
+            flags: (places ? MUSTER_COMMIT_PLACE.rawValue : 0)
+                | (isHuge ? MUSTER_COMMIT_HUGE.rawValue : 0))
+        plan.hugeBytes = outcome.hugeBytes
+        if isHuge, outcome.remarks & MUSTER_COMMIT_NOT_HUGE.rawValue != 0 {
+            plan.notes.append(
+                "pages \(pages): only \(formatBytes(UInt64(outcome.hugeBytes))) are in huge pages; "
+                    + "for the rest there was no free memory in one piece")
+        }
+        if outcome.remarks & MUSTER_COMMIT_REFUSED.rawValue != 0 {
+            plan.notes.append(refusal(placement, "this system refuses it"))
+        } else if outcome.remarks & MUSTER_COMMIT_UNREAD.rawValue != 0 {
+            plan.notes.append("placement \(placement): this system does not say where pages lie")
+            if isApplied { _ = apply(MUSTER_PLACEMENT_BIND) }
+        } else if outcome.misplacedBytes > 0 {
+            try spilled(&plan, bytes: bytes, misplaced: outcome.misplacedBytes, subject)
+        } else if isApplied {
+            _ = apply(MUSTER_PLACEMENT_BIND)
+        }
+        return plan
+    }
+
+    private func refusal(_ placement: Placement, _ why: String) -> String {
+        "placement \(placement) can't be enforced here (\(why)): pages stay where they were first "
+            + "touched"
+    }
+
+    /// Whether an array is to have huge pages. Notes what was asked for and can't be had.
+    private func wantsHuge(_ pages: Pages, bytes: Int, _ notes: inout [String]) -> Bool {
+        let huge = Int(MUSTER_HUGE_PAGE_BYTES)
+        switch pages {
+        case .small: return false
+        case .automatic where bytes / size < Pages.leastShare: return false
+        case .transparent where bytes < huge:
+            notes.append("pages thp: the array is smaller than a huge page")
+            return false
+        default: break
+        }
+        guard muster_huge_page_bytes() == UInt64(huge) else {
+            notes.append(
+                "pages \(pages): this kernel makes no huge pages of shared memory (Linux 6.1 does)")
+            return false
+        }
+        return true
+    }
+
+    private func readHost(
+        for placement: Placement, _ raw: inout muster_placement, _ subject: String
+    ) throws(MusterError) -> UnsafeMutablePointer<muster_topology> {
+        var host: UnsafeMutablePointer<muster_topology>?
+        let status = muster_topology_create(nil, &host)
+        guard status == 0, let host else {
+            throw .system(.placement, subject, "can't read this host's topology", status: status)
+        }
+        let checked = muster_placement_check(&raw, host)
+        guard checked == 0 else {
+            let nodes = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
+                .filter { $0.memory_total_bytes > 0 }.map { String($0.id) }
+            muster_topology_destroy(host)
+            throw MusterError(
+                .placement, subject: "placement \(placement)",
+                reason: checked == -13  // EACCES
+                    ? "this process's cpuset does not allow that node"
+                    : "no such node with memory; this host has \(nodes.joined(separator: ", "))",
+                errorNumber: -checked)
+        }
+        return host
+    }
+
+    private func plan(
+        _ placement: Placement, _ raw: inout muster_placement,
+        _ host: UnsafeMutablePointer<muster_topology>?, bytes: Int, chunkBytes: Int, unit: Int,
+        _ subject: String
+    ) throws(MusterError) -> ArrayPlan {
+        var made = muster_plan()
+        var status: Int32
+        // Home nodes are where ranks run only if they are bound to them.
+        let touched = [UInt32](repeating: UInt32.max, count: size)  // MUSTER_NODE_ANY
+        let nodes = placement == .firstTouch && !bindsToNodes ? touched : memoryNodes
+        // Into the list that goes to the workers, where it is needed next.
+        let list = muster_team_pieces(team)!
+        status = nodes.withUnsafeBufferPointer { nodes in
+            var layout = muster_layout()
+            layout.size_bytes = UInt64(bytes)
+            layout.chunk_bytes = UInt64(chunkBytes)
+            layout.unit_bytes = UInt64(unit)
+            layout.rank_nodes = nodes.baseAddress
+            layout.ranks = UInt32(size)
+            return muster_placement_plan(
+                &raw, host, &layout, &made, list, UInt64(MUSTER_LIST_MAX))
+        }
+        guard status == 0 else {
+            throw .system(
+                .placement, subject, "placement \(placement) can't be planned", status: status)
+        }
+        var plan = ArrayPlan(
+            placement: placement, mode: muster_plan_mode(made.mode), unitBytes: unit,
+            pieces: Array(UnsafeBufferPointer(start: list, count: Int(made.piece_count))),
+            weights: host.map { weights(placement, $0) } ?? [:])
+        if case .weighted = placement, made.why_blocks != 0 {
+            let why =
+                made.why_blocks == -1  // EPERM
+                ? "the kernel's weights are others, and a setting of the whole system"
+                : "this kernel has no weights of its own (Linux 6.9 has)"
+            plan.notes.append(
+                "placement \(placement): dealt in blocks of \(formatBytes(made.block_bytes)), since "
+                    + why)
+        }
+        return plan
+    }
+
+    /// By node: how many pages of a round it gets.
+    private func weights(
+        _ placement: Placement, _ host: UnsafeMutablePointer<muster_topology>
+    ) -> [Int: Int] {
+        switch placement {
+        case .weighted(let weights): return weights
+        case .interleave(let nodes) where !nodes.isEmpty:
+            return Dictionary(nodes.map { ($0, 1) }) { first, _ in first }
+        case .interleave:
+            let all = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
+            let usable = all.filter { $0.allowed != 0 && $0.memory_total_bytes > 0 }
+            return Dictionary(usable.map { (Int($0.id), 1) }) { first, _ in first }
+        default: return [:]
+        }
+    }
+
+    /// Refuses what a node can't hold, before anything is committed.
+    private func checkRoom(_ plan: ArrayPlan, _ subject: String) throws(MusterError) {
+        if plan.mode != MUSTER_PLAN_PIECES { return }
+        if case .interleave = plan.placement { return }
+        for (node, wanted) in plan.bytesWanted.sorted(by: { $0.key < $1.key }) {
+            var free: UInt64 = 0
+            guard muster_memory_node_available(node, &free) == 0, wanted > free else { continue }
+            throw MusterError(
+                .placement, subject: subject,
+                reason: "placement \(plan.placement) asks for \(formatBytes(wanted)) on node "
+                    + "\(node), where \(formatBytes(free)) can be had; choose another node or a "
+                    + "smaller array", errorNumber: 12)
+        }
+    }
+
+    /// Pages have come to lie elsewhere because a node had no room: an error, where one was named.
+    private func spilled(
+        _ plan: inout ArrayPlan, bytes: Int, misplaced: Int, _ subject: String
+    ) throws(MusterError) {
+        let wanted = plan.bytesWanted.sorted { $0.key < $1.key }
+        var parts: [String] = []
+        for (node, bytes) in wanted {
+            var free: UInt64 = 0
+            let known = muster_memory_node_available(node, &free) == 0
+            parts.append(
+                "\(formatBytes(bytes)) on node \(node)"
+                    + (known ? " (\(formatBytes(free)) still free)" : ""))
+        }
+        let what =
+            "asks for \(parts.joined(separator: ", ")), but \(formatBytes(UInt64(misplaced)))"
+        if case .interleave = plan.placement {
+            plan.notes.append(
+                "placement \(plan.placement) \(what) lie elsewhere, since a node has no more room")
+            return
+        }
+        throw MusterError(
+            .placement, subject: subject,
+            reason: "placement \(plan.placement) \(what) went elsewhere: a node has no more room; "
+                + "choose another node or a smaller array", errorNumber: 12)
+    }
+}
+
+extension ArrayPlan {
+    /// Bytes asked for, by node.
+    var bytesWanted: [UInt32: UInt64] {
+        var wanted: [UInt32: UInt64] = [:]
+        var begin: UInt64 = 0
+        for piece in pieces {
+            if piece.node != UInt32.max {
+                wanted[piece.node, default: 0] += piece.end_bytes - begin
+            }
+            begin = piece.end_bytes
+        }
+        return wanted
+    }
+}

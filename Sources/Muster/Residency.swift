@@ -1,0 +1,123 @@
+// Residency.swift - where an array's pages lie, read back from the kernel, and how much of it lies where
+// it should.
+
+internal import CMuster
+
+/// Bytes of an array on each node, as read back from the kernel.
+public struct Residency: Sendable, Equatable {
+    /// Bytes by node number, only nodes that have any.
+    public let bytesByNode: [Int: UInt64]
+    /// Bytes that are in no node's memory.
+    public let absentBytes: UInt64
+
+    /// All of them.
+    public var totalBytes: UInt64 { bytesByNode.values.reduce(absentBytes, +) }
+}
+
+extension SharedArray {
+    /// On which nodes the pages lie now, read back from the kernel (`move_pages`).
+    ///
+    /// Pages of a file that are not in memory are read in for it.
+    public func residency() throws(MusterError) -> Residency {
+        var nodes = [UInt64](repeating: 0, count: Int(MUSTER_NODES_MAX))
+        var absent: UInt64 = 0
+        let status = muster_placement_residency(
+            pagesStart, UInt64(byteCount), muster_team_page_bytes(core.team), &nodes, &absent)
+        try check(status)
+        var byNode: [Int: UInt64] = [:]
+        for (node, bytes) in nodes.enumerated() where bytes > 0 { byNode[node] = bytes }
+        return Residency(bytesByNode: byNode, absentBytes: absent)
+    }
+
+    /// The same for each chunk of `grain` elements (nil: the grain of a loop over the array). A page
+    /// that two chunks share counts for each with the bytes it has of it.
+    public func residencyByChunk(grain: Int? = nil) throws(MusterError) -> [Residency] {
+        precondition(grain ?? 1 >= 1, "a chunk has at least 1 element")
+        let grain = Int(muster_schedule_grain(UInt64(count), UInt64(grain ?? 0), 0))
+        return try residency(everyBytes: grain * MemoryLayout<Element>.stride)
+    }
+
+    /// The same for each part of some bytes; the last may be shorter.
+    package func residency(everyBytes part: Int) throws(MusterError) -> [Residency] {
+        let page = Int(muster_team_page_bytes(core.team))
+        // A file's elements may begin within a page.
+        let first = handle.offset - extent.offset
+        var nodes = [Int32](repeating: -1, count: (first + byteCount + page - 1) / page)
+        let status = muster_placement_nodes(
+            pagesStart, UInt64(first + byteCount), UInt64(page), &nodes)
+        try check(status)
+        return stride(from: first, to: first + byteCount, by: part).map { begin in
+            let end = min(begin + part, first + byteCount)
+            var byNode: [Int: UInt64] = [:]
+            var absent: UInt64 = 0
+            for number in begin / page..<(end + page - 1) / page {
+                let bytes = UInt64(min(end, (number + 1) * page) - max(begin, number * page))
+                if nodes[number] < 0 {
+                    absent += bytes
+                } else {
+                    byNode[Int(nodes[number]), default: 0] += bytes
+                }
+            }
+            return Residency(bytesByNode: byNode, absentBytes: absent)
+        }
+    }
+
+    /// The array in `cells` parts, as a strip is drawn: for each the node that was asked for (nil: any) and
+    /// the one that most of it is on (nil: none).
+    package func placementStrip(
+        cells: Int
+    ) throws(MusterError) -> [(asked: Int?, found: Int?)] {
+        guard byteCount > 0 else { return [] }
+        let part = max(1, (byteCount + cells - 1) / cells)
+        var piece = 0
+        return try residency(everyBytes: part).enumerated().map { number, found in
+            // The node in the part's middle stands for it.
+            let middle = UInt64(min(byteCount - 1, number * part + part / 2))
+            while piece < plan.pieces.count, plan.pieces[piece].end_bytes <= middle { piece += 1 }
+            let asked = piece < plan.pieces.count ? plan.pieces[piece].node : UInt32.max
+            let most = found.bytesByNode.max { ($0.value, $1.key) < ($1.value, $0.key) }
+            return (asked == UInt32.max ? nil : Int(asked), most?.key)
+        }
+    }
+
+    /// How much of the array lies where its placement says, 0...1, read back from the kernel.
+    ///
+    /// First touch: on the node that the rank of each share is bound to; where ranks are bound to none,
+    /// any node is right. Interleaved pages have no place each: what counts is that no node has more
+    /// than its part.
+    public func verifiedFraction() throws(MusterError) -> Double {
+        guard byteCount > 0, !plan.pieces.isEmpty else { return 1 }
+        if plan.mode == MUSTER_PLAN_KERNEL { return fractionDealt(try residency()) }
+        var right: UInt64 = 0
+        let status = muster_placement_verify(
+            pagesStart, UInt64(byteCount), muster_team_page_bytes(core.team), plan.pieces,
+            UInt64(plan.pieces.count), &right)
+        try check(status)
+        return Double(right) / Double(byteCount)
+    }
+
+    /// Of pages that the kernel deals out: those that are on a node that had not had its part yet.
+    private func fractionDealt(_ found: Residency) -> Double {
+        let page = muster_team_page_bytes(core.team)
+        let round = UInt64(plan.weights.values.reduce(0, +))
+        let pages = (UInt64(byteCount) + page - 1) / page
+        let right = plan.weights.reduce(UInt64(0)) { sum, entry in
+            let most = (pages + round - 1) / round * UInt64(entry.value) * page
+            return sum + min(found.bytesByNode[entry.key] ?? 0, most)
+        }
+        return min(1, Double(right) / Double(pages * page))
+    }
+
+    private var byteCount: Int { count * MemoryLayout<Element>.stride }
+
+    /// The first page's address.
+    private var pagesStart: UnsafeMutableRawPointer { core.base + extent.offset }
+
+    private func check(_ status: Int32) throws(MusterError) {
+        guard status == 0 else {
+            throw .system(
+                .placement, "array of \(formatBytes(UInt64(byteCount)))",
+                "can't read back where its pages lie", status: status)
+        }
+    }
+}

@@ -1,0 +1,205 @@
+// PlacementCommand.swift - `muster placement`: where the pages of an array or a file lie, as asked and as
+// they are.
+
+import ArgumentParser
+import Muster
+
+struct PlacementCommand: JSONCommand {
+    static let schema = "muster.placement/1"
+    static let configuration = CommandConfiguration(
+        commandName: "placement",
+        abstract: "Shows on which NUMA nodes the pages of an array or a file lie.",
+        discussion: """
+            Makes an array (--size) as a program would, or maps a file and has each rank read its \
+            share, and asks the kernel where every page is. The strip shows the array from its first \
+            byte to its last: above the node that was asked for, below the node where most of that part \
+            is; a dot stands for any node, a blank for no memory.
+
+            EXAMPLES
+              muster placement --size 1GiB
+              muster placement --size 64MiB --placement interleave:0,1
+              muster placement --size 1GiB --placement bind:1 --verify-placement 1
+              muster placement data.npy -n 4 --json
+            """)
+
+    @Argument(help: ArgumentHelp("A file to map, read-only.", valueName: "file"))
+    var file: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes of an array to make, in place of a file: 1073741824, 64MiB, 1GiB.")
+    var size: ByteCount?
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var wish: PlacementOptions
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        guard (file == nil) != (size == nil) else {
+            throw ValidationError("one of FILE and --size is needed")
+        }
+        if let size, size.bytes < 1 {
+            throw ValidationError("--size \(size.bytes): an array has at least 1 byte")
+        }
+        if file != nil, wish.placement != .firstTouch || wish.pages != .automatic {
+            throw ValidationError(
+                "FILE: a file's pages lie where they are read: --placement and --pages are for --size"
+            )
+        }
+    }
+
+    func run() throws {
+        let ranks = try team.size()
+        let team = try Team(size: ranks)
+        if let file {
+            let array = try team.array(file: file, of: UInt8.self)
+            // Each rank reads its share, so that what is not in memory comes to its node.
+            if array.count > 0 { _ = try team.reduce(Touch(bytes: array.input)) }
+            try show(array, "\(file), \(Figures.capacity(UInt64(array.count)))")
+        } else {
+            let array = try team.array(
+                of: UInt8.self, count: size!.bytes, placement: wish.placement, pages: wish.pages)
+            try show(array, "array of \(Figures.capacity(UInt64(array.count)))")
+        }
+    }
+
+    private func show(_ array: borrowing SharedArray<UInt8>, _ title: String) throws {
+        let cells = max(1, min(Output.isTerminal ? Output.width : 80, array.count))
+        let strip = try array.placementStrip(cells: cells)
+        let residency = try array.residency()
+        let fraction = try array.verifiedFraction()
+        let report = PlacementJSON(array, residency, fraction)
+        if json {
+            if let line = wish.complaint(fraction) {
+                throw Failure.wrong(line, report: report)
+            }
+            return try print(json: report)
+        }
+        Output.line(Paint.heading(title))
+        Output.line("asked  \(report.asked.kind), pages \(report.asked.pages)")
+        Output.line(strip.map { Paint.node($0.asked) }.joined())
+        Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())
+        for share in report.shares {
+            Output.line(
+                "\(Paint.node(share.node)) node \(share.node): "
+                    + "\(Figures.capacity(share.bytes)), "
+                    + "\(Output.percent(Double(share.bytes), of: Double(residency.totalBytes)))")
+        }
+        if residency.absentBytes > 0 {
+            Output.line("  nowhere: \(Figures.capacity(residency.absentBytes))")
+        }
+        if array.hugePageBytes > 0 {
+            Output.line("huge pages: \(Figures.capacity(UInt64(array.hugePageBytes)))")
+        }
+        Output.line("where it should be: \(Output.percent(fraction, of: 1))")
+        for note in array.notes { Output.line("note: \(note)") }
+        if let line = wish.complaint(fraction) { throw Failure.wrong(line, report: report) }
+    }
+}
+
+/// Reads a byte of each page.
+private struct Touch: Reduction {
+    let bytes: SharedArray<UInt8>.Input
+    var identity: UInt64 { 0 }
+    func process(_ chunk: borrowing Chunk) throws -> UInt64 {
+        let bytes = bytes.span(chunk)
+        return stride(from: 0, to: bytes.count, by: 4096).reduce(0) { $0 &+ UInt64(bytes[$1]) }
+    }
+    func combine(_ left: UInt64, _ right: UInt64) -> UInt64 { left &+ right }
+}
+
+/// `--placement`, `--pages` and `--verify-placement`.
+struct PlacementOptions: ParsableArguments {
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Where pages should lie: \(Placement.spelling).", valueName: "placement"))
+    var placement: Placement = .firstTouch
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Pages of memory: 4k, thp, or auto (huge where shares are large enough).",
+            valueName: "pages"))
+    var pages: Pages = .automatic
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Exit with status 1 where less than this part is where it should be, 0 to 1.",
+            valueName: "fraction"))
+    var verifyPlacement: Double?
+
+    func validate() throws {
+        if let verifyPlacement, !(0...1).contains(verifyPlacement) {
+            throw ValidationError("--verify-placement \(verifyPlacement): from 0 to 1")
+        }
+    }
+
+    /// What is wrong with a fraction that was found; nil: nothing.
+    func complaint(_ fraction: Double) -> String? {
+        guard let verifyPlacement, fraction < verifyPlacement else { return nil }
+        return "placement \(placement): \(Output.percent(fraction, of: 1)) of the pages are where "
+            + "they should be, less than \(Output.percent(verifyPlacement, of: 1)); "
+            + "'muster placement --size ... --placement \(placement)' shows where they are"
+    }
+}
+
+extension Placement: ExpressibleByArgument {
+    /// "interleave:0,1", ...
+    public init?(argument: String) { self.init(argument) }
+    /// For the help.
+    public var defaultValueDescription: String { description }
+}
+
+extension Pages: ExpressibleByArgument {
+    /// "auto", ...
+    public init?(argument: String) { self.init(argument) }
+    /// For the help and completion.
+    public static var allValueStrings: [String] { allCases.map(\.description) }
+    /// For the help.
+    public var defaultValueDescription: String { description }
+}
+
+extension Output {
+    /// "97.5 %"
+    static func percent(_ part: Double, of whole: Double) -> String {
+        guard whole > 0 else { return "-" }
+        // Not rounded up: 99.99 % is not all of it.
+        return Figures.short((part / whole * 1000).rounded(.down) / 10) + " %"
+    }
+}
+
+/// `muster.placement/1`
+struct PlacementJSON: Encodable {
+    struct Asked: Encodable {
+        let kind: String
+        let nodes: [Int]
+        let pages: String
+    }
+    struct Share: Encodable {
+        let node: Int
+        let bytes: UInt64
+    }
+    let asked: Asked
+    let shares: [Share]
+    let verified_fraction: Double
+    let huge_page_bytes: Int
+    let notes: [String]
+
+    init<Element>(
+        _ array: borrowing SharedArray<Element>, _ residency: Residency, _ fraction: Double
+    ) {
+        let kind = array.placement.description.prefix { $0 != ":" }
+        asked = Asked(
+            kind: String(kind), nodes: array.placement.nodes, pages: array.pages.description)
+        shares = residency.bytesByNode.sorted { $0.key < $1.key }.map {
+            Share(node: $0.key, bytes: $0.value)
+        }
+        verified_fraction = fraction
+        huge_page_bytes = array.hugePageBytes
+        notes = array.notes
+    }
+}

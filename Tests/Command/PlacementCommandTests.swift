@@ -1,0 +1,108 @@
+// PlacementCommandTests.swift - `muster placement`, and placement options of `muster bench stream`.
+
+import Foundation
+import Muster
+import Testing
+
+@Suite struct PlacementCommandTests {
+    private func run(_ arguments: String...) throws -> CommandResult {
+        try CommandRunner.run(["placement"] + arguments)
+    }
+
+    /// A node of this host with memory.
+    private func node() throws -> Int {
+        try #require(try Topology.read().nodes.first { $0.isAllowed }?.id)
+    }
+
+    @Test("The report has exactly the keys that are documented, and its bytes add up")
+    func report() throws {
+        let result = try run("--size", "3MiB", "-n", "2", "--placement", "interleave", "--json")
+        #expect(result.status == 0)
+        let json = try result.json()
+        #expect(
+            Set(json.keys) == [
+                "schema", "asked", "shares", "verified_fraction", "huge_page_bytes", "notes",
+            ])
+        #expect(json["schema"] as? String == "muster.placement/1")
+        let asked = try #require(json["asked"] as? [String: Any])
+        #expect(asked["kind"] as? String == "interleave" && asked["pages"] as? String == "auto")
+        #expect(asked["nodes"] as? [Int] == [])
+        let shares = try #require(json["shares"] as? [[String: Any]])
+        #expect(shares.reduce(0) { $0 + ($1["bytes"] as? Int ?? 0) } == 3 << 20)
+        #expect(number(json["verified_fraction"]) == 1)
+    }
+
+    @Test("Every placement, and what was asked for stands in the report")
+    func everyPlacement() throws {
+        let node = try node()
+        for placement in [
+            "first-touch", "bind:\(node)", "interleave:\(node)", "weighted:\(node)=7", "blocked",
+        ] {
+            let result = try run(
+                "--size", "9MiB", "-n", "2", "--placement", placement, "--pages", "4k",
+                "--verify-placement", "1")
+            #expect(result.status == 0, "\(placement): \(result.errors)")
+            #expect(result.output.contains("asked  \(placement.prefix { $0 != ":" }), pages 4k"))
+            #expect(result.output.contains("where it should be: 100 %"))
+        }
+    }
+
+    @Test("Huge pages where they can be had, else a note")
+    func hugePages() throws {
+        let json = try run("--size", "16MiB", "-n", "1", "--pages", "thp", "--json").json()
+        let notes = try #require(json["notes"] as? [String])
+        #expect(json["huge_page_bytes"] as? Int == 16 << 20 || !notes.isEmpty)
+        let small = try run("--size", "1MiB", "--pages", "thp", "--json").json()
+        #expect(small["huge_page_bytes"] as? Int == 0)
+        #expect(small["notes"] as? [String] == ["pages thp: the array is smaller than a huge page"])
+        let plain = try run("--size", "16MiB", "-n", "1", "--pages", "4k", "--json").json()
+        #expect(plain["huge_page_bytes"] as? Int == 0)
+    }
+
+    @Test("A file's pages")
+    func file() throws {
+        let folder = try TemporaryFolder()
+        let file = try folder.write("a.npy", StatsFiles.npy((0..<10_000).map { Double($0) }))
+        let result = try run(file, "-n", "2")
+        #expect(result.status == 0 && result.output.contains("100 %"))
+        #expect(try run("/nowhere").status == 2)
+    }
+
+    @Test(
+        "Mistakes: one line, and where to find help",
+        arguments: [
+            [], ["--size", "0"], ["--size", "-1"], ["--size", "1MiB", "--placement", "bnd:1"],
+            ["--size", "1MiB", "--placement", "bind"], ["--size", "1MiB", "--pages", "8k"],
+            ["--size", "1MiB", "--verify-placement", "2"], ["file", "--size", "1MiB"],
+            ["file", "--placement", "bind:0"],
+        ])
+    func usage(_ arguments: [String]) throws {
+        let result = try CommandRunner.run(["placement"] + arguments)
+        #expect(result.status == 64 && result.output == "" && result.errorLines.count == 1)
+        #expect(result.errors.contains("placement --help"))
+    }
+
+    @Test("A node that is not there: what there is")
+    func absentNode() throws {
+        let result = try run("--size", "1MiB", "--placement", "bind:1023")
+        #expect(result.status == 2 && result.errorLines.count == 1)
+        #expect(result.errors.contains("bind:1023") && result.errors.contains("this host has "))
+    }
+
+    @Test("More than a node has: the numbers, and status 2")
+    func fullNode() throws {
+        let result = try run("--size", "64TiB", "--placement", "bind:\(try node())")
+        #expect(result.status == 2 && result.errorLines.count == 1)
+        #expect(result.errors.contains("64 TiB"), "\(result.errors)")
+    }
+
+    @Test("bench stream takes the same options")
+    func benchStream() throws {
+        let result = try CommandRunner.run([
+            "bench", "stream", "--size", "4MiB", "-n", "2", "--samples", "1", "--placement",
+            "blocked", "--pages", "4k", "--verify-placement", "0.99",
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.contains("placement blocked, pages 4k; 100 % where it should be"))
+    }
+}

@@ -1,0 +1,53 @@
+/* commit.h - what a commit job does: each rank populates its static share of an array.
+ *
+ * The leader plans (placement.h), writes the pieces to the team's list and dispatches the job; each
+ * rank prefers a piece's node, populates it, reads back and moves what lies elsewhere, and leaves
+ * in its slot how far it came. Only then does the leader make the policy strict.
+ */
+#ifndef MUSTER_COMMIT_H
+#define MUSTER_COMMIT_H
+
+#include <muster/placement.h>
+#include <muster/team.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The huge page that shared memory can be collapsed to: x86-64, and aarch64 with 4 KiB pages. */
+#define MUSTER_HUGE_PAGE_BYTES (2ull << 20)
+
+/* `flags` of a MUSTER_JOB_COMMIT. */
+enum muster_commit_flag {
+    MUSTER_COMMIT_PLACE = 1, /* the pieces' nodes are asked for */
+    MUSTER_COMMIT_HUGE = 2,  /* try huge pages */
+    MUSTER_COMMIT_READ = 4   /* a file: its pages are read in, not written to */
+};
+
+/* What a rank has to say of its share, as bits. */
+enum muster_commit_remark {
+    MUSTER_COMMIT_REFUSED = 1, /* this system lets nobody choose nodes */
+    MUSTER_COMMIT_UNREAD = 2,  /* nor ask where pages lie */
+    MUSTER_COMMIT_NOT_HUGE = 4 /* some huge pages could not be had */
+};
+
+/* Where the pieces of a commit job go: room for MUSTER_LIST_MAX. Leader, between jobs. */
+struct muster_piece *muster_team_pieces(struct muster_team *team);
+
+/* A rank's part of a commit job; for the leader, in place of a rank that has no process.
+ *
+ * Results are in the rank's slot: misplaced_bytes, huge_bytes, remarks.
+ * Returns: 0; -EUCLEAN: the job makes no sense; -ENOMEM; -EFAULT: a hugetlb pool is empty; or
+ * another errno of madvise, set_mempolicy or move_pages. A node without room is no error: it shows
+ * in misplaced_bytes. */
+int muster_worker_commit(struct muster_team *team, uint32_t rank);
+
+/* The size of the huge pages that transparent collapse makes here; 0: this kernel has none, or is
+ * older than Linux 6.1. Source: /sys/kernel/mm/transparent_hugepage/hpage_pmd_size. */
+uint64_t muster_huge_page_bytes(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

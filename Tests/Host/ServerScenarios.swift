@@ -9,8 +9,10 @@ import CMuster.Testing
 @preconcurrency import Glibc
 import Muster
 
-/// How the scenarios' teams are started where they don't say it. Set by `main`, before any scenario.
-nonisolated(unsafe) var usualStart = Team.Start.automatic
+/// How the scenarios' teams are started where they don't say it. Set by `main`, before any scenario. Not
+/// automatic: under a sanitizer, which takes much memory, that would be a server, and many scenarios
+/// share pages with their ranks that only forked ones have.
+nonisolated(unsafe) var usualStart = Team.Start.fork
 
 extension Team {
     /// Preferred to the library's, which has one argument more to fill in.

@@ -129,18 +129,11 @@ public struct RecoveryBench {
         defer { stamps.give() }
         let team = try Team(size: ranks, binding: binding)
         let count = max(ranks * 512, touched / 8)
-        var array = try team.array(of: Double.self, count: count)
-        var isHuge = false
-        if huge {
-            isHuge = array.withMutableSpan { span in
-                span.withUnsafeMutableBufferPointer { buffer in
-                    // MADV_COLLAPSE (25): pages of 2 MiB for what has been touched, Linux 6.1.
-                    madvise(buffer.baseAddress!, buffer.count * 8 / (2 << 20) * (2 << 20), 25) == 0
-                }
-            }
-            // What can't be measured here has no row.
-            guard isHuge else { return }
-        }
+        let array = try team.array(
+            of: Double.self, count: count, pages: huge ? .transparent : .small)
+        let isHuge = array.hugePageBytes > 0
+        // What can't be measured here has no row.
+        if huge && !isHuge { return }
         var values: [Double] = []
         for round in 0...samples {
             // Every rank touches all of it, as the first process of its rank or as a successor.

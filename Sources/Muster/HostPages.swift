@@ -7,8 +7,9 @@ extension Topology {
         public struct Pool: Sendable {
             /// Size of a page, in bytes.
             public let pageBytes: UInt64
-            /// Pages of the pool, and those that nothing uses.
+            /// Pages of the pool.
             public let total: Int
+            /// Of them, those that nothing uses.
             public let free: Int
         }
         /// Transparent huge pages of private memory: always, madvise or never; nil: unknown.

@@ -84,8 +84,12 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
  * Returns: false: nothing is left, or the job is cancelled. */
 bool muster_loop_claim(struct muster_loop *loop);
 
-/* Notes a phase; and the points before a kernel. Called by the inline functions in traced jobs. */
+/* Notes in the slot what this rank is at. Called by muster_loop_next in traced jobs.
+ *
+ * phase: enum muster_phase. chunk: handed out last. */
 void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk);
+
+/* muster_loop_commit with the phase noted, and the named points before and after it. */
 void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk);
 
 /* The next chunk. Returns: false at the end of this rank's part. */

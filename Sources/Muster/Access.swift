@@ -152,24 +152,8 @@ extension SharedArray {
             _ chunk: borrowing Chunk,
             _ body: (inout MutableSpan<Element>, Range<Int>) throws(Failure) -> Void
         ) throws(Failure) {
-            let range = chunk.range
-            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
-            chunk.open(handle)
-            defer { chunk.close(handle) }
-            let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
-                .assumingMemoryBound(to: Element.self)
-            let isJournaled = chunk.loop.pointee.journaled != 0
-            let tile = max(1, Int(MUSTER_TILE_BYTES) / MemoryLayout<Element>.stride)
-            var first = range.lowerBound
-            while first < range.upperBound {
-                let end = min(first + tile, range.upperBound)
-                if isJournaled {
-                    chunk.save(handle, first..<end, stride: MemoryLayout<Element>.stride)
-                }
-                var values = MutableSpan(_unsafeStart: start + first, count: end - first)
-                try body(&values, first..<end)
-                first = end
-            }
+            try update(
+                chunk, tile: max(1, Int(MUSTER_TILE_BYTES) / MemoryLayout<Element>.stride), body)
         }
 
         /// Lends the chunk's elements as one span, for kernels that need more than a tile at a time (to
@@ -182,17 +166,34 @@ extension SharedArray {
             _ chunk: borrowing Chunk,
             _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
         ) throws(Failure) {
+            try update(chunk, tile: max(1, chunk.count)) {
+                (values, _) throws(Failure) in try body(&values)
+            }
+        }
+
+        /// Lends `tile` elements at a time, each kept before it is lent.
+        @inlinable
+        func update<Failure: Error>(
+            _ chunk: borrowing Chunk, tile: Int,
+            _ body: (inout MutableSpan<Element>, Range<Int>) throws(Failure) -> Void
+        ) throws(Failure) {
             let range = chunk.range
             precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
             chunk.open(handle)
             defer { chunk.close(handle) }
-            if chunk.loop.pointee.journaled != 0 {
-                chunk.save(handle, range, stride: MemoryLayout<Element>.stride)
-            }
             let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
                 .assumingMemoryBound(to: Element.self)
-            var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
-            try body(&values)
+            let isJournaled = chunk.loop.pointee.journaled != 0
+            var first = range.lowerBound
+            while first < range.upperBound {
+                let end = min(first + tile, range.upperBound)
+                if isJournaled {
+                    chunk.save(handle, first..<end, stride: MemoryLayout<Element>.stride)
+                }
+                var values = MutableSpan(_unsafeStart: start + first, count: end - first)
+                try body(&values, first..<end)
+                first = end
+            }
         }
     }
 }

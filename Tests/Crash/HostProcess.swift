@@ -30,6 +30,13 @@ struct Outcome {
     var lines: [Substring] { output.split(separator: "\n") }
 }
 
+/// Held while pipes are made that a program started by another test must not inherit.
+private nonisolated(unsafe) let spawning = {
+    let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+    return mutex
+}()
+
 struct HostFailure: Error, CustomStringConvertible {
     let description: String
 }
@@ -48,11 +55,14 @@ final class HostProcess {
         sharedMemory = Set(names(in: "/dev/shm"))
         var out: [Int32] = [-1, -1]
         var err: [Int32] = [-1, -1]
+        // Or a program that another test starts meanwhile would hold these pipes open.
+        pthread_mutex_lock(spawning)
+        defer { pthread_mutex_unlock(spawning) }
         guard pipe(&out) == 0, pipe(&err) == 0 else {
             throw HostFailure(description: "no pipes: errno \(errno)")
         }
-        (output, errors) = (out[0], err[0])
         for end in out + err { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        (output, errors) = (out[0], err[0])
 
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -117,6 +117,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->list_count = job->list_count;
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
+    loop->distances = muster_team_distances(team, rank);
     return open_records(loop, team, job);
 }
 
@@ -137,7 +138,8 @@ static struct muster_interval take_static_steal(struct muster_loop *loop)
     struct muster_interval taken = muster_schedule_take_own(&loop->slot->claim);
     if (taken.first < taken.end)
         return taken;
-    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank);
+    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
+                                 loop->distances);
 }
 
 /* The next interval of the list: validated, since other processes could have written there. */

@@ -63,6 +63,9 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         self.report = report
     }
 
+    /// Whether this system refuses placement, or to say where pages lie (-EXDEV of the C core).
+    package var isUnenforceable: Bool { errorNumber == 18 }
+
     /// "subject: reason", one line.
     public var description: String { subject.isEmpty ? reason : "\(subject): \(reason)" }
 

@@ -93,10 +93,11 @@ final class TeamCore {
         self.start = start
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
-        var memory = homeNodes
-        muster_placement_memory_nodes(host, UInt32(size), homeNodes, &memory)
-        memoryNodes = memory
         bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
+        let settled = muster_team_settle(team, host, homeNodes)
+        guard settled == 0 else {
+            throw .system(.memory, subject, "can't be told its nodes", status: settled)
+        }
         if start == .server {
             try useServer(cpus: seats.map { $0.cpu.map(UInt32.init) ?? .max })
         }
@@ -109,13 +110,10 @@ final class TeamCore {
 
     /// Where each rank runs.
     let seats: [Seat]
-    /// Home node of each rank.
+    /// Home node of each rank: where its memory is to lie.
     let homeNodes: [UInt32]
     /// Whether this thread is bound to rank 0's CPU for as long as the team lasts.
     private var holdsCPU = false
-    /// Where a rank's memory is to lie: on its home node, or where that has none, on the nearest one
-    /// that has.
-    let memoryNodes: [UInt32]
     /// Whether ranks run on their home nodes only.
     let bindsToNodes: Bool
 
@@ -382,6 +380,7 @@ final class TeamCore {
         var read: Int?
         var differ = false
         var tooShort: Int?
+        var isStale = false
         withUnsafeBytes(of: work) { bytes in
             for (number, access) in entry.accesses.enumerated() {
                 let handle = bytes.loadUnaligned(
@@ -390,6 +389,7 @@ final class TeamCore {
                     handle.team == UInt(bitPattern: team),
                     "the kernel uses an array of another team")
                 arrays.check(handle, access.kind)
+                isStale = isStale || arrays.isStale(handle.id)
                 if arrays.isFile(handle.id) {
                     files.append(handle.id)
                     if access.kind == .inPlace { changedFiles.append(handle.id) }
@@ -416,6 +416,13 @@ final class TeamCore {
                     written = written ?? handle.count
                 }
             }
+        }
+        if isStale {
+            throw MusterError(
+                .invalidArgument, subject: "\(entry.type)",
+                reason:
+                    "a mirrored array of it has been written to since its copies were made: call "
+                    + "mirror() on the array before the loop")
         }
         if let wanted {
             if let tooShort {

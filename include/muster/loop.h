@@ -56,6 +56,7 @@ struct muster_loop {
     uint64_t list_count;
     struct muster_slot *slot;
     struct muster_slot *slots;
+    const unsigned char *distances; /* from here to each rank's memory; NULL: all alike */
     struct muster_journal_writer journal;
     uint64_t journal_bytes;
     uint64_t space_bytes;

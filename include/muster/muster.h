@@ -11,7 +11,9 @@
 #include <muster/journal.h>
 #include <muster/kernels.h>
 #include <muster/loop.h>
+#include <muster/mirror.h>
 #include <muster/placement.h>
+#include <muster/pool.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>

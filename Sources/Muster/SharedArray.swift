@@ -186,11 +186,23 @@ extension Team {
             }
             bytes = product.partialValue
         }
-        let count = bytes / MemoryLayout<Element>.stride
+        return try array(
+            of: type, shape: shape, elements: bytes / MemoryLayout<Element>.stride,
+            placement: placement, pages: pages, subject)
+    }
+
+    /// The same, of a size that a number can hold. `elements`: that loops over it deal; of a C array,
+    /// whose `Element` is a byte, they are not its `count`.
+    func array<Element: BitwiseCopyable>(
+        of type: Element.Type, shape: [Int], elements: Int, placement: Placement, pages: Pages,
+        _ subject: String
+    ) throws(MusterError) -> SharedArray<Element> {
+        let count = shape.reduce(1, *)
+        let bytes = count * MemoryLayout<Element>.stride
         let extent = try core.reserve(bytes: bytes, of: subject)
         do throws(MusterError) {
             let plan = try core.place(
-                extent, bytes: bytes, elements: count, placement, pages, of: subject)
+                extent, bytes: bytes, elements: elements, placement, pages, of: subject)
             return try SharedArray(
                 core: core, extent: extent, count: count, shape: shape, plan: plan, pages: pages)
         } catch {

@@ -124,6 +124,20 @@ static void lead(uint32_t size, uint32_t start)
     ledger = array(leader, 8, LEDGER);
 }
 
+/* Out of place, and reads what it must not: its own first attempt's output. */
+static int read_output(const struct muster_work *work)
+{
+    const struct arguments *arguments = work->arguments;
+    uint64_t *values = muster_work_output(work, 0);
+    if (work->chunk.index != arguments->at)
+        return 0;
+    if (attempt(work) == 1) {
+        values[work->chunk.first] = 42;
+        raise(SIGKILL);
+    }
+    return values[work->chunk.first] == UINT64_MAX ? 0 : 42;
+}
+
 static struct arguments arguments;
 static struct muster_use uses[2];
 static struct muster_loop_options loop;
@@ -304,6 +318,14 @@ static void redone(muster_kernel kernel, enum mischief what, uint32_t schedule)
     CHECK(death->stalled == (what == HANG_ONCE) && death->pid > 0 && death->exit_code == 0);
     CHECK(death->pid != muster_leader_process(leader, death->rank));
     CHECK(stepped_except(-1));
+}
+
+/* What a first attempt has written is overwritten before the second. */
+static void poisoned(void)
+{
+    prepare(read_output, MUSTER_OUTPUT, NONE, 20);
+    run_clean();
+    CHECK(muster_leader_report(leader)->death_count == 1);
 }
 
 /* Kills one worker after the other from outside, wherever they are. */
@@ -514,6 +536,7 @@ static void all(uint32_t start)
     redone(step_whole, DIE_ONCE, MUSTER_DYNAMIC);
     redone(step, DIE_ONCE, MUSTER_STATIC_STEAL);
     redone(step, HANG_ONCE, MUSTER_CYCLIC);
+    poisoned();
     killed_from_outside();
     quarantined(DIE_ALWAYS, SIGKILL);
     quarantined(CRASH_ALWAYS, SIGSEGV);

@@ -99,6 +99,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->space_bytes = space->size_bytes;
     loop->partials = job->partial_bytes ? space->address + job->partials_offset : NULL;
     loop->partial_bytes = job->partial_bytes;
+    loop->arguments = job->arguments;
     loop->rank = rank;
     loop->size = block->size;
     loop->traced = (job->flags & MUSTER_JOB_TRACED) != 0 || muster__points_armed ||

@@ -214,9 +214,21 @@ extension Team {
             }
             bytes = product.partialValue
         }
-        let count = bytes / MemoryLayout<Element>.stride
+        return try array(
+            of: type, shape: shape, elements: bytes / MemoryLayout<Element>.stride,
+            placement: placement, pages: pages, subject)
+    }
+
+    /// The same, of a size that a number can hold. `elements`: that loops over it deal; of a C array,
+    /// whose `Element` is a byte, they are not its `count`.
+    func array<Element: BitwiseCopyable>(
+        of type: Element.Type, shape: [Int], elements: Int, placement: Placement, pages: Pages,
+        _ subject: String
+    ) throws(MusterError) -> SharedArray<Element> {
+        let count = shape.reduce(1, *)
+        let bytes = count * MemoryLayout<Element>.stride
         let wish = ArrayWish(
-            placement: placement, pages: pages, bytes: bytes, elements: count, subject: subject)
+            placement: placement, pages: pages, bytes: bytes, elements: elements, subject: subject)
         let memory = try core.memory(for: wish)
         do throws(MusterError) {
             return try SharedArray(

@@ -34,8 +34,9 @@ struct muster_loop {
 
     uint64_t grain;
     uint64_t elements;
-    unsigned char *space;    /* this process's address of offset 0 */
-    unsigned char *partials; /* NULL: no reduction */
+    unsigned char *space;           /* this process's address of offset 0 */
+    unsigned char *partials;        /* NULL: no reduction */
+    const unsigned char *arguments; /* the job's, MUSTER_ARGUMENT_BYTES_MAX of room */
     uint64_t partial_bytes;
     uint32_t rank;
     uint32_t size;

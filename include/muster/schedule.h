@@ -108,6 +108,7 @@ static inline uint64_t muster_schedule_pack(struct muster_interval rest)
     return (rest.end << 32) | (rest.first & 0xffffffffu);
 }
 
+/* The chunks that a claim word stands for. */
 static inline struct muster_interval muster_schedule_unpack(uint64_t word)
 {
     struct muster_interval rest = {word & 0xffffffffu, word >> 32};

@@ -4,7 +4,7 @@ package import CMuster
 
 /// An array for C. Its memory is that of an array of bytes.
 final class CArray {
-    private let bytes: SharedArray<UInt8>
+    private var bytes: SharedArray<UInt8>
     /// Bytes from the memory's start to element 0: a file has a header.
     private let dataOffset: Int
     let count: Int
@@ -32,7 +32,10 @@ final class CArray {
         Unmanaged<CArray>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 
-    var isWritable: Bool { bytes.isWritable }
+    /// Whether kernels may write to it.
+    var isWritable: Bool { bytes.isWritable && bytes.placement != .mirrored }
+
+    func mirror() throws(MusterError) { try bytes.mirror() }
 
     /// What a kernel's access holds.
     var handle: _ArrayHandle {
@@ -161,6 +164,17 @@ package func muster_array_count(_ array: OpaquePointer!) -> UInt64 {
 @c @implementation
 package func muster_array_notes(_ array: OpaquePointer!) -> UnsafePointer<CChar>! {
     UnsafePointer(CArray.at(array).notes)
+}
+
+@c @implementation
+package func muster_array_mirror(
+    _ array: OpaquePointer!, _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in
+        let array = CArray.at(array)
+        try array.leader.takeUnretainedValue().checkLeader("array")
+        try array.mirror()
+    }
 }
 
 @c @implementation

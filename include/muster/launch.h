@@ -140,8 +140,8 @@ struct muster_array_options {
     uint32_t element_bytes; /* 1 or more; kernels see chunks of whole elements */
     uint64_t count;         /* elements */
     const char *placement;  /* "first-touch", "bind:1", "interleave", "interleave:0,2",
-                               "weighted:0=3,1=1", "blocked"; NULL: "first-touch" */
-    const char *pages;      /* "4k", "thp", "auto"; NULL: "auto" */
+                               "weighted:0=3,1=1", "blocked", "mirrored"; NULL: "first-touch" */
+    const char *pages;      /* "4k", "thp", "2m", "1g", "auto"; NULL: "auto" */
 };
 
 /* Makes an array of zero bytes, its memory committed by the ranks, each its static share.
@@ -184,6 +184,14 @@ uint64_t muster_array_count(const struct muster_array *array);
  *
  * Returns: a string that lives as long as the array; empty: all could be done. */
 const char *muster_array_notes(const struct muster_array *array);
+
+/* Brings what this process has written to a "mirrored" array to the copies of all nodes, each rank
+ * a part: until then, ranks see what was mirrored last, in the beginning zeros. Kernels can only
+ * read such an array. For any other array nothing happens. Must not be called while a loop runs.
+ *
+ * Returns: 0; MUSTER_ERROR_MEMORY, MUSTER_ERROR_START: ranks had to be started for it, and could
+ * not be; MUSTER_ERROR_NOT_LEADER. */
+int muster_array_mirror(struct muster_array *array, struct muster_error *error);
 
 /* Frees an array: for files, changes are in the page cache. NULL is allowed. In a process that the
  * leader's has forked nothing happens. Must not be called while a loop runs. */

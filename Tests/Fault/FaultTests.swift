@@ -17,7 +17,8 @@ extension FaultTests {
     @Suite struct Calls {
         @Test(
             arguments: [
-                "start", "array", "array-blocked", "array-bound", "file", "run", "refill", "end",
+                "start", "array", "array-blocked", "array-bound", "array-mirrored", "file", "run",
+                "refill", "end",
             ], errors)
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
             let lines = try run("fault", stage, error)

@@ -41,7 +41,7 @@ final class CLeader {
 }
 
 /// `.system` with EPERM: no other error of a leader's has that number.
-private func notLeader(_ subject: String) -> MusterError {
+func notLeader(_ subject: String) -> MusterError {
     MusterError(
         .system, subject: subject,
         reason: "this process was forked by the leader's, and only that one leads the team",
@@ -115,6 +115,7 @@ extension MusterError {
     private static let names = [
         (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
         ("recovery: .fail", "recovery = MUSTER_FAIL"),
+        ("mirror() on the array", "muster_array_mirror"),
     ]
 
     func write(_ code: Int32, to error: UnsafeMutablePointer<muster_error>) {

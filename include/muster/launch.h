@@ -26,6 +26,10 @@
  * has not changed, since before muster_leader_create. A kernel is a function of the program or of a
  * library that was loaded by then; for a fork server, of the program itself.
  *
+ * Functions that a call is given for the leader's process (progress, combine) must not leave by
+ * longjmp or by an exception, nor call back into the leader, but for muster_leader_cancel and
+ * muster_leader_process.
+ *
  * Concurrency: a leader and its arrays belong to the thread that made it; a process that forks goes
  * on to be the leader, and its child is not (-EPERM).
  */

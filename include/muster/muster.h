@@ -6,6 +6,7 @@
 #include <muster/binding.h>
 #include <muster/child.h>
 #include <muster/commit.h>
+#include <muster/environment.h>
 #include <muster/file.h>
 #include <muster/host.h>
 #include <muster/journal.h>

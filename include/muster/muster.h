@@ -11,7 +11,9 @@
 #include <muster/host.h>
 #include <muster/journal.h>
 #include <muster/kernels.h>
+#include <muster/launcher.h>
 #include <muster/loop.h>
+#include <muster/member.h>
 #include <muster/placement.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>

@@ -47,8 +47,13 @@ static void combine_all(const struct muster_member *me, uint64_t meeting,
                                 .value_bytes = numbers->count * muster_type_bytes(numbers->type),
                                 .combine = muster__combine_numbers,
                                 .context = numbers};
-    for (uint32_t place = 0; place < me->live_count; place++)
+    for (uint32_t place = 0; place < me->live_count; place++) {
         muster__tree_push(&tree, muster__mail(me, me->live[place], meeting));
+        if (muster__broken == MUSTER_BROKEN_FOLDED && tree.depth > 1) {
+            (void)muster__tree_value(&tree);
+            tree.count = 2;
+        }
+    }
     memcpy(result, muster__tree_value(&tree), tree.value_bytes);
 }
 

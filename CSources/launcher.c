@@ -141,6 +141,8 @@ void muster__launcher_change(struct muster_launcher *launcher, uint32_t rank,
     __atomic_store_n(breaks, launcher->breaks, __ATOMIC_SEQ_CST);
     /* All of them, asleep by their flag or not: whoever owed one of them a ring may be who died. */
     for (uint32_t other = 0; other < launcher->plan.size; other++) {
+        if (muster__broken == MUSTER_BROKEN_UNRUNG)
+            break;
         __atomic_fetch_add(&posts[other].bell, 1, __ATOMIC_SEQ_CST);
         muster__os_futex_wake(&posts[other].bell, INT_MAX);
     }
@@ -172,9 +174,7 @@ int muster_launcher_reopen(struct muster_launcher *launcher, uint32_t rank)
     struct muster__launcher_rank *known = &launcher->ranks[rank];
     if (is_alive(known))
         return -EBUSY;
-    if (known->incarnation >= INT32_MAX)
-        return -EOVERFLOW;
-    known->incarnation++;
+    known->incarnation += known->incarnation < INT32_MAX;
     if (known->state == MUSTER__OPEN) {
         /* Its first process never joined: nobody has missed it. */
         __atomic_store_n(&launcher->parts.posts[rank].incarnation, known->incarnation,

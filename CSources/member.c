@@ -148,7 +148,7 @@ static int join_launcher(struct muster_member *me, const struct place *place)
         return status;
     }
     /* Without it a launcher's death is noticed when this rank waits next. */
-    (void)muster__os_die_with_peer(me->socket);
+    me->looks = muster__os_die_with_peer(me->socket) < 0;
     return muster__os_hung_up(me->socket) ? -ECONNRESET : 0;
 }
 

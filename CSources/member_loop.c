@@ -222,7 +222,7 @@ static int adopt(struct muster_member *me)
             return status;
         bool again = gone == me->loop_deaths && hole_chunks(me) == before;
         me->loop_deaths = gone;
-        if (me->hole_count == 0 || again) {
+        if (me->hole_count == 0 || again || muster__broken == MUSTER_BROKEN_STAY_DEAD) {
             me->loop_through = true;
             return 0;
         }

@@ -18,7 +18,7 @@
 
 #include "team_state.h"
 
-/* How often a sleeper looks whether the launcher is still there, for where the kernel could not be
+/* How often a sleeper looks whether the launcher is still there, where the kernel could not be
  * asked to kill this process with it. */
 #define LOOK_NS 500000000
 
@@ -82,12 +82,12 @@ MUSTER_INLINE int wait_until(struct muster_member *me, struct wait *wait, condit
         __atomic_exchange_n(&me->post->sleeping, 1, __ATOMIC_SEQ_CST);
         status = over(me, wait);
         if (status == 0)
-            slept = muster__os_futex_wait(&me->post->bell, bell, LOOK_NS);
+            slept = muster__os_futex_wait(&me->post->bell, bell, me->looks ? LOOK_NS : -1);
         __atomic_store_n(&me->post->sleeping, 0, __ATOMIC_SEQ_CST);
         if (status == 0)
             status = over(me, wait);
         if (status == 0 && slept < 0) {
-            if (me->socket >= 0 && muster__os_hung_up(me->socket))
+            if (me->looks && muster__os_hung_up(me->socket))
                 return -ECONNRESET;
             if (slept != -ETIMEDOUT)
                 sched_yield(); /* where no sleep can be had, the wait goes on without */

@@ -208,6 +208,7 @@ struct muster_member {
     uint32_t live_index; /* where this rank is among them */
     uint32_t spin_ns;
     int socket; /* to the launcher; -1: alone */
+    bool looks; /* sleepers look whether it is there: it does not take this process with it */
     char address[MUSTER_NAME_BYTES];
     struct muster_member_description description;
     struct muster__member_array *arrays;
@@ -241,7 +242,8 @@ static inline uint64_t muster__next_meeting(const struct muster_member *me)
 static inline unsigned char *muster__mail(const struct muster_member *me, uint32_t rank,
                                           uint64_t meeting)
 {
-    return me->parts.mail + (2 * (uint64_t)rank + (meeting & 1)) * MUSTER__MAIL_BYTES;
+    uint64_t turn = muster__broken == MUSTER_BROKEN_ONE_MAIL ? 0 : meeting & 1;
+    return me->parts.mail + (2 * (uint64_t)rank + turn) * MUSTER__MAIL_BYTES;
 }
 
 /* Comes to the next meeting and waits for all. Returns: as muster_member_barrier. */

@@ -101,7 +101,7 @@ int muster_launcher_lose(struct muster_launcher *launcher, uint32_t rank);
 /* Says that a rank will be started again: it may be joined anew, and muster_recover waits for it.
  *
  * rank: 0..<size. Returns: the new incarnation, from 2; -EINVAL: no such rank; -EBUSY: a live
- * process holds it; -EOVERFLOW: it was started 2^31 - 1 times. */
+ * process holds it. */
 int muster_launcher_reopen(struct muster_launcher *launcher, uint32_t rank);
 
 /* Sends a signal to the process that holds a rank.

@@ -99,7 +99,11 @@ enum muster_breakage {
     MUSTER_BROKEN_COMMIT_EARLY,   /* a chunk is committed before its kernel runs */
     MUSTER_BROKEN_STALE_ROLL,     /* a roll keeps what an earlier loop left in it */
     MUSTER_BROKEN_ROLL_FORGOTTEN, /* a successor empties the roll of who it follows */
-    MUSTER_BROKEN_REDO_ALL        /* a successor does its predecessor's interval from the start */
+    MUSTER_BROKEN_REDO_ALL,       /* a successor does its predecessor's interval from the start */
+    MUSTER_BROKEN_UNRUNG,         /* a launcher rings nobody's bell at a death */
+    MUSTER_BROKEN_FOLDED,         /* ranks combine from left to right and not in a tree */
+    MUSTER_BROKEN_ONE_MAIL,       /* mail is not used in turns */
+    MUSTER_BROKEN_STAY_DEAD       /* nobody adopts what a dead rank has left */
 };
 
 /* Breaks the protocol in this process, and in those that it forks later. */

@@ -38,6 +38,10 @@ let package = Package(
         .executableTarget(
             name: "muster-test-host", dependencies: ["Muster", "CMuster"], path: "Tests/Host",
             swiftSettings: settings),
+        // Members are C programs with one thread, and so is what tests them.
+        .executableTarget(
+            name: "muster-test-member", dependencies: ["CMuster"], path: "Tests/MemberHost",
+            cSettings: [.headerSearchPath("../../CSources")]),
         .testTarget(name: "UnitTests", dependencies: ["Muster", "CMuster"], path: "Tests/Unit"),
         .testTarget(name: "ExhaustiveTests", dependencies: ["CMuster"], path: "Tests/Exhaustive"),
         .testTarget(name: "ModelTests", dependencies: ["CMuster"], path: "Tests/Model"),
@@ -47,7 +51,9 @@ let package = Package(
         .testTarget(
             name: "FaultTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Fault"),
         .testTarget(
-            name: "CrashTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Crash"),
+            name: "CrashTests",
+            dependencies: ["CMuster", "muster-test-host", "muster-test-member"],
+            path: "Tests/Crash"),
         .testTarget(
             name: "StressTests", dependencies: ["Muster", "CMuster"], path: "Tests/Stress",
             swiftSettings: settings),

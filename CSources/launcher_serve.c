@@ -4,6 +4,7 @@
  * before it has the memory, so nobody takes part whose death would not be seen. What a rank has
  * said before it died (that it leaves) is read before its death is noted.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,25 @@ static uint64_t tag_of(enum muster__tag kind, uint32_t place)
 
 /* -- members -------------------------------------------------------------------------------- */
 
-/* Whether a rank has said that it leaves. */
-static bool has_left(struct muster__launcher_rank *known)
+/* Whether a process is on its way out: it closes its descriptors before its pidfd says so. */
+static bool is_ending(int pid)
+{
+    char path[32], text[1024];
+    unsigned long flags = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (muster__os_read_text(path, text, sizeof text) < 0)
+        return true;
+    /* The name in brackets may hold anything; the ninth field is the kernel's PF_ flags (proc(5)).
+     */
+    const char *rest = strrchr(text, ')');
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+        return true;
+    return (flags & 0x4) != 0; /* PF_EXITING */
+}
+
+/* Whether a rank leaves: it says so, or closes its socket and lives on, as a program does that
+ * executes another one. */
+static bool has_left(struct muster__launcher_rank *known, bool lives)
 {
     struct muster__hello hello;
     int fd = -1;
@@ -39,6 +57,8 @@ static bool has_left(struct muster__launcher_rank *known)
     int length = muster__os_receive_descriptor(known->socket, &fd, &hello, sizeof hello);
     if (fd >= 0)
         muster__os_close(fd);
+    if (length == 0)
+        return lives && !is_ending(known->pid);
     return length == sizeof hello && hello.magic == MUSTER__HELLO_MAGIC &&
            hello.request == MUSTER__LEAVE;
 }
@@ -55,7 +75,7 @@ static void note_end(struct serving *serving, uint32_t rank)
 {
     struct muster_launcher *launcher = serving->launcher;
     struct muster__launcher_rank *known = &launcher->ranks[rank];
-    if (has_left(known)) {
+    if (has_left(known, false)) {
         note_leave(serving, rank);
         return;
     }
@@ -65,13 +85,12 @@ static void note_end(struct serving *serving, uint32_t rank)
     report(serving, MUSTER_LAUNCHER_DIED, rank, pid, 0);
 }
 
-/* A rank's socket has something, or is closed. Its process counts, not its socket: a program may
- * close all descriptors that it does not know. */
+/* A rank's socket has something, or is closed. What else there is to know its pidfd says. */
 static void hear_member(struct serving *serving, uint32_t rank)
 {
     struct muster_launcher *launcher = serving->launcher;
     struct muster__launcher_rank *known = &launcher->ranks[rank];
-    if (has_left(known)) {
+    if (has_left(known, true)) {
         note_leave(serving, rank);
         return;
     }

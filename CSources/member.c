@@ -136,14 +136,16 @@ static int join_launcher(struct muster_member *me, const struct place *place)
     /* Anybody can listen at an abstract name. */
     if (status == 0 && user != muster__os_user() && user != 0)
         status = -EPERM;
-    if (status == 0)
-        status = muster__ask(me->socket, &hello, &answer, &fd);
     if (status < 0)
         return status;
+    status = muster__ask(me->socket, &hello, &answer, &fd);
     MUSTER__POINT(MUSTER_POINT_CONNECTED);
-    status = take_team(me, fd, place->rank, &answer);
-    muster__os_close(fd);
+    if (status == 0) {
+        status = take_team(me, fd, place->rank, &answer);
+        muster__os_close(fd);
+    }
     if (status < 0) {
+        /* The launcher may hold the rank for us already, as long as this process lives. */
         (void)say_leave(me, place->rank);
         return status;
     }

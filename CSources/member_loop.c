@@ -341,8 +341,6 @@ static int meet_at_end(struct muster_member *me)
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report)
 {
     struct muster_member *me = loop->member;
-    if (report && report->size_bytes != sizeof *report)
-        return -EINVAL;
     if (!me->loop_open)
         return -EINVAL;
     muster_loop_end(&loop->loop);
@@ -361,6 +359,8 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
     MUSTER__POINT(MUSTER_POINT_AUDITED);
     muster__note_audit(me, &made);
     me->loop_whole = status == 0;
+    if (report && report->size_bytes != sizeof *report)
+        return -EINVAL; /* only now: the others wait for this rank, whatever it wants to know */
     if (report)
         *report = made;
     return status;

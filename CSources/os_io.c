@@ -168,6 +168,8 @@ int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capaci
     if (result < 0)
         return (int)result;
     *fd = -1;
+    if (message.msg_flags & MSG_CTRUNC)
+        return -EMFILE; /* there was a descriptor, and no room for it in this process */
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(fd, CMSG_DATA(header), sizeof *fd);

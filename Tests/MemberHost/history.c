@@ -2,9 +2,9 @@
  * which ranks are killed.
  *
  * A history is a list of steps that every rank computes for itself from the seed. What a rank
- * contributes to a step is a function of (seed, step, rank), so every rank also knows what must come
- * out of it: from the ranks that take part, combined here by a recursion of its own. After a death
- * the survivors recover and go on with the earliest step that one of them has not done.
+ * contributes to a step is a function of (seed, step, rank), so every rank also knows what must
+ * come out of it: from the ranks that take part, combined here by a recursion of its own. After a
+ * death the survivors recover and go on with the earliest step that one of them has not done.
  *
  *     history SEED COUNT [canary]
  */
@@ -27,7 +27,7 @@ struct step {
 
 struct shared_history {
     uint64_t seed;
-    uint32_t deaths;        /* that are armed */
+    uint32_t deaths; /* that are armed */
     uint32_t points[2], ranks[2], nths[2];
     uint64_t finished;      /* ranks that came to the end */
     uint64_t steps_checked; /* by all of them */
@@ -207,8 +207,7 @@ static int do_values(struct muster_member *me, struct shared_history *history, u
     if (step->kind == ALL_REDUCE)
         status = muster_member_all_reduce(me, data, step->count, step->type, step->operation);
     if (step->kind == SCAN_STEP)
-        status =
-            muster_member_scan(me, data, step->count, step->type, step->operation, step->scan);
+        status = muster_member_scan(me, data, step->count, step->type, step->operation, step->scan);
     if (status < 0)
         return status;
     bool identity = step->kind == SCAN_STEP && step->scan == MUSTER_SCAN_BEFORE && rank == ranks[0];
@@ -226,8 +225,9 @@ static int do_values(struct muster_member *me, struct shared_history *history, u
             got = (uint32_t)got;
         }
         if (got != wanted) {
-            fprintf(stderr, "seed %llu step %u kind %d type %u op %u count %u rank %u value %u: "
-                            "%016llx, not %016llx\n",
+            fprintf(stderr,
+                    "seed %llu step %u kind %d type %u op %u count %u rank %u value %u: "
+                    "%016llx, not %016llx\n",
                     (unsigned long long)history->seed, number, step->kind, step->type,
                     step->operation, step->count, rank, i, (unsigned long long)got,
                     (unsigned long long)wanted);
@@ -326,11 +326,12 @@ static int rank_program(struct team *team, uint32_t rank, uint32_t incarnation)
 
 /* Where a member can be killed. Points of loops come by themselves where a step is a loop. */
 static const uint32_t points[] = {
-    MUSTER_POINT_CONNECTED, MUSTER_POINT_JOINED,     MUSTER_POINT_MAILED,   MUSTER_POINT_ARRIVING,
-    MUSTER_POINT_ARRIVED,   MUSTER_POINT_MET,        MUSTER_POINT_MAPPED,   MUSTER_POINT_CLAIMED,
-    MUSTER_POINT_CURRENT,   MUSTER_POINT_COMMITTING, MUSTER_POINT_COMMITTED, MUSTER_POINT_LOOP_ENDED,
-    MUSTER_POINT_ADOPTING,  MUSTER_POINT_AUDITING,   MUSTER_POINT_AUDITED,  MUSTER_POINT_RECOVERING,
-    MUSTER_POINT_RECOVERED};
+    MUSTER_POINT_CONNECTED,  MUSTER_POINT_JOINED,    MUSTER_POINT_MAILED,
+    MUSTER_POINT_ARRIVING,   MUSTER_POINT_ARRIVED,   MUSTER_POINT_MET,
+    MUSTER_POINT_MAPPED,     MUSTER_POINT_CLAIMED,   MUSTER_POINT_CURRENT,
+    MUSTER_POINT_COMMITTING, MUSTER_POINT_COMMITTED, MUSTER_POINT_LOOP_ENDED,
+    MUSTER_POINT_ADOPTING,   MUSTER_POINT_AUDITING,  MUSTER_POINT_AUDITED,
+    MUSTER_POINT_RECOVERING, MUSTER_POINT_RECOVERED};
 
 int history(int count, char **arguments)
 {
@@ -363,8 +364,7 @@ int history(int count, char **arguments)
                             .context = history};
         history->deaths = random_below(&random, 3);
         for (uint32_t d = 0; d < history->deaths; d++) {
-            history->points[d] =
-                points[random_below(&random, sizeof points / sizeof *points)];
+            history->points[d] = points[random_below(&random, sizeof points / sizeof *points)];
             history->ranks[d] = random_below(&random, team.size);
             history->nths[d] = 1 + random_below(&random, random_below(&random, 2) ? 3 : 25);
         }

@@ -139,8 +139,8 @@ static void reap(struct team *team)
         serve(team); /* what it did before it ended comes first */
         if (team->pids[rank] != information.si_pid)
             continue;
-        bool had_left = muster_launcher_process(team->launcher, rank) == 0 &&
-                        team->left > 0 && information.si_code == CLD_EXITED;
+        bool had_left = muster_launcher_process(team->launcher, rank) == 0 && team->left > 0 &&
+                        information.si_code == CLD_EXITED;
         follow(team, rank, !had_left);
     }
 }

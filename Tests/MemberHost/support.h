@@ -1,8 +1,9 @@
-/* support.h - a launcher for tests: forks the ranks of a team, watches them, and says how each ended.
+/* support.h - a launcher for tests: forks the ranks of a team, watches them, and says how each
+ * ended.
  *
- * What ranks find out goes into shared memory that the test maps before it starts them. A check that
- * fails says where and ends its process with status 1; a team that hangs is ended by the test's own
- * watchdog with status 3, so a hang is never taken for anything else.
+ * What ranks find out goes into shared memory that the test maps before it starts them. A check
+ * that fails says where and ends its process with status 1; a team that hangs is ended by the
+ * test's own watchdog with status 3, so a hang is never taken for anything else.
  */
 #ifndef SUPPORT_H
 #define SUPPORT_H
@@ -49,8 +50,8 @@ struct team {
     /* Filled in. */
     struct muster_launcher *launcher;
     char address[MUSTER_NAME_BYTES];
-    pid_t pids[RANKS_MOST];     /* 0: none */
-    int statuses[RANKS_MOST];   /* of the process that had the rank last, as waitpid gives it */
+    pid_t pids[RANKS_MOST];   /* 0: none */
+    int statuses[RANKS_MOST]; /* of the process that had the rank last, as waitpid gives it */
     uint32_t joined, refused, left, died, restarts;
 };
 

@@ -91,7 +91,8 @@ struct muster_member_description {
  *
  * The rank is the one in the environment (MUSTER_RANK) and is asked for at the launcher's socket
  * (MUSTER_TEAM); the process that joins is the one that is watched, whoever started it. Without
- * MUSTER_TEAM it becomes a team of one.
+ * MUSTER_TEAM it becomes a team of one. The member keeps a socket open: a process that closes it, as
+ * by executing another program, leaves the team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
  * rank, or MUSTER_RANK is no number; -EALREADY: this process has joined; -ENOTCONN: another
@@ -117,7 +118,8 @@ int muster_join_advice(int status, char *text, size_t size_bytes);
 /* Leaves the team: unmaps its arrays and frees the member. Not collective; a call that still needs
  * this rank fails in the others as if it had died. NULL is allowed.
  *
- * me: not to be used afterwards. Returns: 0, or -ECONNRESET: the launcher is gone. */
+ * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is gone;
+ * or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
 int muster_leave(struct muster_member *me);
 
 /* Describes a member.

@@ -329,7 +329,8 @@ private struct Belongings {
             // ") S PPID"
             return atoi(rest + 4) == pid
         }
-        sharedMemory = Set(Belongings.names(in: "/dev/shm"))
+        // Others' names come and go while a long storm runs.
+        sharedMemory = Set(Belongings.names(in: "/dev/shm").filter { $0.contains("muster") })
     }
 
     func beyond(_ before: Belongings) -> Int {

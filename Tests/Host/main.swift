@@ -41,7 +41,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
     "work": work, "paused": paused,
-    "refused": refused,
+    "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,

@@ -46,21 +46,24 @@ static bool is_ending(int pid)
     return (flags & 0x4) != 0; /* PF_EXITING */
 }
 
-/* Whether a rank leaves: it says so, or closes its socket and lives on, as a program does that
- * executes another one. */
-static bool has_left(struct muster__launcher_rank *known, bool lives)
+/* What a rank's socket has. */
+enum heard { HEARD_NOTHING, HEARD_LEAVE, HEARD_END };
+
+static enum heard hear(struct muster__launcher_rank *known)
 {
     struct muster__hello hello;
     int fd = -1;
     if (known->socket < 0)
-        return false;
+        return HEARD_NOTHING;
     int length = muster__os_receive_descriptor(known->socket, &fd, &hello, sizeof hello);
     if (fd >= 0)
         muster__os_close(fd);
-    if (length == 0)
-        return lives && !is_ending(known->pid);
-    return length == sizeof hello && hello.magic == MUSTER__HELLO_MAGIC &&
-           hello.request == MUSTER__LEAVE;
+    if (length == -EAGAIN)
+        return HEARD_NOTHING;
+    /* A socket that was closed with our answer unread gives an error, whatever was said before. */
+    bool leaves = length == sizeof hello && hello.magic == MUSTER__HELLO_MAGIC &&
+                  hello.request == MUSTER__LEAVE;
+    return leaves ? HEARD_LEAVE : HEARD_END;
 }
 
 static void note_leave(struct serving *serving, uint32_t rank)
@@ -75,7 +78,7 @@ static void note_end(struct serving *serving, uint32_t rank)
 {
     struct muster_launcher *launcher = serving->launcher;
     struct muster__launcher_rank *known = &launcher->ranks[rank];
-    if (has_left(known, false)) {
+    if (hear(known) == HEARD_LEAVE) {
         note_leave(serving, rank);
         return;
     }
@@ -85,12 +88,16 @@ static void note_end(struct serving *serving, uint32_t rank)
     report(serving, MUSTER_LAUNCHER_DIED, rank, pid, 0);
 }
 
-/* A rank's socket has something, or is closed. What else there is to know its pidfd says. */
+/* A rank's socket has something, or is closed. Who closes it and lives on has left too, as a
+ * program does that executes another one; who closes it because he ends is his pidfd's. */
 static void hear_member(struct serving *serving, uint32_t rank)
 {
     struct muster_launcher *launcher = serving->launcher;
     struct muster__launcher_rank *known = &launcher->ranks[rank];
-    if (has_left(known, true)) {
+    enum heard heard = hear(known);
+    if (heard == HEARD_NOTHING)
+        return;
+    if (heard == HEARD_LEAVE || !is_ending(known->pid)) {
         note_leave(serving, rank);
         return;
     }

@@ -253,6 +253,9 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
     int status = me->loop_status < 0 ? me->loop_status : 1;
     if (status == 1 && loop->next == loop->end && !muster_loop_claim(loop))
         status = me->loop_adopts ? adopt(me) : 0;
+    /* Claim words are shared: what came out of one may be anybody's. */
+    if (status == 1 && (loop->next >= loop->end || loop->end > made->chunks))
+        status = -EUCLEAN;
     if (status <= 0) {
         if (status < 0)
             me->loop_status = status;

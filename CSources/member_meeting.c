@@ -117,7 +117,7 @@ static bool all_here(const struct muster_member *me, struct wait *wait)
 {
     for (; wait->next < me->live_count; wait->next++) {
         const struct muster__post *post = &me->parts.posts[me->live[wait->next]];
-        if (has_come(me, post, wait->number))
+        if (wait->next == me->live_index || has_come(me, post, wait->number))
             continue;
         if (!wait->tolerant || !has_gone(me, post))
             return false;

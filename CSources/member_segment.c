@@ -99,25 +99,27 @@ int muster__member_segment(const struct muster_launcher_options *options,
 int muster__member_attach(int fd, struct muster_segment *segment, struct muster__member_plan *plan,
                           struct muster__member_parts *parts)
 {
-    int status = muster_segment_attach(fd, MUSTER_SEGMENT_MEMBERS, segment);
+    struct muster_segment mapped;
+    int status = muster_segment_attach(fd, MUSTER_SEGMENT_MEMBERS, &mapped);
     if (status < 0)
         return status;
     status = -EUCLEAN;
-    if (segment->size_bytes >= BLOCK_OFFSET + sizeof(struct muster__member_block)) {
+    if (mapped.size_bytes >= BLOCK_OFFSET + sizeof(struct muster__member_block)) {
         const struct muster__member_block *block =
-            (const struct muster__member_block *)(segment->address + BLOCK_OFFSET);
+            (const struct muster__member_block *)(mapped.address + BLOCK_OFFSET);
         /* Each read once: another process could change it between a check and a use. */
         uint32_t size = __atomic_load_n(&block->size, __ATOMIC_RELAXED);
         uint64_t capacity = __atomic_load_n(&block->roll_capacity, __ATOMIC_RELAXED);
         if (muster__member_plan(size, capacity, plan) == 0 &&
-            plan->total_bytes == segment->size_bytes)
+            plan->total_bytes == mapped.size_bytes)
             status = 0;
     }
     if (status < 0) {
-        muster_segment_destroy(segment);
+        muster_segment_destroy(&mapped);
         return status;
     }
-    muster__member_parts(plan, segment->address, parts);
+    *segment = mapped;
+    muster__member_parts(plan, mapped.address, parts);
     return 0;
 }
 

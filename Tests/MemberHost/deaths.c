@@ -389,8 +389,7 @@ int recovery(int count, char **arguments)
 
     int ends[2];
     CHECK(pipe(ends) == 0);
-    team = (struct team){
-        .size = 3, .program = executing, .context = ends, .event = end_executed};
+    team = (struct team){.size = 3, .program = executing, .context = ends, .event = end_executed};
     run_team(&team);
     for (uint32_t rank = 0; rank < 3; rank++)
         CHECK(ended_well(&team, rank));

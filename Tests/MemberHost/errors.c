@@ -111,7 +111,8 @@ static int join_liar(enum lie lie)
         if (lie == WRONG_SIZE)
             CHECK_STATUS(muster_segment_create("liar", MUSTER_SEGMENT_MEMBERS, 1 << 20, &segment),
                          0);
-        if (lie == SMALL_TEAM) {
+        /* Where the answer is all that is wrong, the memory behind it is right. */
+        if (lie == SMALL_TEAM || lie == OTHER_VERSION || lie == OTHER_MAGIC) {
             struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 1};
             struct muster__member_plan plan;
             struct muster__member_parts parts;

@@ -212,7 +212,7 @@ public struct Storm {
                     StormReduce.sum(expected.span.extracting(first..<end), first: first, round))
             }
             let kernel = StormReduce(from: arrays.x.input, round: round)
-            let serial = partials.withUnsafeBufferPointer {
+            let serial = partials.withUnsafeMutableBufferPointer {
                 combineTree(kernel, $0.baseAddress!, $0.count)
             }
             return sum.bitPattern == serial.bitPattern

@@ -18,9 +18,11 @@ struct Bench: ParsableCommand {
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
               muster bench recovery                 roll, journal, and a worker's death
+              muster bench pages                    memory over small and huge pages
             """,
         subcommands: [
             BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchRecovery.self,
+            BenchPages.self,
         ])
 }
 
@@ -31,7 +33,7 @@ struct BenchOptions: ParsableArguments {
         parsing: .unconditional,
         help: """
             Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
-            bench schedule: 5)
+            bench schedule and pages: 5)
             """)
     var samples: Int?
 

@@ -91,8 +91,8 @@ struct muster_member_description {
  *
  * The rank is the one in the environment (MUSTER_RANK) and is asked for at the launcher's socket
  * (MUSTER_TEAM); the process that joins is the one that is watched, whoever started it. Without
- * MUSTER_TEAM it becomes a team of one. The member keeps a socket open: a process that closes it, as
- * by executing another program, leaves the team.
+ * MUSTER_TEAM it becomes a team of one. The member keeps a socket open: a process that closes it,
+ * as by executing another program, leaves the team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
  * rank, or MUSTER_RANK is no number; -EALREADY: this process has joined; -ENOTCONN: another
@@ -118,8 +118,8 @@ int muster_join_advice(int status, char *text, size_t size_bytes);
 /* Leaves the team: unmaps its arrays and frees the member. Not collective; a call that still needs
  * this rank fails in the others as if it had died. NULL is allowed.
  *
- * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is gone;
- * or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
+ * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is
+ * gone; or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
 int muster_leave(struct muster_member *me);
 
 /* Describes a member.
@@ -263,7 +263,6 @@ struct muster_member_loop {
     const uint64_t *breaks; /* the team's word */
     uint64_t watched;       /* its value when this rank last looked */
     struct muster_member *member;
-    uint64_t handed;  /* chunk handed out last and not committed; UINT64_MAX: none */
     uint64_t own;     /* chunks that this rank has committed */
     uint64_t adopted; /* of them, in place of dead ranks */
     uint64_t chunks;  /* of the loop */
@@ -356,9 +355,9 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  *
  * report: size_bytes set by the caller; set on success and with -EBADMSG; may be NULL. Returns: 0:
  * each chunk was committed exactly once; -EBADMSG: some were not, see the report; -EOWNERDEAD: a
- * rank died and the loop does not adopt, or it has left chunks and nobody is there to run them;
- * -EINVAL: a size_bytes that this library does not know, or ranks called different functions;
- * -ECONNRESET, -EUCLEAN: as muster_member_barrier; -ENOMEM. The loop is over whatever it returns.
+ * rank died and the loop does not adopt; -EINVAL: a size_bytes that this library does not know, or
+ * ranks called different functions; -ECONNRESET, -EUCLEAN: as muster_member_barrier; -ENOMEM. The
+ * loop is over whatever it returns.
  */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 

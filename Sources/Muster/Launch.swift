@@ -101,12 +101,12 @@ extension MusterError {
         case .fileShrank: MUSTER_ERROR_FILE_SHRANK.rawValue
         case .kernelThrew: MUSTER_ERROR_KERNEL.rawValue
         case .kernelUnknown: MUSTER_ERROR_NO_KERNEL.rawValue
-        case .workerDied: MUSTER_ERROR_DEATH.rawValue
+        case .workerDied, .rankDied: MUSTER_ERROR_DEATH.rawValue
         case .quarantined: MUSTER_ERROR_QUARANTINE.rawValue
         case .serverDied: MUSTER_ERROR_SERVER.rawValue
         case .cancelled: MUSTER_ERROR_CANCELLED.rawValue
         case .audit: MUSTER_ERROR_AUDIT.rawValue
-        case .system:
+        case .system, .launcher:  // of members only: a leader has none
             errorNumber == 1 ? MUSTER_ERROR_NOT_LEADER.rawValue : MUSTER_ERROR_SYSTEM.rawValue
         }
     }

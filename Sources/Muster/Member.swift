@@ -3,7 +3,7 @@
 // The same promises as a team's, the other way round: nobody forks, each process joins. What is said
 // here in Swift is done in member.h's functions; nothing is added but types.
 
-public import CMuster
+internal import CMuster
 
 /// One rank of a program that was started as a team: `muster run -n 8 ./program`.
 ///

@@ -1,6 +1,6 @@
 // MemberArray.swift - an array that all ranks of a launched program share.
 
-public import CMuster
+internal import CMuster
 
 /// What a rank has of a loop: a ``Claim``, or what `for` hands out. Its elements are this rank's to
 /// write until they are committed.

@@ -173,6 +173,9 @@ int muster_environment_describe(int status, const struct muster_environment *fou
     case 0:
         if (!rank->name)
             snprintf(text, size_bytes, "no other launcher");
+        else if (rank->outer == size->outer)
+            snprintf(text, size_bytes, "host %u of %u by %s and %s (%s)", found->host_rank,
+                     found->host_size, rank->name, size->name, rank->launcher);
         else
             snprintf(text, size_bytes, "host %u of %u by %s (%s) and %s (%s)", found->host_rank,
                      found->host_size, rank->name, rank->launcher, size->name, size->launcher);

@@ -37,6 +37,12 @@ struct FailedJSON: Encodable {
 extension Output {
     /// Prints one object on stdout.
     static func json(_ report: some Encodable, schema: String, error: String?) throws {
+        line(try jsonText(report, schema: schema, error: error))
+    }
+
+    /// The same as a text, without the last line's end.
+    static func jsonText(_ report: some Encodable, schema: String, error: String?) throws -> String
+    {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         func text(_ value: some Encodable) throws -> String {
@@ -47,7 +53,7 @@ extension Output {
         let body = try text(report).replacing(/\[\n\n *\]/, with: "[]")
         // The encoder can't keep an order, so these are set before its first key.
         let first = try error.map { "\n  \"error\" : \(try text($0))," } ?? ""
-        line("{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst())
+        return "{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst()
     }
 }
 

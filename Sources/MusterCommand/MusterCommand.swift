@@ -21,6 +21,7 @@ struct MusterCommand: ParsableCommand {
               muster topology           nodes, CPUs, memory, distances
               muster doctor             what stands in the way here, and how to mend it
               muster placement --size 1GiB   where the pages of an array lie
+              muster run -n 8 -- ./program   any program as a team of ranks
               muster bench stream       memory bandwidth, as STREAM counts it
 
             EXIT STATUS
@@ -32,7 +33,7 @@ struct MusterCommand: ParsableCommand {
         version: Version.text,
         subcommands: [
             Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self,
-            PlacementCommand.self, Doctor.self, Bench.self,
+            PlacementCommand.self, Doctor.self, Bench.self, Run.self,
         ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.

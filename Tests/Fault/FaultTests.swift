@@ -73,3 +73,15 @@ extension FaultTests {
         }
     }
 }
+
+extension FaultTests {
+    /// `muster run` in a process of its own each time, since it forks the supervisor from it.
+    @Test func aLaunchMeetsAFailure() throws {
+        var n = 1
+        while try run("launch-fault", n, EMFILE).contains("delivered") {
+            n += 1
+            try #require(n < 2000, "no end of calls")
+        }
+        #expect(n > 20)
+    }
+}

@@ -54,6 +54,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "server-fault": faultInServer,
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode,
+    "member": member, "launch-fault": launchFault,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

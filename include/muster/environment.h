@@ -33,17 +33,19 @@ extern "C" {
 
 /* -- what `muster run` gives each rank ------------------------------------------------------- */
 
-#define MUSTER_VARIABLE_RANK       "MUSTER_RANK"
-#define MUSTER_VARIABLE_SIZE       "MUSTER_SIZE"
-#define MUSTER_VARIABLE_LOCAL_RANK "MUSTER_LOCAL_RANK" /* rank on this host: the same as the rank  \
-                                                        */
-#define MUSTER_VARIABLE_NODE        "MUSTER_NODE"      /* home node, the kernel's number */
-#define MUSTER_VARIABLE_CPU         "MUSTER_CPU"       /* absent: bound to none */
+#define MUSTER_VARIABLE_RANK "MUSTER_RANK"
+#define MUSTER_VARIABLE_SIZE "MUSTER_SIZE"
+#define MUSTER_VARIABLE_LOCAL_RANK                                                                 \
+    "MUSTER_LOCAL_RANK"                           /* rank on this host: the same as the rank       \
+                                                   */
+#define MUSTER_VARIABLE_NODE        "MUSTER_NODE" /* home node, the kernel's number */
+#define MUSTER_VARIABLE_CPU         "MUSTER_CPU"  /* absent: bound to none */
 #define MUSTER_VARIABLE_GLOBAL_RANK "MUSTER_GLOBAL_RANK"
 #define MUSTER_VARIABLE_GLOBAL_SIZE "MUSTER_GLOBAL_SIZE"
-#define MUSTER_VARIABLE_TEAM        "MUSTER_TEAM"        /* address of the launcher's socket */
-#define MUSTER_VARIABLE_INCARNATION "MUSTER_INCARNATION" /* 1; one more each time it is restarted  \
-                                                          */
+#define MUSTER_VARIABLE_TEAM        "MUSTER_TEAM" /* address of the launcher's socket */
+#define MUSTER_VARIABLE_INCARNATION                                                                \
+    "MUSTER_INCARNATION" /* 1; one more each time it is restarted                                  \
+                          */
 
 /* -- who started this process ---------------------------------------------------------------- */
 

@@ -110,6 +110,8 @@ package final class Launch {
                 takeSignals()
             }
             muster_relay_seal(relay)
+            // Who ended meanwhile has been told of above, and is told of once.
+            try reap()
             while try !isOver() { try turn() }
         } catch {
             abandon()

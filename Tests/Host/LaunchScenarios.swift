@@ -79,6 +79,12 @@ func launchFault(_ arguments: [String]) throws {
         .words(["sh", "-c", "echo word; echo more >&2"]), size: 2, outer: try OuterLauncher.read())
     plan.timeout = 30
     if n % 2 == 0 { plan.outputDirectory = directory }
+    defer {
+        for rank in 0..<2 {
+            for stream in ["stdout", "stderr"] { unlink("\(directory)/\(rank).\(stream)") }
+        }
+        rmdir(directory)
+    }
     muster_testing_fail_call(UInt64(n), Int32(try number(arguments, 1)))
     defer { muster_testing_fail_call(0, 0) }
     do {

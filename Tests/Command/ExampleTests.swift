@@ -102,7 +102,7 @@ private func built(_ name: String) -> String {
         let calm = try results(python([], elements: 1 << 16, rounds: 1))
         let seed = UInt64.random(in: 0...999_999)
         var random = Splitmix(state: seed)
-        for _ in 0..<3 {
+        for _ in 0..<2 {
             // From before the first import to after the last chunk.
             var left = Int.random(in: 0...700, using: &random)
             let victim = Int.random(in: 0..<8, using: &random)

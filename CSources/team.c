@@ -272,11 +272,14 @@ static uint64_t dispatch(struct muster_team *team, bool begins)
                                            .traced = job->flags & MUSTER_JOB_TRACED};
     }
     __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
-    if (job->kind == MUSTER_JOB_LOOP && job->schedule == MUSTER_STATIC_STEAL)
-        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. */
+    if (job->kind == MUSTER_JOB_LOOP &&
+        (job->schedule == MUSTER_STATIC_STEAL || job->schedule == MUSTER_DYNAMIC))
+        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. In a
+         * dynamic loop words are filled from the counter. */
         for (uint32_t rank = 0; rank < team->plan.size; rank++) {
-            struct muster_interval share =
-                muster_schedule_block(team->loop.count, team->plan.size, rank);
+            struct muster_interval share = {0, 0};
+            if (job->schedule == MUSTER_STATIC_STEAL)
+                share = muster_schedule_block(team->loop.count, team->plan.size, rank);
             __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
                              __ATOMIC_RELAXED);
             __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);

@@ -33,26 +33,26 @@ static int take_over(struct muster_loop *loop, struct muster_journal *journal, u
 }
 
 /* This rank's roll, journal and slot, in an order that a death may cut off anywhere. */
-static int open_records(struct muster_loop *loop, struct muster_team *team,
-                        const struct muster_job *job)
+static int open_records(struct muster_loop *loop, struct muster_team *team, uint64_t number,
+                        uint64_t loop_number)
 {
     struct muster_team_block *block = muster_team_block(team);
     struct muster_roll *roll = muster_team_roll(team, loop->rank);
     struct muster_journal *journal = muster_team_journal(team, loop->rank);
     struct muster_slot *slot = loop->slot;
-    bool succeeds = __atomic_load_n(&slot->resume_job, __ATOMIC_ACQUIRE) == job->number;
+    bool succeeds = __atomic_load_n(&slot->resume_job, __ATOMIC_ACQUIRE) == number;
     int status = 0;
     loop->journal_bytes = block->journal_bytes;
     if (muster__broken != MUSTER_BROKEN_ROLL_FORGOTTEN)
-        status = muster_roll_resume(&loop->roll, roll, block->chunk_capacity, job->loop,
+        status = muster_roll_resume(&loop->roll, roll, block->chunk_capacity, loop_number,
                                     loop->first, loop->count);
     if (status == 0)
-        muster_roll_begin(&loop->roll, roll, block->chunk_capacity, job->loop, loop->rank,
+        muster_roll_begin(&loop->roll, roll, block->chunk_capacity, loop_number, loop->rank,
                           loop->first, loop->count);
     if (status < 0)
         return status;
     if (succeeds) {
-        status = take_over(loop, journal, job->loop, block->chunk_capacity);
+        status = take_over(loop, journal, loop_number, block->chunk_capacity);
         if (status < 0)
             return status;
         loop->position = slot->resume_position;
@@ -63,12 +63,12 @@ static int open_records(struct muster_loop *loop, struct muster_team *team,
             loop->redoing = loop->first + loop->resumed.first;
     }
     if (loop->journaled)
-        muster_journal_begin(&loop->journal, journal, block->journal_bytes, job->loop);
+        muster_journal_begin(&loop->journal, journal, block->journal_bytes, loop_number);
     /* Nothing is current in this job before the number says that it is this job's. */
     __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
     if (loop->traced)
         __atomic_store_n(&slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->current_job, job->number, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->current_job, number, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -77,11 +77,14 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     struct muster_team_block *block = muster_team_block(team);
     const struct muster_job *job = muster_team_job(team);
     struct muster_space *space = muster_team_space(team);
+    /* Stored before the epoch that the caller has seen. */
+    uint64_t number = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    uint64_t loop_number = __atomic_load_n(&block->loop, __ATOMIC_RELAXED);
     if (rank >= block->size || job->grain == 0 || job->chunk_count > block->chunk_capacity ||
         job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_LISTED || job->batch == 0 ||
         job->batch > MUSTER_CHUNKS_MAX ||
         job->first_chunk + job->chunk_count > muster_schedule_chunks(job->elements, job->grain) ||
-        job->number == 0 || job->loop == 0 || job->loop > job->number ||
+        number == 0 || loop_number == 0 || loop_number > number ||
         job->list_count > MUSTER_LIST_MAX || job->partials_offset > space->arena_bytes ||
         (job->partial_bytes &&
          job->first_chunk + job->chunk_count >
@@ -94,7 +97,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->taken = taken;
     loop->touched = touched;
     loop->touching = UINT64_MAX;
-    loop->job = job->number;
+    loop->job = number;
     loop->cancelled = &block->cancelled;
     loop->grain = job->grain;
     loop->elements = job->elements;
@@ -108,7 +111,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
                    muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
     loop->journaled =
         (job->flags & MUSTER_JOB_JOURNALED) != 0 && muster__broken != MUSTER_BROKEN_NO_JOURNAL;
-    loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || job->loop != job->number;
+    loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || loop_number != number;
     loop->schedule = job->schedule;
     loop->first = job->first_chunk;
     loop->count = job->chunk_count;
@@ -120,7 +123,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->list_count = job->list_count;
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
-    return open_records(loop, team, job);
+    return open_records(loop, team, number, loop_number);
 }
 
 static struct muster_interval take_cyclic(struct muster_loop *loop)

@@ -103,6 +103,7 @@ int muster__os_wait_readable(int fd, int timeout_ms);
 /* 1: the first is readable, 2: the second, 3: both; 0: time-out or a signal. */
 int muster__os_wait_two(int first, int second, int timeout_ms);
 uint64_t muster__os_now_ns(void); /* CLOCK_MONOTONIC; not injected, can't fail */
+void muster__os_yield(void);      /* the same: lets another process have the CPU */
 
 /* -- descriptors and files ------------------------------------------------------------------ */
 

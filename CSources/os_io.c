@@ -105,6 +105,11 @@ int muster__os_wait_readable(int fd, int timeout_ms)
     return (int)taken(poll(&wanted, 1, timeout_ms), errno_before);
 }
 
+void muster__os_yield(void)
+{
+    syscall(SYS_sched_yield); /* can't fail, so errno stays as it is */
+}
+
 uint64_t muster__os_now_ns(void)
 {
     struct timespec now;

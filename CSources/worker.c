@@ -15,16 +15,11 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
 {
     struct muster_team_block *block = team->block;
     struct muster_slot *slot = &team->slots[rank];
-    uint64_t epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-    if (epoch == seen && team->plan.spin_ns_worker > 0) {
-        uint64_t start = muster__os_now_ns();
-        do {
-            for (int turn = 0; turn < 32 && epoch == seen; turn++) {
-                muster__pause();
-                epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-            }
-        } while (epoch == seen && muster__os_now_ns() - start < team->plan.spin_ns_worker);
-    }
+    uint64_t epoch;
+    struct muster__look look = muster__look_begin(&team->plan, team->plan.spin_ns_worker);
+    do {
+        epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    } while (epoch == seen && muster__look_again(&look));
     while (epoch == seen) {
         /* The flag, then the epoch again, both seq_cst: see team.h, "Dispatch". */
         __atomic_exchange_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);

@@ -35,9 +35,12 @@ struct ArrayTable {
     }
     private var entries: [Entry] = []
     private var vacant: [Int] = []
+    /// How often an array has come or gone.
+    private(set) var changes: UInt64 = 0
 
     /// A number for a new array; nil: MUSTER_ARRAYS_MAX arrays are live.
     mutating func add(isWritable: Bool, file: BackingFile?) -> (id: UInt32, generation: UInt32)? {
+        changes += 1
         let id: Int
         if let reused = vacant.popLast() {
             id = reused
@@ -53,6 +56,7 @@ struct ArrayTable {
     }
 
     mutating func remove(_ id: UInt32) {
+        changes += 1
         entries[Int(id)].isLive = false
         entries[Int(id)].generation += 1
         entries[Int(id)].file = nil
@@ -175,6 +179,7 @@ extension TeamCore {
     ) throws(MusterError) {
         checkIdle()
         precondition(isLeader, "a team can only be used by the process that made it")
+        familiar = nil
         let job = muster_team_job(team)!
         for _ in 0..<3 {
             fill(job)

@@ -43,9 +43,12 @@ final class TeamCore {
     var openViews = 0
     private var threads: [pthread_t] = []
     private(set) var hasEnded = false
-    private var ownRank: Worker?
-    private var lastJoin: UInt64 = 0
-    private(set) var isRunning = false
+    var ownRank: Worker?
+    /// When the ranks were last known to be there: coarseNanoseconds.
+    var lastSeen: UInt64 = 0
+    var isRunning = false
+    /// The last loop, where one like it can be dispatched without looking at everything again.
+    var familiar: FamiliarLoop?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
     private let leaderPID = muster_process_id()
@@ -56,7 +59,8 @@ final class TeamCore {
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
     init(
-        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding
+        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding,
+        wait: Team.Wait = .automatic
     ) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
@@ -82,6 +86,7 @@ final class TeamCore {
         options.leader_works = leaderWorks ? 1 : 0
         options.usable_cpus = host.pointee.usable_cpu_count
         options.spin_ns = -1
+        options.wait = wait.code
         var made: OpaquePointer?
         let status = muster_team_create(&options, &made)
         guard status == 0, let made else {
@@ -238,6 +243,7 @@ final class TeamCore {
         precondition(!hasEnded, "the team has ended")
         assert(isLeader, "a team can only be used by the process that made it")
 
+        if let underway = try runAgain(work, plan, partialBytes) { return underway }
         let requestsBefore = muster_team_cancel_requests(team)
         let entry = kernels.entry(for: Work.self)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
@@ -301,9 +307,12 @@ final class TeamCore {
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
         losses.refused = refused
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
-            ownRank!.runJob(job, known: Work.self)
+            ownRank!.runJob(job, $0, known: Work.self)
         }
         try judge(&report, losses, failed)
+        if partialBytes == 0 && files.isEmpty && plan.stallTimeout == nil {
+            remember(Work.self, plan, entry, report)
+        }
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
         if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)
@@ -352,8 +361,9 @@ final class TeamCore {
     func refill() throws(MusterError) -> MusterError? {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
-        let now = monotonicNanoseconds()
-        guard now - lastJoin > 1_000_000 || vacantKnown else { return nil }
+        guard coarseNanoseconds() &- lastSeen > TeamCore.trustNanoseconds || vacantKnown else {
+            return nil
+        }
         if muster_team_poll(team) > 0 {
             vacantKnown = true
             do throws(MusterError) {
@@ -440,7 +450,7 @@ final class TeamCore {
         return count
     }
 
-    private func writeArguments<Work: _Work>(
+    func writeArguments<Work: _Work>(
         of work: Work, _ entry: KernelEntry, to job: UnsafeMutablePointer<muster_job>
     ) throws(MusterError) {
         let size = MemoryLayout<Work>.size
@@ -497,7 +507,17 @@ final class TeamCore {
         muster_team_forget_deaths(team)
     }
 
-    func noteJoin() { lastJoin = monotonicNanoseconds() }
+    func noteJoin() { lastSeen = coarseNanoseconds() }
+
+    /// How long a look at the ranks' processes is good for. A few ticks of the coarse clock.
+    static let trustNanoseconds: UInt64 = 10_000_000
+}
+
+/// CLOCK_MONOTONIC as of the last tick, 1 to 10 ms ago: 6 ns, a quarter of the exact one.
+func coarseNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }
 
 /// CLOCK_MONOTONIC.

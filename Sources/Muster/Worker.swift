@@ -20,10 +20,10 @@ struct Worker {
     private let core: TeamCore?
     /// Kernels that came after this process was forked, by number.
     private var late: [UInt32: any _Work.Type] = [:]
-    /// For `muster_loop.taken`.
-    private let taken: UnsafeMutablePointer<UInt8>
-    /// For `muster_loop.touched`.
-    private let touched: UnsafeMutablePointer<muster_touch>
+    /// The kernel that ran last, which mostly is the next one.
+    private var last: (id: UInt32, type: any _Work.Type)?
+    /// This rank's way through a job; `taken` and `touched` are kept from one to the next.
+    private let loop: UnsafeMutablePointer<muster_loop>
 
     init(core: TeamCore, rank: UInt32) { self.init(team: core.team, core: core, rank: rank) }
 
@@ -31,10 +31,13 @@ struct Worker {
         self.team = team
         self.core = core
         self.rank = rank
-        taken = .allocate(capacity: Int(MUSTER_ARRAYS_MAX))
-        taken.initialize(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
-        touched = .allocate(capacity: Int(MUSTER_ARRAYS_MAX) + 1)
-        touched.initialize(repeating: muster_touch(), count: Int(MUSTER_ARRAYS_MAX) + 1)
+        loop = .allocate(capacity: 1)
+        loop.initialize(to: muster_loop())
+        let arrays = Int(MUSTER_ARRAYS_MAX)
+        loop.pointee.taken = .allocate(capacity: arrays)
+        loop.pointee.taken.initialize(repeating: 0, count: arrays)
+        loop.pointee.touched = .allocate(capacity: arrays + 1)
+        loop.pointee.touched.initialize(repeating: muster_touch(), count: arrays + 1)
     }
 
     /// Runs jobs until the team ends.
@@ -42,7 +45,7 @@ struct Worker {
         // A rank that starts between jobs begins after the last one, whose number its slot has.
         var seen = muster_team_slot(team, rank).pointee.done
         while muster_worker_wait(team, rank, &seen) == 1 {
-            runJob(muster_team_job(team), known: nil)
+            runJob(muster_team_job(team), seen, known: nil)
             muster_worker_done(team, rank, seen)
         }
         end()
@@ -50,20 +53,20 @@ struct Worker {
 
     /// Gives back what this rank has for itself.
     func end() {
-        taken.deallocate()
-        touched.deallocate()
+        loop.pointee.taken.deallocate()
+        loop.pointee.touched.deallocate()
+        loop.deallocate()
     }
 
     /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
     /// has it at hand.
-    mutating func runJob(_ job: UnsafeMutablePointer<muster_job>, known: (any _Work.Type)?) {
+    mutating func runJob(
+        _ job: UnsafeMutablePointer<muster_job>, _ number: UInt64, known: (any _Work.Type)?
+    ) {
         let slot = muster_team_slot(team, rank)!
         slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
-        slot.pointee.outcome_job = job.pointee.number
-        var loop = muster_loop()
-        loop.taken = taken
-        loop.touched = touched
-        let status = muster_loop_begin(&loop, team, rank)
+        slot.pointee.outcome_job = number
+        let status = muster_loop_begin(loop, team, rank)
         guard status == 0 else {
             slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
             slot.pointee.outcome_status = status
@@ -75,18 +78,18 @@ struct Worker {
         }
         let bytes = UnsafeRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
         do {
-            try Worker.work(type, bytes, &loop)
+            try Worker.work(type, bytes, loop)
         } catch {
             // First what the kernel has changed, then the word about it.
-            let undone = muster_loop_undo(&loop, loop.next &- 1)
-            fail(slot, at: loop.next &- 1, error)
+            let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
+            fail(slot, at: loop.pointee.next &- 1, error)
             if undone < 0 {
                 slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
                 slot.pointee.outcome_status = undone
             }
-            taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
+            loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
-        muster_loop_end(&loop)
+        muster_loop_end(loop)
     }
 
     private static func work<Work: _Work>(
@@ -112,6 +115,15 @@ struct Worker {
 
     private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {
         let id = job.pointee.kernel
+        if let last, last.id == id { return last.type }
+        let type = findAnew(job, id)
+        if let type { last = (id, type) }
+        return type
+    }
+
+    private mutating func findAnew(
+        _ job: UnsafeMutablePointer<muster_job>, _ id: UInt32
+    ) -> (any _Work.Type)? {
         if let core, Int(id) < core.kernels.entries.count {
             return core.kernels.entries[Int(id)].type
         }

@@ -7,6 +7,7 @@
  */
 #include <muster/loop.h>
 #include <muster/testing.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os.h"
@@ -70,6 +71,23 @@ static int open_records(struct muster_loop *loop, struct muster_team *team, uint
         __atomic_store_n(&slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->current_job, number, __ATOMIC_RELEASE);
     return 0;
+}
+
+void muster_loop_prepare(struct muster_loop *loop)
+{
+    /* calloc does not touch memory that the heap gets fresh from the system. */
+    void *memory = calloc(MUSTER_ARRAYS_MAX + 1, sizeof *loop->touched + 1);
+    if (!memory)
+        __builtin_trap();
+    loop->touched = memory;
+    loop->taken = (unsigned char *)(loop->touched + MUSTER_ARRAYS_MAX + 1);
+}
+
+void muster_loop_discard(struct muster_loop *loop)
+{
+    free(loop->touched);
+    loop->touched = NULL;
+    loop->taken = NULL;
 }
 
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)

@@ -3,7 +3,7 @@
  * Invariant: a worker touches the job slot only between seeing a new epoch and storing `done`.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include <link.h>
 #include <muster/commit.h>
 #include <muster/testing.h>
 #include <signal.h>
@@ -112,10 +112,24 @@ MUSTER_NORETURN void muster_worker_exit(void)
     muster__os_exit(0);
 }
 
+/* Looks whether an address lies in what is loaded of an object. */
+static int visit_object(struct dl_phdr_info *object, size_t size_bytes, void *address)
+{
+    (void)size_bytes;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD &&
+            (uintptr_t)address - (object->dlpi_addr + part->p_vaddr) < part->p_memsz)
+            return 1;
+    }
+    return 0;
+}
+
+/* Not dladdr, which goes through all symbols of an object for a name: each new rank asks this
+ * before its first loop, with none of those pages mapped. */
 bool muster_address_is_static(const void *address)
 {
-    Dl_info information;
-    return dladdr(address, &information) != 0;
+    return dl_iterate_phdr(visit_object, (void *)(uintptr_t)address) != 0;
 }
 
 int muster_process_id(void)

@@ -18,10 +18,11 @@ struct Worker {
     let rank: UInt32
     /// The leader's knowledge, which a forked rank has a copy of; nil: a fork server started this rank.
     private let core: TeamCore?
-    /// Kernels that came after this process was forked, by number.
-    private var late: [UInt32: any _Work.Type] = [:]
     /// The kernel that ran last, which mostly is the next one.
     private var last: (id: UInt32, type: any _Work.Type)?
+    /// Those before it. No dictionary: its type would be looked up by each rank for itself, in all of the
+    /// program's conformances, 40 us after the fork.
+    private var earlier: [(id: UInt32, type: any _Work.Type)] = []
     /// This rank's way through a job; `taken` and `touched` are kept from one to the next.
     private let loop: UnsafeMutablePointer<muster_loop>
 
@@ -33,11 +34,7 @@ struct Worker {
         self.rank = rank
         loop = .allocate(capacity: 1)
         loop.initialize(to: muster_loop())
-        let arrays = Int(MUSTER_ARRAYS_MAX)
-        loop.pointee.taken = .allocate(capacity: arrays)
-        loop.pointee.taken.initialize(repeating: 0, count: arrays)
-        loop.pointee.touched = .allocate(capacity: arrays + 1)
-        loop.pointee.touched.initialize(repeating: muster_touch(), count: arrays + 1)
+        muster_loop_prepare(loop)
     }
 
     /// Runs jobs until the team ends.
@@ -53,8 +50,7 @@ struct Worker {
 
     /// Gives back what this rank has for itself.
     func end() {
-        loop.pointee.taken.deallocate()
-        loop.pointee.touched.deallocate()
+        muster_loop_discard(loop)
         loop.deallocate()
     }
 
@@ -116,20 +112,20 @@ struct Worker {
     private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {
         let id = job.pointee.kernel
         if let last, last.id == id { return last.type }
-        let type = findAnew(job, id)
-        if let type { last = (id, type) }
+        let type = earlier.first { $0.id == id }?.type ?? findAnew(job, id)
+        guard let type else { return nil }
+        if let last, !earlier.contains(where: { $0.id == last.id }) { earlier.append(last) }
+        last = (id, type)
         return type
     }
 
-    private mutating func findAnew(
+    private func findAnew(
         _ job: UnsafeMutablePointer<muster_job>, _ id: UInt32
     ) -> (any _Work.Type)? {
         if let core, Int(id) < core.kernels.entries.count {
             return core.kernels.entries[Int(id)].type
         }
-        if let type = late[id] { return type }
         let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
-        var type: (any _Work.Type)?
         if job.pointee.flags & MUSTER_JOB_KERNEL_IN_IMAGE.rawValue != 0 {
             // From a library loaded since the fork, the words mean nothing here.
             let words = arguments.load(as: (UInt, UInt).self)
@@ -137,9 +133,9 @@ struct Worker {
                 muster_address_is_static(UnsafeRawPointer(bitPattern: $0))
             }
             guard isHere else { return nil }
-            type = KernelTable.type(words: words)
+            return KernelTable.type(words: words)
         } else if job.pointee.flags & MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue != 0 {
-            type = KernelTable.type(places: arguments.load(as: (UInt, UInt).self))
+            return KernelTable.type(places: arguments.load(as: (UInt, UInt).self))
         } else {
             let length = Int(
                 arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))
@@ -148,10 +144,8 @@ struct Worker {
                 start + length <= ArgumentLayout.capacity
             else { return nil }
             let name = UnsafeRawBufferPointer(start: arguments + start, count: length)
-            type = _typeByName(String(decoding: name, as: UTF8.self)) as? any _Work.Type
+            return _typeByName(String(decoding: name, as: UTF8.self)) as? any _Work.Type
         }
-        late[id] = type
-        return type
     }
 }
 

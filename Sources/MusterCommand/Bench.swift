@@ -17,10 +17,14 @@ struct Bench: ParsableCommand {
               muster bench stream -n 1 --json       of one rank, as JSON
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
+              muster bench spawn                    a team, from its start to its end
+              muster bench sum                      bandwidth of reading
+              muster bench touch                    first touch of an array's memory
               muster bench recovery                 roll, journal, and a worker's death
             """,
         subcommands: [
-            BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchRecovery.self,
+            BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchSpawn.self,
+            BenchSum.self, BenchTouch.self, BenchRecovery.self,
         ])
 }
 

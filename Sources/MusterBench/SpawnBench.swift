@@ -1,5 +1,7 @@
 // SpawnBench.swift - how long a team takes that is made, runs one job with nothing to do, and ends.
 
+internal import CMuster
+internal import Glibc
 public import Muster
 
 /// Times teams from nothing to nothing: what a program pays that needs one only once.
@@ -23,13 +25,13 @@ public struct SpawnBench {
         var rows: [Row] = []
         var total = AuditTotal()
         for (number, size) in sizes.enumerated() {
-            var times: [[Double]] = [[], [], [], []]
+            var times: [[Double]] = [[], [], [], [], []]
             for round in 0...samples {
-                let now = try once(size, &total)
-                if round > 0 { for part in 0..<4 { times[part].append(now[part]) } }
+                let now = try once(size, &total) + [try bare(size)]
+                if round > 0 { for part in times.indices { times[part].append(now[part]) } }
                 progress((Double(number) + Double(round) / Double(samples)) / Double(sizes.count))
             }
-            for (part, values) in zip(["team", "start", "job", "end"], times) {
+            for (part, values) in zip(["team", "start", "job", "end", "bare fork"], times) {
                 rows.append(
                     Row(
                         test: "spawn/\(part)", kernel: "empty", ranks: size, quantity: .time,
@@ -52,5 +54,33 @@ public struct SpawnBench {
         }
         let ended = nanoseconds()
         return [ended - begun, made - begun, worked - made, ended - worked]
+    }
+
+    /// The least that this process can pay for as many: forks that wait for a pipe's end and leave.
+    private func bare(_ size: Int) throws(MusterError) -> Double {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw SpawnBench.failure("no pipe") }
+        let begun = nanoseconds()
+        var children: [Int32] = []
+        for _ in 0..<size {
+            let pid = muster_child_start()
+            if pid == 0 {
+                var byte: UInt8 = 0
+                close(ends[1])
+                _ = read(ends[0], &byte, 1)
+                muster_worker_exit()
+            }
+            if pid > 0 { children.append(pid) }
+        }
+        close(ends[1])
+        for child in children { waitpid(child, nil, 0) }
+        let elapsed = nanoseconds() - begun
+        close(ends[0])
+        guard children.count == size else { throw SpawnBench.failure("can't fork \(size) times") }
+        return elapsed
+    }
+
+    private static func failure(_ reason: String) -> MusterError {
+        MusterError(.system, subject: "spawn", reason: reason, errorNumber: errno)
     }
 }

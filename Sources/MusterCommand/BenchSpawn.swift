@@ -10,7 +10,8 @@ struct BenchSpawn: BenchCommand {
         abstract: "Time of a team that is made, runs one job and ends.",
         discussion: """
             Teams of 2, 8, 32 and 64 ranks unless -n says otherwise, forked from this process. \
-            team: the whole; start, job, end: its parts.
+            team: the whole; start, job, end: its parts; bare fork: as many forks of this process \
+            that do nothing but wait for a pipe's end.
 
             EXAMPLES
               muster bench spawn

@@ -123,6 +123,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->space_bytes = space->size_bytes;
     loop->partials = job->partial_bytes ? space->address + job->partials_offset : NULL;
     loop->partial_bytes = job->partial_bytes;
+    loop->arguments = job->arguments;
     loop->rank = rank;
     loop->size = block->size;
     loop->traced = (job->flags & MUSTER_JOB_TRACED) != 0 || muster__points_armed ||
@@ -141,6 +142,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->list_count = job->list_count;
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
+    loop->distances = muster_team_distances(team, rank);
     return open_records(loop, team, number, loop_number);
 }
 
@@ -158,7 +160,8 @@ static struct muster_interval take_cyclic(struct muster_loop *loop)
 
 static struct muster_interval steal(struct muster_loop *loop)
 {
-    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank);
+    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
+                                 loop->distances);
 }
 
 static struct muster_interval take_static_steal(struct muster_loop *loop)

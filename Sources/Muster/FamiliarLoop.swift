@@ -39,37 +39,39 @@ struct FamiliarLoop {
 }
 
 extension TeamCore {
-    /// Notes a loop that went well, and whose job is in the job slot.
+    /// Notes a loop that went well, and whose job is in the job slot. Not of files, which are looked
+    /// at after each loop.
     func remember<Work: _Work>(
-        _ type: Work.Type, _ plan: LoopPlan, _ entry: KernelEntry, _ report: AuditReport
+        _ type: Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan, _ entry: KernelEntry,
+        _ report: AuditReport
     ) {
-        let isUsual =
-            report.deaths.isEmpty && !vacantKnown
-            && muster_team_job(team).pointee.schedule == plan.schedule.code
-        familiar =
-            !isUsual
-            ? nil
-            : FamiliarLoop(
-                type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
-                schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
-                isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
-                chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
-                kernel: Int(entry.id))
+        guard report.chunks > 0, report.deaths.isEmpty, !vacantKnown, plan.stallTimeout == nil,
+            muster_team_job(team).pointee.schedule == plan.schedule.code
+        else { return }
+        for access in entry.accesses {
+            let handle = work.loadUnaligned(
+                fromByteOffset: access.offset, as: _ArrayHandle.self)
+            if arrays.isFile(handle.id) { return }
+        }
+        familiar = FamiliarLoop(
+            type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
+            schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
+            isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
+            chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
+            kernel: Int(entry.id))
     }
 
     /// Runs a loop like the last one. Returns nil, and has done nothing, where it is another.
     func runAgain<Work: _Work>(
-        _ work: Work, _ plan: LoopPlan, _ partialBytes: Int
+        _ work: Work, _ plan: LoopPlan
     ) throws(MusterError) -> AuditReport? {
         guard let familiar else { return nil }
-        guard familiar.type == ObjectIdentifier(Work.self), partialBytes == 0,
-            familiar.matches(plan), familiar.arrayChanges == arrays.changes,
+        checkCanRun()
+        guard familiar.type == ObjectIdentifier(Work.self), familiar.matches(plan),
+            familiar.arrayChanges == arrays.changes,
             familiar.isTraced == isTraced, onProgress == nil, !vacantKnown,
             replaceArguments(of: work, familiar.kernel)
-        else {
-            self.familiar = nil
-            return nil
-        }
+        else { return nil }
         let now = coarseNanoseconds()
         // Time to look whether all ranks are there: the long way does.
         if now &- lastSeen > TeamCore.trustNanoseconds { return nil }

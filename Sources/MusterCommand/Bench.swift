@@ -21,10 +21,11 @@ struct Bench: ParsableCommand {
               muster bench sum                      bandwidth of reading
               muster bench touch                    first touch of an array's memory
               muster bench recovery                 roll, journal, and a worker's death
+              muster bench pages                    memory over small and huge pages
             """,
         subcommands: [
             BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchSpawn.self,
-            BenchSum.self, BenchTouch.self, BenchRecovery.self,
+            BenchSum.self, BenchTouch.self, BenchRecovery.self, BenchPages.self,
         ])
 }
 
@@ -35,7 +36,7 @@ struct BenchOptions: ParsableArguments {
         parsing: .unconditional,
         help: """
             Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
-            bench schedule: 5)
+            bench schedule and pages: 5)
             """)
     var samples: Int?
 

@@ -30,6 +30,13 @@ struct Outcome {
     var lines: [Substring] { output.split(separator: "\n") }
 }
 
+/// Held while pipes are made that a program started by another test must not inherit.
+private nonisolated(unsafe) let spawning = {
+    let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+    return mutex
+}()
+
 struct HostFailure: Error, CustomStringConvertible {
     let description: String
 }
@@ -45,14 +52,17 @@ final class HostProcess {
 
     init(_ scenario: String, _ arguments: [String] = []) throws {
         directory = try HostProcess.makeDirectory()
-        sharedMemory = Set(names(in: "/dev/shm"))
+        sharedMemory = sharedMemoryObjects()
         var out: [Int32] = [-1, -1]
         var err: [Int32] = [-1, -1]
+        // Or a program that another test starts meanwhile would hold these pipes open.
+        pthread_mutex_lock(spawning)
+        defer { pthread_mutex_unlock(spawning) }
         guard pipe(&out) == 0, pipe(&err) == 0 else {
             throw HostFailure(description: "no pipes: errno \(errno)")
         }
-        (output, errors) = (out[0], err[0])
         for end in out + err { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        (output, errors) = (out[0], err[0])
 
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -223,7 +233,7 @@ final class HostProcess {
                 sourceLocation: sourceLocation)
             for pid in left { kill(pid_t(pid), SIGKILL) }
         }
-        let objects = Set(names(in: "/dev/shm")).subtracting(sharedMemory)
+        let objects = sharedMemoryObjects().subtracting(sharedMemory)
         #expect(objects.isEmpty, "shared memory is left: \(what)", sourceLocation: sourceLocation)
         // A scenario that is killed may leave one file of its own.
         let files = names(in: directory).filter { $0 != "own.raw" }
@@ -278,6 +288,11 @@ func state(of pid: Int) -> Character? {
     let line = text(of: "/proc/\(pid)/stat")
     guard let name = line.lastIndex(of: ")") else { return nil }
     return line[line.index(after: name)...].first { $0 != " " }
+}
+
+/// Named shared memory of Muster's: there should never be any. Other programs' comes and goes.
+private func sharedMemoryObjects() -> Set<String> {
+    Set(names(in: "/dev/shm").filter { $0.contains("muster") })
 }
 
 /// CLOCK_MONOTONIC in seconds.

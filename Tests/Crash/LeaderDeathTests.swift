@@ -17,7 +17,7 @@ struct SplitMix: RandomNumberGenerator {
 }
 
 extension CrashTests {
-    @Suite struct LeaderDeaths {
+    @Suite(.serialized) struct LeaderDeaths {
         /// Half of the moments lie in the start of program and team, half in its work.
         @Test func killedAtAHundredRandomMoments() throws {
             let seed = try chosenSeed()

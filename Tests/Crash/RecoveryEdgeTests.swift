@@ -31,7 +31,7 @@ private let canaries: [(muster_breakage, [String])] = [
 ].map { ($0, $1.split(separator: " ").map(String.init)) }
 
 extension CrashTests {
-    @Suite struct RecoveryEdges {
+    @Suite(.serialized) struct RecoveryEdges {
         @Test(arguments: schedules)
         func othersDieWhereTheLeaderWorks(schedule: String) throws {
             try run("edge-works", schedule)

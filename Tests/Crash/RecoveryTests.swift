@@ -17,7 +17,7 @@ private let points = [
 ].map(\.rawValue)
 
 extension CrashTests {
-    @Suite struct Recovery {
+    @Suite(.serialized) struct Recovery {
         @Test(arguments: kinds, deals)
         func aChunkIsDoneAgain(kind: String, schedule: String) throws {
             try run("redo", "kill", kind, schedule)

@@ -36,7 +36,7 @@ private func name(of pid: Int) -> String {
 
 extension CrashTests {
     /// What holds for forked ranks holds for these.
-    @Suite struct ServedTeams {
+    @Suite(.serialized) struct ServedTeams {
         @Test(arguments: [
             "ranks", "two-teams", "leader-works", "empty", "report", "grains", "mismatch", "cancel",
             "arguments", "npy", "many-files", "shrunk", "too-large", "signals", "idle-death",
@@ -85,7 +85,7 @@ extension CrashTests {
     }
 
     /// What a server is for, and what it needs.
-    @Suite struct Servers {
+    @Suite(.serialized) struct Servers {
         @Test func aLeaderWithThreadsHasATeam() throws { try run("server-threads") }
 
         @Test func automaticMeansForkForASmallLeaderOnly() throws {
@@ -123,7 +123,7 @@ extension CrashTests {
         @Test func aStrangersVariableStartsNothing() throws { try run("variable") }
     }
 
-    @Suite struct ServerDeaths {
+    @Suite(.serialized) struct ServerDeaths {
         @Test func aKilledServerIsSaidAndReplaced() throws { try run("server-death") }
 
         @Test func aLoopSurvivesItsServer() throws { try run("server-redo") }
@@ -259,7 +259,7 @@ extension CrashTests {
     }
 
     /// The n-th system call fails, in the leader or in the server.
-    @Suite struct ServerFaults {
+    @Suite(.serialized) struct ServerFaults {
         @Test(arguments: ["start", "array", "file", "run", "refill", "end"], errors)
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
             let lines = try run("served:fault", stage, error)

@@ -3,15 +3,16 @@
 import Glibc
 import Testing
 
-/// Everything here forks teams, on few CPUs: one after the other.
-@Suite(.serialized, .enabled(if: canFork, whyNotFork))
+/// Everything here forks teams: one after the other within a suite, suites side by side, since most of
+/// them wait more than they work.
+@Suite(.enabled(if: canFork, whyNotFork))
 struct CrashTests {}
 
 let schedules = ["static", "cyclic", "dynamic", "guided", "static-steal"]
 private let leaders = ["waits", "works"]
 
 extension CrashTests {
-    @Suite struct Ranks {
+    @Suite(.serialized) struct Ranks {
         @Test func threeTeamsOfEightEachHaveRanksZeroToSeven() throws { try run("ranks") }
 
         @Test func twoTeamsAtOnceKeepTheirRanksApart() throws { try run("two-teams") }
@@ -36,7 +37,7 @@ extension CrashTests {
         @Test func fiveHundredAndTwelveRanksWorkAndEnd() throws { try run("many-ranks", 512) }
     }
 
-    @Suite struct Loops {
+    @Suite(.serialized) struct Loops {
         @Test(arguments: [1, 2, 3, 8, 31], leaders)
         func everyAccessAndScheduleGivesTheRightResult(size: Int, leader: String) throws {
             try run("loops", size, leader)
@@ -67,7 +68,7 @@ extension CrashTests {
         @Test func aLoopCanBeCancelled() throws { try run("cancel") }
     }
 
-    @Suite struct Kernels {
+    @Suite(.serialized) struct Kernels {
         @Test(arguments: leaders)
         func anyTypeOfKernelReachesTheRanks(leader: String) throws { try run("kernels", leader) }
 
@@ -76,7 +77,7 @@ extension CrashTests {
         @Test func largeArgumentsArriveAndTooLargeOnesAreRefused() throws { try run("arguments") }
     }
 
-    @Suite struct Arrays {
+    @Suite(.serialized) struct Arrays {
         @Test(arguments: leaders)
         func anyPlacementAndShape(leader: String) throws { try run("arrays", leader) }
 
@@ -94,11 +95,11 @@ extension CrashTests {
         @Test func aFileThatShrinksEndsTheLoopOnly() throws { try run("shrunk") }
     }
 
-    @Suite struct Traps {
+    @Suite(.serialized) struct Traps {
         @Test(arguments: [
             "two-accesses", "input-and-output", "freed", "freed-and-reused", "other-team", "nested",
             "view-open", "index", "negative-index", "store-index", "read-only-store",
-            "read-only-view", "read-only-output", "working-leader",
+            "read-only-view", "read-only-output", "mirrored-output", "working-leader",
         ])
         func aMistakeOfTheProgramTraps(mistake: String) throws {
             let host = try HostProcess("trap", [mistake])

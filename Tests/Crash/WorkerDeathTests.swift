@@ -10,7 +10,7 @@ private let workerPoints = [
 ].map(\.rawValue)
 
 extension CrashTests {
-    @Suite struct WorkerDeaths {
+    @Suite(.serialized) struct WorkerDeaths {
         @Test(arguments: ["kill", "segv", "abort", "exit"], schedules)
         func aDeathInAChunkIsNamedAndTheRankReplaced(fate: String, schedule: String) throws {
             try run("death", fate, schedule, "waits")

@@ -139,6 +139,31 @@ struct BenchTests {
         #expect(auditedChunks(report) == 2 * 5 * 3 * 1077)
     }
 
+    @Test("spawn: the whole, its parts and bare forks, for each size asked for")
+    func spawnJSON() throws {
+        let run = try ToolRun(
+            "bench", "spawn", "-n", "1", "-n", "3", "--samples", "2", "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let report = try run.object()
+        let rows = try checkFrame(report)
+        let parts = ["team", "start", "job", "end", "bare fork"]
+        #expect(
+            rows.map { "\($0["test"] ?? "") \($0["ranks"] ?? "")" }
+                == [1, 3].flatMap { size in parts.map { "spawn/\($0) \(size)" } })
+        for row in rows { try checkRow(row, quantity: "time_ns", samples: 2) }
+        #expect(auditedChunks(report) == 3 * (1 + 3))
+    }
+
+    @Test("sum and touch: verified rates", arguments: ["sum", "touch"])
+    func memoryJSON(bench: String) throws {
+        let run = try ToolRun(
+            "bench", bench, "-n", "3", "--size", "3000000", "--samples", "2", "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let rows = try checkFrame(try run.object())
+        #expect(rows.first?["test"] as? String == (bench == "sum" ? "sum" : "touch/small pages"))
+        for row in rows { try checkRow(row, quantity: "rate_gb_per_s", samples: 2) }
+    }
+
     @Test("text: a line of method, an aligned table, the audit")
     func text() throws {
         let run = try ToolRun("bench", "schedule", "-n", "1", "--chunks", "500", "--samples", "1")
@@ -167,7 +192,9 @@ struct BenchTests {
             ["stream", "--size", "1GB"], ["stream", "--samples", "0"],
             ["stream", "--samples", "10001"], ["dispatch", "-n", "0"],
             ["dispatch", "--samples", "0"], ["schedule", "-n", "100000"],
-            ["schedule", "--chunks", "0"], ["schedule", "--chunks", "4294967295"],
+            ["spawn", "-n", "0"], ["spawn", "-n", "4097"], ["sum", "--size", "7"],
+            ["touch", "--size", "0"], ["schedule", "--chunks", "0"],
+            ["schedule", "--chunks", "4294967295"],
         ])
     func badInput(arguments: [String]) throws {
         let run = try ToolRun(arguments: ["bench"] + arguments)

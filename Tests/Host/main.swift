@@ -13,7 +13,8 @@ takePart(CommandLine.arguments.dropFirst().first ?? "")
 let scenarios: [String: ([String]) throws -> Void] = [
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
-    "loops": loops, "reductions": reductions, "empty": emptyLoops, "report": reportContents,
+    "loops": loops, "familiar": familiar, "reductions": reductions, "empty": emptyLoops,
+    "report": reportContents,
     "grains": grains,
     "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
     "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,

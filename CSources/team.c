@@ -428,7 +428,7 @@ static int take_events(struct muster_team *team, int timeout_ms)
 
 static bool look_until_done(struct muster_team *team)
 {
-    struct muster__look look = muster__look_begin(&team->plan, team->plan.spin_ns_leader);
+    struct muster__look look = muster__look_begin(team, team->plan.spin_ns_leader);
     do {
         if (all_done(team))
             return true;

@@ -548,8 +548,9 @@ final class TeamCore {
 
     func noteJoin() { lastSeen = coarseNanoseconds() }
 
-    /// How long a look at the ranks' processes is good for. A few ticks of the coarse clock.
-    static let trustNanoseconds: UInt64 = 10_000_000
+    /// How long a look at the ranks' processes is good for. By the coarse clock: until its next tick, 1
+    /// to 10 ms.
+    static let trustNanoseconds: UInt64 = 1_000_000
 }
 
 /// CLOCK_MONOTONIC as of the last tick, 1 to 10 ms ago: 6 ns, a quarter of the exact one.

@@ -211,7 +211,7 @@ public struct StreamBench {
 }
 
 /// By what element i differs from element 0.
-private func pattern(_ index: Int) -> Double { Double(1 << (index % 7)) }
+func pattern(_ index: Int) -> Double { Double(1 << (index % 7)) }
 
 /// Values to begin with: STREAM's, times the pattern.
 private struct Begin: Kernel {
@@ -229,7 +229,7 @@ private struct Begin: Kernel {
 }
 
 /// Counts elements that are not, to the bit, what they should be.
-private struct WrongElements: Reduction {
+struct WrongElements: Reduction {
     let array: SharedArray<Double>.Input
     let expected: Double
 

@@ -36,6 +36,7 @@ import Testing
             ["bench", "dispatch", "-n", "1", "--samples", "1"],
             ["bench", "schedule", "-n", "1", "--samples", "1", "--chunks", "10"],
             ["bench", "recovery", "-n", "1", "--samples", "1", "--size", "1MiB"],
+            ["bench", "latency", "mixes", "c2c", "--quick", "--samples", "1"],
         ])
     func keysAreDocumented(_ arguments: [String]) throws {
         let folder = try TemporaryFolder()

@@ -12,6 +12,7 @@
 #include <muster/kernels.h>
 #include <muster/loop.h>
 #include <muster/placement.h>
+#include <muster/probe.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>

@@ -90,7 +90,7 @@ enum Plot {
         _ curves: [Curve], x: Axis, y: Axis, xTitle: String, yTitle: String, label: String
     ) -> String {
         let curves = curves.filter { !$0.points.isEmpty }
-        let (left, right, top, bottom) = (52.0, 28.0, 26.0, 46.0)
+        let (left, right, top, bottom) = (52.0, 28.0, 26.0, 54.0)
         let height = 280.0
         let inner = (width: width - left - right, height: height - top - bottom)
         func px(_ value: Double) -> String { number(left + inner.width * x.place(value)) }
@@ -106,7 +106,7 @@ enum Plot {
             let at = px(tick.value)
             body += "<line class=\"grid\" y1=\"\(number(top))\" y2=\"\(number(height - bottom))\" "
             body += "x1=\"\(at)\" x2=\"\(at)\"/>"
-            body += text(at, number(height - bottom + 16), tick.label, anchor: "middle")
+            body += text(at, number(height - bottom + 22), tick.label, anchor: "middle")
         }
         body += text(number(width - right), number(height - 8), xTitle, anchor: "end")
         body += text("4", "14", yTitle, anchor: "start")

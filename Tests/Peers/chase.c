@@ -3,7 +3,8 @@
  *
  *   chase BYTES PAGES CPU [SAMPLES]      PAGES: thp or 4k
  *
- * Private anonymous memory, one process and no team; an array of indices in Sattolo's single cycle
+ * One process and no team, on the same kind of memory: a memfd, since private memory of base pages
+ * is some 5 % faster where its pages happen to be neighbours. Sattolo's single cycle of offsets
  * instead of linked addresses; the clock is CLOCK_MONOTONIC_RAW. Prints the median of the samples
  * in nanoseconds a load. Exit status: 0; 2: could not run.
  */
@@ -15,6 +16,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 enum { LINE = 64 };
 
@@ -64,14 +70,20 @@ int main(int argc, char **argv)
     if (sched_setaffinity(0, sizeof cpus, &cpus))
         fail("sched_setaffinity");
     size_t align = (size_t)2 << 20;
-    char *all =
-        mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED)
+    bytes = (bytes + align - 1) / align * align;
+    int fd = memfd_create("chase", 0);
+    if (fd < 0 || ftruncate(fd, (off_t)bytes))
+        fail("memfd_create");
+    /* Room in which a huge page's border can be found. */
+    char *room = mmap(NULL, bytes + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
         fail("mmap");
-    char *base = (char *)(((uintptr_t)all + align - 1) & ~(uintptr_t)(align - 1));
-    if (madvise(base, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
-        fail("madvise");
+    char *base = (char *)(((uintptr_t)room + align - 1) & ~(uintptr_t)(align - 1));
+    if (mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != base)
+        fail("mmap");
     memset(base, 1, bytes);
+    if (huge && madvise(base, bytes, MADV_COLLAPSE))
+        fail("madvise(MADV_COLLAPSE)");
 
     /* Each line holds the number of the next line, shifted: a multiplication less a step. */
     size_t lines = bytes / LINE;

@@ -68,7 +68,6 @@ public final class BenchRun {
             self.test = test.name
             share = before / all..<(before + time) / all
             began = nanoseconds()
-            let rowsBefore = rows.count
             do {
                 try test.body(self)
             } catch {
@@ -78,12 +77,10 @@ public final class BenchRun {
                     return
                 case .memory, .placement, .start, .invalidArgument:
                     // Not here, or not now: the other tests still can.
-                    if rows.count == rowsBefore || rows.last!.reason == nil {
-                        rows.append(
-                            Row(
-                                test: test.name, kernel: "-", ranks: 0, quantity: .time,
-                                reason: error.description))
-                    }
+                    rows.append(
+                        Row(
+                            test: test.name, kernel: "-", ranks: 0, quantity: .time,
+                            reason: error.description))
                 default: throw error
                 }
             }

@@ -24,10 +24,10 @@ public struct BenchSettings: Sendable {
     /// A shared library with a kernel of the user's, and its name there.
     public var library: (path: String, kernel: String)?
     /// For tests: one word of a result is changed before it is checked.
-    public var isSpoilt = false
+    package var isSpoilt = false
     /// For tests: arrays are put on another node than asked for, or on one node are said to belong on
     /// another.
-    public var isMisplaced = false
+    package var isMisplaced = false
 
     /// Samples that are taken however long they take.
     public static let fewestSamples = 3

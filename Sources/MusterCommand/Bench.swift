@@ -166,9 +166,10 @@ struct BenchEffort: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help:
-            "Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; 5)"
-    )
+        help: """
+            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
+            staircase, loaded, schedule: 5)
+            """)
     var samples: Int?
 
     @Flag(help: .private) var corrupt = false

@@ -178,12 +178,13 @@ struct Comparison {
 
 /// `muster.compare/1`
 private struct CompareJSON: Encodable, Sendable {
+    /// `change` is null where the earlier median is 0.
     struct Row: Encodable, Sendable {
         let row: String
         let unit: String
         let before: Double
         let after: Double
-        let change: Double
+        let change: Nullable
         let noise: Double
         let verdict: String
     }
@@ -202,7 +203,7 @@ private struct CompareJSON: Encodable, Sendable {
             Row(
                 row: $0.before.identity, unit: $0.before.quantity.unit,
                 before: $0.before.figures!.median, after: $0.after.figures!.median,
-                change: $0.change.isFinite ? $0.change : 1e308, noise: $0.noise,
+                change: Nullable($0.change), noise: $0.noise,
                 verdict: $0.verdict.rawValue)
         }
         unpaired = comparison.alone

@@ -60,7 +60,7 @@ extension Output {
 
 /// A number that may be missing: nil, NaN and infinities become null (synthesised encoders would leave
 /// the key out, or fail).
-struct Nullable: Encodable {
+struct Nullable: Encodable, Sendable {
     let value: Double?
     init(_ value: Double?) { self.value = value }
 

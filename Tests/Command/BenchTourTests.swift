@@ -200,6 +200,10 @@ struct BenchTourTests {
         #expect(run.status == 0 && run.output.contains(" 0 worse"), "\(run.output)\(run.errors)")
         #expect(!run.output.contains("only in one"))
         let json = try ToolRun("compare", tour.json, tour.json, "--json").object()
+        #expect(
+            Set(json.keys) == [
+                "schema", "before", "after", "threshold", "rows", "unpaired", "differences",
+            ])
         let rows = try #require(json["rows"] as? [[String: Any]])
         #expect(
             rows.allSatisfy { $0["verdict"] as? String == "same" && $0["change"] as? Double == 0 })
@@ -277,8 +281,11 @@ struct BenchFaultTests {
 
     @Test("A wrong result and a wrong placement: exit 1, no figure", arguments: tests)
     func wrong(test: String) throws {
-        if test == "loaded" || test == "c2c", try Topology.read().usableCPUCount < 2 {
-            return  // Those have rows that say so, and nothing to spoil.
+        let needsTwo = test == "loaded" || test == "c2c"
+        if needsTwo, try Topology.read().usableCPUCount < 2 {
+            let run = try ToolRun("bench", test, "--quick")
+            #expect(run.status == 0 && run.output.contains("two CPUs that this process may use"))
+            return
         }
         for (flag, words) in [("--corrupt", ["wrong", "broken"]), ("--misplace", ["only 0 %"])] {
             let arguments = ["bench", "tour", test, "--quick", "--samples", "1", flag]

@@ -13,6 +13,8 @@ let package = Package(
     products: [
         .library(name: "Muster", targets: ["Muster"]),
         .library(name: "CMuster", type: .static, targets: ["CMuster"]),
+        // C core and Swift in one, for C programs: CSources/install.sh makes libmuster.so of it.
+        .library(name: "muster-dynamic", type: .dynamic, targets: ["Muster"]),
         .executable(name: "muster", targets: ["MusterCommand"]),
     ],
     dependencies: [
@@ -23,7 +25,7 @@ let package = Package(
     targets: [
         // CSources/include is a link to include/, so that headers stand at the top for C users too.
         .target(
-            name: "CMuster", path: "CSources",
+            name: "CMuster", path: "CSources", exclude: ["install.sh", "install"],
             linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
         .target(name: "Muster", dependencies: ["CMuster"], swiftSettings: settings),
         .target(name: "MusterBench", dependencies: ["Muster", "CMuster"]),

@@ -179,15 +179,23 @@ static int choose(const struct muster_topology *topology, uint32_t kind,
 
 /* -- seats ---------------------------------------------------------------------------------- */
 
-/* Where pages for a CPU of this node should lie. */
+/* Where pages for a CPU of this node should lie: there, or where it has no memory, on the node that
+ * the kernel's own first touch there takes (find_next_best_node): the nearest; of equally near ones
+ * those without CPUs, then the next numbers before those below. */
 static uint32_t home_of(const struct muster_topology *topology, uint32_t node)
 {
-    uint32_t best = node < topology->node_count ? node : 0, best_distance = UINT32_MAX;
+    uint32_t best = node < topology->node_count ? node : 0, best_cost = UINT32_MAX;
     for (uint32_t i = 0; i < topology->node_count; i++) {
-        uint32_t far = node < topology->node_count ? distance(topology, node, i) : i;
-        if (topology->nodes[i].allowed && far < best_distance) {
+        if (!topology->nodes[i].allowed)
+            continue;
+        uint32_t cost = i;
+        if (node < topology->node_count)
+            cost = i == node ? 0
+                             : distance(topology, node, i) + (i < node) +
+                                   (topology->nodes[i].cpu_count > 0);
+        if (cost < best_cost) {
             best = i;
-            best_distance = far;
+            best_cost = cost;
         }
     }
     return topology->nodes[best].id;

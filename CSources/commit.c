@@ -27,7 +27,8 @@
 struct commit {
     unsigned char *address; /* of the array */
     uint64_t page_bytes;
-    uint32_t flags; /* enum muster_commit_flag */
+    uint64_t pool_bytes; /* of a page, where the array is made of a pool's; else 0 */
+    uint32_t flags;      /* enum muster_commit_flag */
     struct muster__query *query;
     uint64_t misplaced_bytes, huge_bytes;
     uint32_t remarks; /* enum muster_commit_remark */
@@ -83,9 +84,12 @@ static int mend(struct commit *commit, unsigned char *start, uint64_t size_bytes
             continue;
         /* A full node is a clean -ENOMEM here: no kill (numa-facts, "Migration"). Pages that were
          * moved before are counted right below. */
-        if (!commit->is_full &&
-            muster__os_move_pages(query->pages, wrong, query->nodes, query->status) < 0)
-            commit->is_full = true;
+        if (!commit->is_full) {
+            status = muster__os_move_pages(query->pages, wrong, query->nodes, query->status);
+            commit->is_full = status < 0;
+            if (status == -EACCES)
+                commit->remarks |= MUSTER_COMMIT_FORBIDDEN;
+        }
         status = muster__placement_refusal(
             muster__os_move_pages(query->pages, wrong, NULL, query->status));
         if (status < 0)
@@ -100,8 +104,9 @@ static int mend(struct commit *commit, unsigned char *start, uint64_t size_bytes
 /* Commits a range that belongs on one node. */
 static int commit_range(struct commit *commit, uint64_t first, uint64_t end, uint32_t node)
 {
+    uint64_t step = commit->pool_bytes > STEP_BYTES ? commit->pool_bytes : STEP_BYTES;
     for (uint64_t at = first, next; at < end; at = next) {
-        next = end - at < STEP_BYTES ? end : at + STEP_BYTES;
+        next = end - at < step ? end : at + step;
         unsigned char *start = commit->address + at;
         uint64_t huge_before = commit->huge_bytes;
         /* The end of the array may have no whole unit. */
@@ -113,8 +118,16 @@ static int commit_range(struct commit *commit, uint64_t first, uint64_t end, uin
             status = muster__os_populate(start, next - at, !(commit->flags & MUSTER_COMMIT_READ));
         if (status < 0)
             return status;
+        if (commit->pool_bytes)
+            commit->huge_bytes += next - at;
         if (node == MUSTER_NODE_ANY || !(commit->flags & MUSTER_COMMIT_PLACE))
             continue;
+        if (commit->pool_bytes) {
+            status = mend(commit, start, next - at, commit->pool_bytes, node);
+            if (status < 0)
+                return status;
+            continue;
+        }
         bool all_huge = commit->huge_bytes - huge_before == units;
         uint64_t mended = units && all_huge ? units : 0;
         if (mended)
@@ -127,7 +140,7 @@ static int commit_range(struct commit *commit, uint64_t first, uint64_t end, uin
     return 0;
 }
 
-/* Prefers a node for what this process touches; false: that is refused here. */
+/* Prefers a node for what this process touches, where that is not refused. */
 static int prefer(struct commit *commit, uint32_t node)
 {
     uint64_t mask[MUSTER_NODES_MAX / 64] = {0};
@@ -138,7 +151,10 @@ static int prefer(struct commit *commit, uint32_t node)
         muster__os_set_task_policy(MPOL_PREFERRED, mask, MUSTER_NODES_MAX));
     if (status == -EXDEV)
         commit->remarks |= MUSTER_COMMIT_REFUSED;
-    return status == -EXDEV ? 0 : status;
+    /* The leader has looked that there is such a node, so it is this rank's cpuset that has not. */
+    if (status == -EINVAL)
+        commit->remarks |= MUSTER_COMMIT_FORBIDDEN;
+    return status == -EXDEV || status == -EINVAL ? 0 : status;
 }
 
 /* The pieces of a share. The list was written by another process: a copy of each is checked. */
@@ -174,6 +190,8 @@ int muster_worker_commit(struct muster_team *team, uint32_t rank)
     struct commit commit = {.address = team->space.address + job->extent_offset,
                             .page_bytes = team->plan.page_bytes,
                             .flags = job->flags};
+    if (commit.flags & MUSTER_COMMIT_POOL)
+        commit.pool_bytes = unit;
     if (chunk == 0 || unit == 0 || unit % commit.page_bytes || pieces > MUSTER_LIST_MAX ||
         job->extent_offset > team->space.size_bytes ||
         size > team->space.size_bytes - job->extent_offset ||

@@ -99,6 +99,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->space_bytes = space->size_bytes;
     loop->partials = job->partial_bytes ? space->address + job->partials_offset : NULL;
     loop->partial_bytes = job->partial_bytes;
+    loop->arguments = job->arguments;
     loop->rank = rank;
     loop->size = block->size;
     loop->traced = (job->flags & MUSTER_JOB_TRACED) != 0 || muster__points_armed ||
@@ -117,6 +118,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->list_count = job->list_count;
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
+    loop->distances = muster_team_distances(team, rank);
     return open_records(loop, team, job);
 }
 
@@ -137,7 +139,8 @@ static struct muster_interval take_static_steal(struct muster_loop *loop)
     struct muster_interval taken = muster_schedule_take_own(&loop->slot->claim);
     if (taken.first < taken.end)
         return taken;
-    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank);
+    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
+                                 loop->distances);
 }
 
 /* The next interval of the list: validated, since other processes could have written there. */

@@ -27,6 +27,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MFD_HUGETLB
+#define MFD_HUGETLB 4u
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -38,6 +41,16 @@ int muster__os_memfd(const char *name)
     INJECT();
     ENTER();
     return (int)taken(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), errno_before);
+}
+
+int muster__os_memfd_pool(const char *name, uint64_t page_bytes)
+{
+    INJECT();
+    ENTER();
+    /* The size's logarithm, above MFD_HUGE_SHIFT. */
+    unsigned size = (unsigned)__builtin_ctzll(page_bytes) << 26;
+    return (int)taken(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | size),
+                      errno_before);
 }
 
 int muster__os_truncate(int fd, uint64_t size_bytes)
@@ -89,7 +102,9 @@ int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writ
     INJECT();
     ENTER();
     int protection = fd < 0 ? PROT_NONE : writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED | MAP_NORESERVE;
+    /* Shared mappings are not charged for, except of a pool of huge pages: there the mapping is
+     * what reserves them, so that none is missing when it is touched (SIGBUS). */
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
     if (at)
         flags |= MAP_FIXED;
     void *mapped = mmap(at, size_bytes, protection, flags, fd, (off_t)offset_bytes);

@@ -31,7 +31,8 @@ extern uint32_t muster__broken;
 
 /* -- memory --------------------------------------------------------------------------------- */
 
-int muster__os_memfd(const char *name); /* sealable */
+int muster__os_memfd(const char *name);                           /* sealable */
+int muster__os_memfd_pool(const char *name, uint64_t page_bytes); /* of huge pages of the pool */
 int muster__os_truncate(int fd, uint64_t size_bytes);
 int muster__os_seal_size(int fd);   /* no growing, no shrinking, no more seals */
 int muster__os_sealed_size(int fd); /* 1: size is sealed, 0: not */

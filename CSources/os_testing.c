@@ -1,6 +1,6 @@
 /* os_testing.c - the fault injector in front of every system call, and the named points.
  *
- * State is this process's own; a fork inherits it.
+ * State is this process's own (the injector's: this thread's); a fork inherits it.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,38 +13,37 @@
 
 #include "os_call.h"
 
-/* Counted from when a test armed it. Relaxed atomics: the thread sanitizer's stress tests run ranks
- * as threads of one process. */
-static uint64_t calls_counted;
-static uint64_t call_to_fail;
-static uint32_t error_to_give;
-static uint32_t failure_given;
+/* Counted from when a test armed it, by thread: tests run side by side in one process, and another
+ * one's call must not be the one that fails. */
+static _Thread_local uint64_t calls_counted;
+static _Thread_local uint64_t call_to_fail;
+static _Thread_local int error_to_give;
+static _Thread_local bool failure_given;
 
 void muster_testing_fail_call(uint64_t n, int error)
 {
-    __atomic_store_n(&calls_counted, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&failure_given, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&error_to_give, (uint32_t)error, __ATOMIC_RELAXED);
-    __atomic_store_n(&call_to_fail, n, __ATOMIC_RELAXED);
+    calls_counted = 0;
+    failure_given = false;
+    error_to_give = error;
+    call_to_fail = n;
 }
 
 uint64_t muster_testing_calls(void)
 {
-    return __atomic_load_n(&calls_counted, __ATOMIC_RELAXED);
+    return calls_counted;
 }
 
 bool muster_testing_failed(void)
 {
-    return __atomic_load_n(&failure_given, __ATOMIC_RELAXED) != 0;
+    return failure_given;
 }
 
 int muster__os_injected(void)
 {
-    uint64_t n = __atomic_add_fetch(&calls_counted, 1, __ATOMIC_RELAXED);
-    if (__builtin_expect(n != __atomic_load_n(&call_to_fail, __ATOMIC_RELAXED), 1))
+    if (__builtin_expect(++calls_counted != call_to_fail, 1))
         return 0;
-    __atomic_store_n(&failure_given, 1, __ATOMIC_RELAXED);
-    return -(int)__atomic_load_n(&error_to_give, __ATOMIC_RELAXED);
+    failure_given = true;
+    return -error_to_give;
 }
 
 /* -- a sandbox ------------------------------------------------------------------------------ */
@@ -77,6 +76,13 @@ int muster_testing_move_pages(void **pages, uint64_t count, int *status)
 {
     ENTER();
     return (int)taken(move_pages(0, count, pages, NULL, status, 0), errno_before);
+}
+
+int muster_testing_migrate(uint32_t from, uint32_t to)
+{
+    ENTER();
+    unsigned long old_nodes = 1ul << from, new_nodes = 1ul << to;
+    return (int)taken(migrate_pages(0, 64, &old_nodes, &new_nodes), errno_before);
 }
 
 /* -- named points --------------------------------------------------------------------------- */

@@ -10,7 +10,6 @@
 #include <numaif.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "os.h"
 #include "placement_private.h"
@@ -53,6 +52,7 @@ int muster_placement_check(const struct muster_placement *placement,
     switch (placement->kind) {
     case MUSTER_FIRST_TOUCH:
     case MUSTER_BLOCKED:
+    case MUSTER_MIRRORED:
         return 0;
     case MUSTER_BIND:
         return check_node(topology, placement->node);
@@ -192,6 +192,18 @@ int muster_placement_plan(const struct muster_placement *placement,
                                    .end,
                                layout->rank_nodes[rank]);
         break;
+    case MUSTER_MIRRORED:
+        made.block_bytes =
+            (layout->size_bytes + layout->unit_bytes - 1) / layout->unit_bytes * layout->unit_bytes;
+        for (uint32_t rank = 0; status == 0 && rank < layout->ranks; rank++) {
+            uint64_t copy = 0;
+            while (copy < made.piece_count && pieces[copy].node != layout->rank_nodes[rank])
+                copy++;
+            if (copy == made.piece_count)
+                status = add_piece(&made, pieces, capacity, (copy + 1) * made.block_bytes,
+                                   layout->rank_nodes[rank]);
+        }
+        break;
     case MUSTER_INTERLEAVE:
     case MUSTER_WEIGHTED: {
         struct turn *turns = malloc(MUSTER_NODES_MAX * sizeof *turns);
@@ -298,84 +310,4 @@ int muster_placement_apply(const struct muster_placement *placement,
     if (deals)
         return apply_to_all(placement, topology, MPOL_INTERLEAVE, address, size_bytes);
     return bind_pieces(plan, pieces, address, size_bytes);
-}
-
-/* -- ranks ---------------------------------------------------------------------------------- */
-
-static bool has_usable_cpu(const struct muster_topology *topology, uint32_t node)
-{
-    for (uint32_t i = 0; i < topology->cpu_count; i++) {
-        const struct muster_cpu *cpu = &topology->cpus[i];
-        if (cpu->node == (int32_t)node && cpu->online && cpu->allowed)
-            return true;
-    }
-    return false;
-}
-
-void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_t ranks,
-                                 uint32_t *rank_nodes)
-{
-    uint32_t usable = 0;
-    for (uint32_t i = 0; i < topology->node_count; i++)
-        usable += has_usable_cpu(topology, topology->nodes[i].id);
-    if (usable == 0) {
-        memset(rank_nodes, 0, ranks * sizeof *rank_nodes);
-        return;
-    }
-    uint32_t seen = 0;
-    for (uint32_t i = 0; i < topology->node_count; i++) {
-        if (!has_usable_cpu(topology, topology->nodes[i].id))
-            continue;
-        struct muster_interval share = muster_schedule_block(ranks, usable, seen++);
-        for (uint64_t rank = share.first; rank < share.end; rank++)
-            rank_nodes[rank] = topology->nodes[i].id;
-    }
-}
-
-static uint32_t nearest_memory(const struct muster_topology *topology, uint32_t home)
-{
-    int from = muster_topology_node_position(topology, home);
-    uint32_t best = home, best_cost = UINT32_MAX;
-    for (uint32_t to = 0; to < topology->node_count; to++) {
-        const struct muster_node *node = &topology->nodes[to];
-        if (!node->allowed || node->memory_total_bytes == 0)
-            continue;
-        if (node->id == home)
-            return home;
-        uint32_t distance = from < 0 || !topology->distances
-                                ? 0
-                                : topology->distances[(uint32_t)from * topology->node_count + to];
-        /* As the kernel orders them (find_next_best_node): the next numbers before those below, and
-         * nodes of memory only before those that have CPUs of their own. */
-        uint32_t cost = (distance ? distance : 255) + (node->id < home) + (node->cpu_count > 0);
-        if (cost < best_cost) {
-            best = node->id;
-            best_cost = cost;
-        }
-    }
-    return best;
-}
-
-void muster_placement_memory_nodes(const struct muster_topology *topology, uint32_t ranks,
-                                   const uint32_t *rank_nodes, uint32_t *memory_nodes)
-{
-    for (uint32_t rank = 0; rank < ranks; rank++)
-        memory_nodes[rank] = rank > 0 && rank_nodes[rank] == rank_nodes[rank - 1]
-                                 ? memory_nodes[rank - 1]
-                                 : nearest_memory(topology, rank_nodes[rank]);
-}
-
-int muster_placement_run_on(const struct muster_topology *topology, uint32_t node)
-{
-    uint64_t mask[16384 / 64] = {0};
-    bool any = false;
-    for (uint32_t i = 0; i < topology->cpu_count; i++) {
-        const struct muster_cpu *cpu = &topology->cpus[i];
-        /* Not a cast of `node`: UINT32_MAX would be -1, a CPU whose node is unknown. */
-        if (cpu->node == (int64_t)node && cpu->online && cpu->allowed && cpu->id < 16384) {
-            mask[cpu->id / 64] |= (uint64_t)1 << (cpu->id % 64);
-            any = true;
-        }
-    }
-    return any ? muster__os_affinity_set(mask, 16384) : -ENODEV;
 }

@@ -80,11 +80,12 @@ struct muster_interval muster_schedule_take_own(uint64_t *word)
 }
 
 struct muster_interval muster_schedule_steal(void *words, size_t stride_bytes, uint32_t size,
-                                             uint32_t thief)
+                                             uint32_t thief, const unsigned char *distances)
 {
     struct muster_interval none = {0, 0};
     for (;;) {
         uint64_t *fullest = NULL, fullest_seen = 0, most = 0;
+        uint32_t nearest = UINT32_MAX;
         for (uint32_t step = 1; step < size; step++) {
             /* Each thief starts at its neighbour, so that equal rests draw thieves apart. */
             uint32_t victim = (thief + step) % size;
@@ -92,7 +93,9 @@ struct muster_interval muster_schedule_steal(void *words, size_t stride_bytes, u
             uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
             struct muster_interval rest = muster_schedule_unpack(seen);
             uint64_t length = rest.first < rest.end ? rest.end - rest.first : 0;
-            if (length > most) {
+            uint32_t distance = distances ? distances[victim] : 0;
+            if (length > 0 && (distance < nearest || (distance == nearest && length > most))) {
+                nearest = distance;
                 most = length;
                 fullest = word;
                 fullest_seen = seen;

@@ -6,6 +6,7 @@
  * rank comes back from muster_server_serve.
  */
 #define _GNU_SOURCE
+#include <muster/mirror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,11 @@ static bool is_sound(const struct muster_team_block *plan, uint64_t segment_byte
            sizeof(struct muster_job) <= segment_bytes - plan->job_offset &&
            plan->list_offset % MUSTER_LINE_BYTES == 0 && plan->list_offset <= segment_bytes &&
            MUSTER_LIST_MAX * sizeof(struct muster_interval) <= segment_bytes - plan->list_offset &&
+           plan->place_count <= plan->size && plan->distances_offset <= segment_bytes &&
+           (uint64_t)plan->place_count * plan->size <= segment_bytes - plan->distances_offset &&
+           plan->mirrors_offset % MUSTER_LINE_BYTES == 0 && plan->mirrors_offset <= segment_bytes &&
+           MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror) <=
+               segment_bytes - plan->mirrors_offset &&
            plan->journals_offset % MUSTER_LINE_BYTES == 0 &&
            plan->journal_bytes % MUSTER_LINE_BYTES == 0 && plan->journal_bytes > 0 &&
            plan->journals_offset <= segment_bytes &&
@@ -120,8 +126,12 @@ static int attach(struct server *server, const int fds[3],
     for (uint32_t rank = 0; rank < plan.size; rank++)
         server->pidfds[rank] = -1;
     server->team = team;
-    return muster_space_attach(fds[MUSTER__SERVER_ARENA - 1], arena->space_bytes,
-                               arena->arena_bytes, &team->space);
+    status = muster_space_attach(fds[MUSTER__SERVER_ARENA - 1], arena->space_bytes,
+                                 arena->arena_bytes, &team->space);
+    /* Kept: a rank that takes over another maps its copies of mirrored arrays by it. */
+    if (status == 0)
+        team->space.arena_fd = fds[MUSTER__SERVER_ARENA - 1];
+    return status;
 }
 
 /* Everything up to the first rank. */
@@ -142,7 +152,6 @@ static void prepare(struct server *server)
     if (answer.status == 0)
         answer.status = attach(server, fds, &arena);
     muster__os_close(fds[MUSTER__SERVER_CONTROL - 1]);
-    muster__os_close(fds[MUSTER__SERVER_ARENA - 1]);
     reply(server, &answer, -1);
     if (answer.status < 0)
         end(server, EXIT_BROKEN);

@@ -20,19 +20,21 @@
 #define CGROUP_ROOT     "/sys/fs/cgroup"
 #define PATH_BYTES_MOST 4352
 
-/* Reserves size_bytes at a multiple of UNIT, so that array and huge-page borders agree. */
+/* Reserves size_bytes so that array and huge-page borders agree: at a multiple of UNIT, or where
+ * that is little beside the whole, of 1 GiB, which is a huge page as well. */
 static int reserve(struct muster_space *space)
 {
     void *address = NULL;
-    int status = muster__os_map(-1, 0, space->size_bytes + UNIT, false, NULL, &address);
+    uint64_t unit = space->size_bytes < 64 * GIB ? UNIT : GIB;
+    int status = muster__os_map(-1, 0, space->size_bytes + unit, false, NULL, &address);
     if (status < 0)
         return status;
-    uintptr_t start = (uintptr_t)address, aligned = (start + UNIT - 1) / UNIT * UNIT;
+    uintptr_t start = (uintptr_t)address, aligned = (start + unit - 1) / unit * unit;
     /* The spare ends go back. */
     if (aligned > start)
         muster__os_unmap(address, aligned - start);
-    if (aligned - start < UNIT)
-        muster__os_unmap((void *)(aligned + space->size_bytes), UNIT - (aligned - start));
+    if (aligned - start < unit)
+        muster__os_unmap((void *)(aligned + space->size_bytes), unit - (aligned - start));
     space->address = (unsigned char *)aligned;
     return 0;
 }
@@ -123,26 +125,66 @@ void muster_space_destroy(struct muster_space *space)
     *space = (struct muster_space){.arena_fd = -1};
 }
 
-int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
-                          struct muster_extent *extent)
+/* Takes `wanted` bytes out of a gap, `before` bytes after its start. */
+static int take(struct muster_space *space, uint32_t index, uint64_t before, uint64_t wanted,
+                struct muster_extent *extent)
+{
+    struct muster_extent *gap = &space->free_extents[index];
+    struct muster_extent rest = {gap->offset_bytes + before + wanted,
+                                 gap->size_bytes - before - wanted};
+    if (before > 0 && rest.size_bytes > 0) {
+        if (space->free_count == space->free_capacity)
+            return -ENOMEM;
+        memmove(gap + 1, gap, (space->free_count - index) * sizeof *gap);
+        space->free_count++;
+        gap[1] = rest;
+        gap->size_bytes = before;
+    } else if (before > 0) {
+        gap->size_bytes = before;
+    } else if (rest.size_bytes > 0) {
+        *gap = rest;
+    } else {
+        space->free_count--;
+        memmove(gap, gap + 1, (space->free_count - index) * sizeof *gap);
+    }
+    *extent = (struct muster_extent){rest.offset_bytes - wanted, wanted};
+    return 0;
+}
+
+/* The first gap that is large enough. */
+static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t alignment_bytes,
+                    bool window, struct muster_extent *extent)
 {
     if (size_bytes > space->size_bytes)
         return -ENOMEM;
-    uint64_t wanted = size_bytes == 0 ? UNIT : (size_bytes + UNIT - 1) / UNIT * UNIT;
+    uint64_t units = (size_bytes + alignment_bytes - 1) / alignment_bytes;
+    uint64_t wanted = (units ? units : 1) * alignment_bytes;
     for (uint32_t i = 0; i < space->free_count; i++) {
         struct muster_extent *gap = &space->free_extents[i];
-        if ((gap->offset_bytes >= space->arena_bytes) != window || gap->size_bytes < wanted)
-            continue;
-        *extent = (struct muster_extent){gap->offset_bytes, wanted};
-        gap->offset_bytes += wanted;
-        gap->size_bytes -= wanted;
-        if (gap->size_bytes == 0) {
-            space->free_count--;
-            memmove(gap, gap + 1, (space->free_count - i) * sizeof *gap);
-        }
-        return 0;
+        uint64_t past = ((uintptr_t)space->address + gap->offset_bytes) % alignment_bytes;
+        uint64_t before = past ? alignment_bytes - past : 0;
+        if ((gap->offset_bytes >= space->arena_bytes) == window && gap->size_bytes >= before &&
+            gap->size_bytes - before >= wanted)
+            return take(space, i, before, wanted, extent);
     }
     return -ENOMEM;
+}
+
+int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
+                          struct muster_extent *extent)
+{
+    return allocate(space, size_bytes, UNIT, window, extent);
+}
+
+int muster_space_allocate_aligned(struct muster_space *space, uint64_t size_bytes,
+                                  uint64_t alignment_bytes, struct muster_extent *extent)
+{
+    if (alignment_bytes == 0 || alignment_bytes % UNIT != 0)
+        return -EINVAL;
+    /* Another process's space begins elsewhere, at a multiple of what reserve() chooses. */
+    if (alignment_bytes > UNIT && (alignment_bytes > GIB || space->size_bytes < 64 * GIB))
+        return -ENOMEM;
+    return allocate(space, size_bytes, alignment_bytes, true, extent);
 }
 
 void muster_space_free(struct muster_space *space, struct muster_extent extent)

@@ -4,6 +4,8 @@
  * reaped. What a death means is in deaths.c.
  */
 #include <limits.h>
+#include <muster/mirror.h>
+#include <muster/placement.h>
 #include <muster/testing.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,13 +69,23 @@ static void choose_spin(struct muster_team_block *plan, const struct muster_team
     plan->spin_ns_worker = plan->size <= options->usable_cpus ? SPIN_NS : 0;
 }
 
+/* As many as there are ranks, or nodes. */
+static uint64_t most_places(uint32_t ranks)
+{
+    return ranks < MUSTER_NODES_MAX ? ranks : MUSTER_NODES_MAX;
+}
+
 static int make_control(struct muster_team *team, struct muster_team_block *plan)
 {
     plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, PAGE);
     plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), PAGE);
     plan->list_offset = rounded(plan->job_offset + sizeof(struct muster_job), PAGE);
-    plan->journals_offset =
+    plan->distances_offset =
         rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), PAGE);
+    plan->mirrors_offset =
+        rounded(plan->distances_offset + most_places(plan->size) * plan->size, PAGE);
+    plan->journals_offset =
+        rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), PAGE);
     int status = -ENOMEM;
     /* Rolls and journals are address space until they are written, but a process may have little of
      * that. */
@@ -144,6 +156,64 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     return 0;
 }
 
+/* -- places --------------------------------------------------------------------------------- */
+
+static uint32_t distance_between(const struct muster_topology *topology, uint32_t from, uint32_t to)
+{
+    int near = muster_topology_node_position(topology, from);
+    int far = muster_topology_node_position(topology, to);
+    if (near < 0 || far < 0 || !topology->distances)
+        return from == to ? 10 : 20; /* what firmware says that says nothing else */
+    uint32_t distance = topology->distances[(uint32_t)near * topology->node_count + (uint32_t)far];
+    return distance < 255 ? distance : 255;
+}
+
+int muster_team_settle(struct muster_team *team, const struct muster_topology *topology,
+                       const uint32_t *homes)
+{
+    uint32_t size = team->plan.size, count = 0;
+    uint32_t *nodes = malloc(size * sizeof *nodes); /* by place */
+    if (!nodes)
+        return -ENOMEM;
+    for (uint32_t rank = 0; rank < size; rank++)
+        if (team->ranks[rank].pid) {
+            free(nodes);
+            return -EBUSY;
+        }
+    for (uint32_t rank = 0; rank < size; rank++) {
+        uint32_t place = 0;
+        while (place < count && nodes[place] != homes[rank])
+            place++;
+        if (place == count && count < most_places(size))
+            nodes[count++] = homes[rank];
+        team->slots[rank].place = place;
+    }
+    /* One place needs no rows: all distances are alike. */
+    for (uint32_t place = 0; count > 1 && place < count; place++) {
+        unsigned char *row =
+            team->control.address + team->plan.distances_offset + (uint64_t)place * size;
+        for (uint32_t rank = 0; rank < size; rank++)
+            row[rank] = (unsigned char)distance_between(topology, nodes[place], homes[rank]);
+    }
+    free(nodes);
+    team->plan.place_count = team->block->place_count = count;
+    return 0;
+}
+
+uint32_t muster__place(const struct muster_team *team, uint32_t rank)
+{
+    uint32_t place = team->slots[rank].place;
+    return place < team->plan.place_count ? place : 0;
+}
+
+const unsigned char *muster_team_distances(const struct muster_team *team, uint32_t rank)
+{
+    if (team->plan.place_count < 2)
+        return NULL;
+    return team->control.address + team->plan.distances_offset +
+           (uint64_t)muster__place(team, rank) * team->plan.size;
+}
+
 /* -- ranks ---------------------------------------------------------------------------------- */
 
 static struct muster_slot *slot_of(struct muster_team_block *block, uint32_t rank)
@@ -189,6 +259,9 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
     team->worker_socket = socket;
     if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
         muster__os_exit(126);
+    /* Before any job: the arrays that this rank has a copy of. */
+    if (muster__enter_mirrors(team, rank) < 0)
+        muster__os_exit(125);
     MUSTER__POINT(MUSTER_POINT_RANK_HELD);
 }
 

@@ -79,6 +79,12 @@ void muster__server_end(struct muster_team *team, bool idle);
 void muster__server_forget_trouble(struct muster_team *team);
 void muster__server_destroy(struct muster_team *team);
 
+/* A rank's place, of plan.place_count; 0 where the slot does not make sense. (team.c) */
+uint32_t muster__place(const struct muster_team *team, uint32_t rank);
+
+/* Maps this rank's copies of all mirrored arrays: a new worker, before its first job. (mirror.c) */
+int muster__enter_mirrors(struct muster_team *team, uint32_t rank);
+
 /* One turn of a wait that spins. */
 static inline void muster__pause(void)
 {

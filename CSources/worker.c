@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <muster/commit.h>
+#include <muster/mirror.h>
 #include <muster/testing.h>
 #include <signal.h>
 #include <string.h>
@@ -66,7 +67,7 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
         *seen = wait_for_epoch(team, rank, *seen);
         MUSTER__POINT(MUSTER_POINT_JOB_SEEN);
         int status = 0;
-        if (team->job->kind == MUSTER_JOB_COMMIT) {
+        if (team->job->kind == MUSTER_JOB_COMMIT || team->job->kind == MUSTER_JOB_MIRROR) {
             /* So that a death while memory is committed can be told from one before it. */
             __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
             __atomic_store_n(&slot->current_job, *seen, __ATOMIC_RELEASE);
@@ -81,6 +82,9 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
             break;
         case MUSTER_JOB_ATTACH:
             status = team->worker_socket < 0 ? 0 : attach_mappings(team);
+            break;
+        case MUSTER_JOB_MIRROR:
+            status = muster_worker_mirror(team, rank);
             break;
         default:
             status = -EUCLEAN;

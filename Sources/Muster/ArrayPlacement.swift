@@ -19,6 +19,11 @@ struct ArrayPlan {
     /// Bytes in huge pages.
     var hugeBytes = 0
 
+    /// Bytes from one copy of a mirrored array to the next; 0: it has no copies.
+    var copyBytes = 0
+    /// Bytes whose places the pieces say: of all copies together; of a file's array 0.
+    var placedBytes: Int { Int(pieces.last?.end_bytes ?? 0) }
+
     /// For an array without pages of its own to place.
     static func unplaced(_ placement: Placement) -> ArrayPlan {
         ArrayPlan(
@@ -26,18 +31,43 @@ struct ArrayPlan {
     }
 }
 
+/// What an array asks for.
+struct ArrayWish {
+    let placement: Placement
+    let pages: Pages
+    let bytes: Int
+    let elements: Int
+    /// "array of 10 Int64", for errors.
+    let subject: String
+
+    /// Bytes of a chunk of a loop over it.
+    var chunkBytes: Int {
+        max(1, Int(muster_schedule_grain(UInt64(elements), 0, 0)) * (bytes / max(1, elements)))
+    }
+}
+
+/// The pages that an array is made of.
+struct PageChoice {
+    /// Size of one; borders between nodes are multiples of it.
+    let unitBytes: Int
+    /// Collapsed as they are committed.
+    var isCollapsed = false
+    /// They come from a pool.
+    var isPool = false
+    /// What was asked for and can't be had.
+    var notes: [String] = []
+}
+
 extension TeamCore {
     /// Sets a new array's policy, has it committed, and makes the policy strict.
     func place(
-        _ extent: Extent, bytes: Int, elements: Int, _ placement: Placement, _ pages: Pages,
-        of subject: String
+        _ extent: Extent, _ wish: ArrayWish, _ choice: PageChoice
     ) throws(MusterError) -> ArrayPlan {
-        guard bytes > 0 else { return .unplaced(placement) }
-        let grain = Int(muster_schedule_grain(UInt64(elements), 0, 0))
-        let chunkBytes = max(1, grain * (bytes / max(1, elements)))
-        var notes: [String] = []
-        let isHuge = wantsHuge(pages, bytes: bytes, &notes)
-        let unit = isHuge ? Int(MUSTER_HUGE_PAGE_BYTES) : Int(muster_team_page_bytes(team))
+        let (placement, pages, subject) = (wish.placement, wish.pages, wish.subject)
+        guard wish.bytes > 0 else { return .unplaced(placement) }
+        let unit = choice.unitBytes
+        // Ranks share out the commit of a mirrored array's copies by pages: no loop has their borders.
+        let chunkBytes = placement == .mirrored ? unit : wish.chunkBytes
 
         guard var raw = placement.raw else {
             throw MusterError(
@@ -49,9 +79,14 @@ extension TeamCore {
         // First touch needs to know nothing, and most arrays are made so.
         if placement != .firstTouch { host = try readHost(for: placement, &raw, subject) }
         var plan = try self.plan(
-            placement, &raw, host, bytes: bytes, chunkBytes: chunkBytes, unit: unit, subject)
-        plan.notes += notes
-        try checkRoom(plan, subject)
+            placement, &raw, host, bytes: wish.bytes, chunkBytes: chunkBytes, unit: unit, subject)
+        plan.notes += choice.notes
+        let bytes = max(wish.bytes, plan.placedBytes)
+        if choice.isPool {
+            try checkPool(plan, pageBytes: unit, subject)
+        } else {
+            try checkRoom(plan, subject)
+        }
 
         let address = base + extent.offset
         func apply(_ step: muster_placement_step) -> Bool {
@@ -71,9 +106,10 @@ extension TeamCore {
             extent, bytes: bytes, blockBytes: chunkBytes, of: subject, unitBytes: unit,
             pieceCount: places ? plan.pieces.count : 0,
             flags: (places ? MUSTER_COMMIT_PLACE.rawValue : 0)
-                | (isHuge ? MUSTER_COMMIT_HUGE.rawValue : 0))
+                | (choice.isCollapsed ? MUSTER_COMMIT_HUGE.rawValue : 0)
+                | (choice.isPool ? MUSTER_COMMIT_POOL.rawValue : 0))
         plan.hugeBytes = outcome.hugeBytes
-        if isHuge, outcome.remarks & MUSTER_COMMIT_NOT_HUGE.rawValue != 0 {
+        if outcome.remarks & MUSTER_COMMIT_NOT_HUGE.rawValue != 0 {
             plan.notes.append(
                 "pages \(pages): only \(formatBytes(UInt64(outcome.hugeBytes))) are in huge pages; "
                     + "for the rest there was no free memory in one piece")
@@ -83,6 +119,13 @@ extension TeamCore {
         } else if outcome.remarks & MUSTER_COMMIT_UNREAD.rawValue != 0 {
             plan.notes.append("placement \(placement): this system does not say where pages lie")
             if isApplied { _ = apply(MUSTER_PLACEMENT_BIND) }
+        } else if outcome.misplacedBytes > 0,
+            outcome.remarks & MUSTER_COMMIT_FORBIDDEN.rawValue != 0
+        {
+            plan.notes.append(
+                "placement \(placement): \(formatBytes(UInt64(outcome.misplacedBytes))) lie elsewhere, "
+                    + "since the cpuset of a rank does not allow their node (Mems_allowed in "
+                    + "/proc/PID/status)")
         } else if outcome.misplacedBytes > 0 {
             try spilled(&plan, bytes: bytes, misplaced: outcome.misplacedBytes, subject)
         } else if isApplied {
@@ -96,23 +139,27 @@ extension TeamCore {
             + "touched"
     }
 
-    /// Whether an array is to have huge pages. Notes what was asked for and can't be had.
-    private func wantsHuge(_ pages: Pages, bytes: Int, _ notes: inout [String]) -> Bool {
+    /// The pages that memory of the arena can have, with a note where that is not what was asked for.
+    func choosePages(_ wish: ArrayWish, notes: [String] = []) -> PageChoice {
         let huge = Int(MUSTER_HUGE_PAGE_BYTES)
-        switch pages {
-        case .small: return false
-        case .automatic where bytes / size < Pages.leastShare: return false
-        case .transparent where bytes < huge:
-            notes.append("pages thp: the array is smaller than a huge page")
-            return false
+        let share = wish.placement == .mirrored ? wish.bytes : wish.bytes / size
+        var choice = PageChoice(unitBytes: Int(muster_team_page_bytes(team)), notes: notes)
+        switch wish.pages {
+        case .small: return choice
+        case .automatic where share < Pages.leastShare: return choice
+        case _ where wish.bytes < huge && wish.pages != .automatic:
+            choice.notes.append(
+                "pages \(wish.pages): the array is smaller than a huge page, so it has small ones")
+            return choice
         default: break
         }
         guard muster_huge_page_bytes() == UInt64(huge) else {
-            notes.append(
-                "pages \(pages): this kernel makes no huge pages of shared memory (Linux 6.1 does)")
-            return false
+            choice.notes.append(
+                "pages \(wish.pages): this kernel makes no huge pages of shared memory (Linux 6.1 "
+                    + "does)")
+            return choice
         }
-        return true
+        return PageChoice(unitBytes: huge, isCollapsed: true, notes: notes)
     }
 
     private func readHost(
@@ -147,7 +194,7 @@ extension TeamCore {
         var status: Int32
         // Home nodes are where ranks run only if they are bound to them.
         let touched = [UInt32](repeating: UInt32.max, count: size)  // MUSTER_NODE_ANY
-        let nodes = placement == .firstTouch && !bindsToNodes ? touched : memoryNodes
+        let nodes = placement == .firstTouch && !bindsToNodes ? touched : homeNodes
         // Into the list that goes to the workers, where it is needed next.
         let list = muster_team_pieces(team)!
         status = nodes.withUnsafeBufferPointer { nodes in
@@ -167,7 +214,8 @@ extension TeamCore {
         var plan = ArrayPlan(
             placement: placement, mode: muster_plan_mode(made.mode), unitBytes: unit,
             pieces: Array(UnsafeBufferPointer(start: list, count: Int(made.piece_count))),
-            weights: host.map { weights(placement, $0) } ?? [:])
+            weights: host.map { weights(placement, $0) } ?? [:],
+            copyBytes: placement == .mirrored ? Int(made.block_bytes) : 0)
         if case .weighted = placement, made.why_blocks != 0 {
             let why =
                 made.why_blocks == -1  // EPERM
@@ -208,6 +256,26 @@ extension TeamCore {
                 reason: "placement \(plan.placement) asks for \(formatBytes(wanted)) on node "
                     + "\(node), where \(formatBytes(free)) can be had; choose another node or a "
                     + "smaller array", errorNumber: 12)
+        }
+    }
+
+    /// Refuses what a node's part of a pool can't hold: a reservation is for no node in particular.
+    private func checkPool(
+        _ plan: ArrayPlan, pageBytes: Int, _ subject: String
+    ) throws(MusterError) {
+        guard plan.mode == MUSTER_PLAN_PIECES else { return }
+        for (node, bytes) in plan.bytesWanted.sorted(by: { $0.key < $1.key }) {
+            let wanted = (bytes - 1) / UInt64(pageBytes) + 1
+            var free: UInt64 = 0
+            guard muster_pool_free_pages(UInt64(pageBytes), node, &free) == 0, wanted > free else {
+                continue
+            }
+            throw MusterError(
+                .placement, subject: subject,
+                reason: "\(wanted) of \(formatBytes(UInt64(pageBytes))) are asked for on node "
+                    + "\(node), where \(free) are free ('echo \(wanted) > "
+                    + "/sys/devices/system/node/node\(node)/hugepages/hugepages-\(pageBytes / 1024)kB"
+                    + "/nr_hugepages' makes room)", errorNumber: 12)
         }
     }
 

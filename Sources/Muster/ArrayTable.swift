@@ -31,6 +31,8 @@ struct ArrayTable {
         var generation: UInt32 = 0
         var isLive = false
         var isWritable = true
+        /// Of a mirrored array: the first copy has been written to since the others were made.
+        var isStale = false
         var file: BackingFile?
     }
     private var entries: [Entry] = []
@@ -47,6 +49,7 @@ struct ArrayTable {
             entries.append(Entry())
         }
         entries[id].isLive = true
+        entries[id].isStale = false
         entries[id].isWritable = isWritable
         entries[id].file = file
         return (UInt32(id), entries[id].generation)
@@ -67,8 +70,13 @@ struct ArrayTable {
             "the kernel uses an array that has been freed")
         precondition(
             kind == .input || entries[Int(handle.id)].isWritable,
-            "the kernel writes to an array that is mapped read-only")
+            "the kernel writes to an array that is mapped read-only, as a mirrored one is")
     }
+
+    /// Whether a mirrored array's copies differ from what the leader sees. Precondition: live.
+    func isStale(_ id: UInt32) -> Bool { entries[Int(id)].isStale }
+
+    mutating func setStale(_ id: UInt32, _ isStale: Bool) { entries[Int(id)].isStale = isStale }
 
     /// Whether an array is a file. Precondition: live.
     func isFile(_ id: UInt32) -> Bool { entries[Int(id)].file != nil }
@@ -168,7 +176,7 @@ extension TeamCore {
     /// A job without a kernel. What a rank leaves undone that was vacant, or died before it had seen the
     /// job, the leader does (`own`). A rank that dies in the middle may have been killed for memory, and
     /// the leader must not be next: then ranks are started anew and the job runs once more.
-    private func smallJob(
+    func smallJob(
         _ fill: (UnsafeMutablePointer<muster_job>) -> Void,
         own: (UInt32) -> Int32,
         failed: (UInt32, Int32) -> MusterError
@@ -260,7 +268,7 @@ extension TeamCore {
     }
 
     /// Has every rank map what has been sent to it.
-    private func attach(_ path: String) throws(MusterError) {
+    func attach(_ path: String) throws(MusterError) {
         try smallJob { job in
             job.pointee.kind = MUSTER_JOB_ATTACH.rawValue
         } own: { _ in

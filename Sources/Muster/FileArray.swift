@@ -176,13 +176,13 @@ extension Team {
         guard file.byteCount > 0 else {
             return try SharedArray(
                 core: core, extent: Extent(offset: 0, bytes: 0), count: 0, shape: shape,
-                isWritable: writable, file: file, fileDType: dtype)
+                isWritable: writable, source: .file(file), fileDType: dtype)
         }
         let extent = try core.map(file, writable: writable)
         do throws(MusterError) {
             return try SharedArray(
                 core: core, extent: extent, dataOffset: dataOffset, count: shape.reduce(1, *),
-                shape: shape, isWritable: writable, file: file, fileDType: dtype)
+                shape: shape, isWritable: writable, source: .file(file), fileDType: dtype)
         } catch {
             core.unmap(extent)
             throw error

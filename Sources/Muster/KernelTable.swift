@@ -38,6 +38,8 @@ struct KernelEntry {
     let type: any _Work.Type
     let lookup: KernelLookup
     let accesses: [AccessField]
+    /// For error messages.
+    var name: String { type is CKernel.Type ? "the kernel" : "\(type)" }
 }
 
 /// The kernel types of a team, numbered in the order of their first use.

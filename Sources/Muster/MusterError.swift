@@ -48,6 +48,8 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     public let errorNumber: Int32
     /// The rest of the sentence, without the subject.
     public let reason: String
+    /// What a kernel in C returned (`.kernelThrew`); 0: it is none.
+    package var kernelStatus: Int32 = 0
     /// What the loop got done, where a loop was running.
     public let report: AuditReport?
 
@@ -62,6 +64,9 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         self.errorNumber = errorNumber
         self.report = report
     }
+
+    /// Whether this system refuses placement, or to say where pages lie (-EXDEV of the C core).
+    package var isUnenforceable: Bool { errorNumber == 18 }
 
     /// "subject: reason", one line.
     public var description: String { subject.isEmpty ? reason : "\(subject): \(reason)" }

@@ -8,15 +8,29 @@ public enum Pages: String, Sendable, CaseIterable, CustomStringConvertible {
     case small = "4k"
     /// Transparent huge pages, 2 MiB, collapsed as the memory is committed; no system setting is needed.
     case transparent = "thp"
+    /// Pages of 2 MiB from the system's pool (hugetlb), which an administrator has filled. Where the pool
+    /// has too few, transparent huge pages in their place.
+    case pool2MiB = "2m"
+    /// The same of 1 GiB.
+    case pool1GiB = "1g"
     /// As `transparent` where each rank's share is large enough for the borders between shares to stay
     /// about where they are; else base pages. The default.
     case automatic = "auto"
 
-    /// "4k", "thp", "auto".
+    /// "4k", "thp", "2m", "1g", "auto".
     public var description: String { rawValue }
 
     /// Pages by their `description`; nil for any other text.
     public init?(_ description: String) { self.init(rawValue: description) }
+
+    /// Size of a page of the pool; nil: not of a pool.
+    var poolBytes: Int? {
+        switch self {
+        case .pool2MiB: 2 << 20
+        case .pool1GiB: 1 << 30
+        default: nil
+        }
+    }
 
     /// Least share of a rank that `automatic` has huge pages for: two of them. Borders between shares
     /// move down by less than one.

@@ -14,8 +14,12 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
     case weighted([Int: Int])
     /// Each rank's static share on the rank's home node.
     case blocked
+    /// A copy on each node that is home to a rank. Every rank reads its own node's copy, and none writes:
+    /// what the leader writes reaches the other copies by ``SharedArray/mirror()``.
+    case mirrored
 
-    /// "first-touch", "bind:1", "interleave", "interleave:0,2", "weighted:0=3,1=1", "blocked".
+    /// "first-touch", "bind:1", "interleave", "interleave:0,2", "weighted:0=3,1=1", "blocked",
+    /// "mirrored".
     public var description: String {
         switch self {
         case .firstTouch: "first-touch"
@@ -25,13 +29,14 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         case .weighted(let weights):
             "weighted:" + list(weights.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })
         case .blocked: "blocked"
+        case .mirrored: "mirrored"
         }
     }
 
     /// The nodes that it names, by rising number.
     public var nodes: [Int] {
         switch self {
-        case .firstTouch, .blocked: []
+        case .firstTouch, .blocked, .mirrored: []
         case .bind(let node): [node]
         case .interleave(let nodes): nodes.sorted()
         case .weighted(let weights): weights.keys.sorted()
@@ -40,7 +45,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
 
     /// What `init(_:)` reads, for help and error messages.
     public static let spelling =
-        "first-touch | bind:NODE | interleave[:NODE,...] | weighted:NODE=W,... | blocked"
+        "first-touch | bind:NODE | interleave[:NODE,...] | weighted:NODE=W,... | blocked | mirrored"
 
     /// A placement by its `description`; nil for any other text.
     public init?(_ description: String) {
@@ -52,6 +57,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         switch (parts[0], arguments.count) {
         case ("first-touch", 0): self = .firstTouch
         case ("blocked", 0): self = .blocked
+        case ("mirrored", 0): self = .mirrored
         case ("interleave", 0): self = .interleave()
         case ("bind", 1):
             guard let node = number(arguments[0]) else { return nil }
@@ -82,6 +88,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .firstTouch: raw.kind = MUSTER_FIRST_TOUCH.rawValue
         case .blocked: raw.kind = MUSTER_BLOCKED.rawValue
+        case .mirrored: raw.kind = MUSTER_MIRRORED.rawValue
         case .bind(let node):
             guard let id = UInt32(exactly: node), id < MUSTER_NODES_MAX else { return nil }
             raw.kind = MUSTER_BIND.rawValue

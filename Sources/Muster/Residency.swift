@@ -17,12 +17,12 @@ public struct Residency: Sendable, Equatable {
 extension SharedArray {
     /// On which nodes the pages lie now, read back from the kernel (`move_pages`).
     ///
-    /// Pages of a file that are not in memory are read in for it.
+    /// Pages of a file that are not in memory are read in for it. Of a mirrored array, all copies count.
     public func residency() throws(MusterError) -> Residency {
         var nodes = [UInt64](repeating: 0, count: Int(MUSTER_NODES_MAX))
         var absent: UInt64 = 0
         let status = muster_placement_residency(
-            pagesStart, UInt64(byteCount), muster_team_page_bytes(core.team), &nodes, &absent)
+            pagesStart, UInt64(placedBytes), muster_team_page_bytes(core.team), &nodes, &absent)
         try check(status)
         var byNode: [Int: UInt64] = [:]
         for (node, bytes) in nodes.enumerated() where bytes > 0 { byNode[node] = bytes }
@@ -30,21 +30,34 @@ extension SharedArray {
     }
 
     /// The same for each chunk of `grain` elements (nil: the grain of a loop over the array). A page
-    /// that two chunks share counts for each with the bytes it has of it.
+    /// that two chunks share counts for each with the bytes it has of it. Of a mirrored array, a chunk has
+    /// bytes in each copy.
     public func residencyByChunk(grain: Int? = nil) throws(MusterError) -> [Residency] {
         precondition(grain ?? 1 >= 1, "a chunk has at least 1 element")
         let grain = Int(muster_schedule_grain(UInt64(count), UInt64(grain ?? 0), 0))
-        return try residency(everyBytes: grain * MemoryLayout<Element>.stride)
+        let part = grain * MemoryLayout<Element>.stride
+        var sum = try residency(everyBytes: part)
+        for copy in 1..<max(1, copies) {
+            for (chunk, more) in try residency(everyBytes: part, copy: copy).enumerated() {
+                sum[chunk] = Residency(
+                    bytesByNode: sum[chunk].bytesByNode.merging(
+                        more.bytesByNode, uniquingKeysWith: +),
+                    absentBytes: sum[chunk].absentBytes + more.absentBytes)
+            }
+        }
+        return sum
     }
 
-    /// The same for each part of some bytes; the last may be shorter.
-    package func residency(everyBytes part: Int) throws(MusterError) -> [Residency] {
+    /// The same of one copy for each part of some bytes; the last may be shorter.
+    package func residency(
+        everyBytes part: Int, copy: Int = 0
+    ) throws(MusterError) -> [Residency] {
         let page = Int(muster_team_page_bytes(core.team))
         // A file's elements may begin within a page.
-        let first = handle.offset - extent.offset
+        let first = dataOffset
         var nodes = [Int32](repeating: -1, count: (first + byteCount + page - 1) / page)
         let status = muster_placement_nodes(
-            pagesStart, UInt64(first + byteCount), UInt64(page), &nodes)
+            pagesStart + copy * plan.copyBytes, UInt64(first + byteCount), UInt64(page), &nodes)
         try check(status)
         return stride(from: first, to: first + byteCount, by: part).map { begin in
             let end = min(begin + part, first + byteCount)
@@ -62,17 +75,18 @@ extension SharedArray {
         }
     }
 
-    /// The array in `cells` parts, as a strip is drawn: for each the node that was asked for (nil: any) and
-    /// the one that most of it is on (nil: none).
+    /// A copy of the array in `cells` parts, as a strip is drawn: for each the node that was asked for (nil:
+    /// any) and the one that most of it is on (nil: none).
     package func placementStrip(
-        cells: Int
+        cells: Int, copy: Int = 0
     ) throws(MusterError) -> [(asked: Int?, found: Int?)] {
         guard byteCount > 0 else { return [] }
         let part = max(1, (byteCount + cells - 1) / cells)
-        var piece = 0
-        return try residency(everyBytes: part).enumerated().map { number, found in
+        var piece = plan.copyBytes > 0 ? copy : 0
+        return try residency(everyBytes: part, copy: copy).enumerated().map { number, found in
             // The node in the part's middle stands for it.
-            let middle = UInt64(min(byteCount - 1, number * part + part / 2))
+            let middle = UInt64(
+                copy * plan.copyBytes + min(byteCount - 1, number * part + part / 2))
             while piece < plan.pieces.count, plan.pieces[piece].end_bytes <= middle { piece += 1 }
             let asked = piece < plan.pieces.count ? plan.pieces[piece].node : UInt32.max
             let most = found.bytesByNode.max { ($0.value, $1.key) < ($1.value, $0.key) }
@@ -84,16 +98,16 @@ extension SharedArray {
     ///
     /// First touch: on the node that the rank of each share is bound to; where ranks are bound to none,
     /// any node is right. Interleaved pages have no place each: what counts is that no node has more
-    /// than its part.
+    /// than its part. Of a mirrored array, every copy counts.
     public func verifiedFraction() throws(MusterError) -> Double {
         guard byteCount > 0, !plan.pieces.isEmpty else { return 1 }
         if plan.mode == MUSTER_PLAN_KERNEL { return fractionDealt(try residency()) }
         var right: UInt64 = 0
         let status = muster_placement_verify(
-            pagesStart, UInt64(byteCount), muster_team_page_bytes(core.team), plan.pieces,
+            pagesStart, UInt64(placedBytes), muster_team_page_bytes(core.team), plan.pieces,
             UInt64(plan.pieces.count), &right)
         try check(status)
-        return Double(right) / Double(byteCount)
+        return Double(right) / Double(placedBytes)
     }
 
     /// Of pages that the kernel deals out: those that are on a node that had not had its part yet.
@@ -109,6 +123,9 @@ extension SharedArray {
     }
 
     private var byteCount: Int { count * MemoryLayout<Element>.stride }
+
+    /// Of all copies.
+    private var placedBytes: Int { plan.copyBytes > 0 ? plan.placedBytes : byteCount }
 
     /// The first page's address.
     private var pagesStart: UnsafeMutableRawPointer { core.base + extent.offset }

@@ -20,6 +20,8 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public let pages: Pages
     /// How many of its bytes are in huge pages, as its ranks have committed them.
     public var hugePageBytes: Int { plan.hugeBytes }
+    /// How many copies of it there are: of a mirrored one, as many as nodes that are home to ranks.
+    public var copies: Int { plan.copyBytes == 0 ? 1 : plan.placedBytes / plan.copyBytes }
     /// Whether kernels and the leader may write to it.
     public let isWritable: Bool
     /// The file behind it; nil: memory.
@@ -30,32 +32,41 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
 
     let core: TeamCore
     let handle: _ArrayHandle
+    /// Where its pages lie: of a mirrored one, all copies.
     let extent: Extent
-    private let file: BackingFile?
+    /// Bytes from the first page to element 0: a file has a header.
+    let dataOffset: Int
+    private let source: MemorySource
     let plan: ArrayPlan
 
     init(
         core: TeamCore, extent: Extent, dataOffset: Int = 0, count: Int, shape: [Int],
         plan: ArrayPlan = .unplaced(.firstTouch), pages: Pages = .small, isWritable: Bool = true,
-        file: BackingFile? = nil, fileDType: DType? = nil
+        source: MemorySource = .arena, fileDType: DType? = nil
     ) throws(MusterError) {
-        guard let number = core.arrays.add(isWritable: isWritable, file: file) else {
+        var start = extent.offset + dataOffset
+        var ranksWrite = isWritable
+        if case .mirror(_, let window) = source {
+            start = window.offset
+            ranksWrite = false
+        }
+        guard let number = core.arrays.add(isWritable: ranksWrite, file: source.file) else {
             throw MusterError(
                 .memory, subject: "array", reason: "a team has at most \(MUSTER_ARRAYS_MAX) arrays")
         }
         self.core = core
         self.extent = extent
-        self.file = file
+        self.dataOffset = dataOffset
+        self.source = source
         self.count = count
         self.shape = shape
         self.plan = plan
         self.pages = pages
         self.isWritable = isWritable
-        path = file?.path
+        path = source.file?.path
         self.fileDType = fileDType
         handle = _ArrayHandle(
-            team: UInt(bitPattern: core.team), offset: extent.offset + dataOffset, count: count,
-            id: number.id,
+            team: UInt(bitPattern: core.team), offset: start, count: count, id: number.id,
             generation: number.generation)
     }
 
@@ -64,12 +75,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         guard core.isLeader else { return }
         core.checkIdle()
         core.arrays.remove(handle.id)
-        if let file {
-            core.unmap(extent)
-            muster_file_close(file.descriptor)
-        } else {
-            core.free(extent)
-        }
+        core.release(extent, source)
     }
 
     /// For kernels that read it: any range.
@@ -97,6 +103,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
             precondition(index >= 0 && index < count, "index \(index) of \(count) elements")
             precondition(isWritable, "the array is mapped read-only")
             start[index] = newValue
+            noteWrite()
         }
     }
 
@@ -119,13 +126,34 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         let core = core
         core.checkIdle()
         core.openViews += 1
+        noteWrite()
         defer { core.openViews -= 1 }
         var span = MutableSpan(_unsafeStart: start, count: count)
         return try body(&span)
     }
 
-    /// Sets every element, each rank its share.
+    /// Of a mirrored array: ranks don't see it yet.
+    private func noteWrite() {
+        if plan.copyBytes > 0 { core.arrays.setStale(handle.id, true) }
+    }
+
+    /// Brings what the leader has written to a mirrored array to all of its copies, in parallel: each rank
+    /// copies a part to its own node. A loop over an array that has been written to and not been mirrored
+    /// is refused. Any other array is what it is: nothing happens.
+    ///
+    /// - Throws: `.memory` or `.start` where ranks had to be started for it and could not be.
+    public mutating func mirror() throws(MusterError) {
+        guard case .mirror(let number, _) = source else { return }
+        try core.mirror(number, flags: MUSTER_MIRROR_COPY)
+        core.arrays.setStale(handle.id, false)
+    }
+
+    /// Sets every element, each rank its share; of a mirrored array the leader does, and it is mirrored.
     public mutating func fill(_ value: Element) throws(MusterError) {
+        if case .mirror = source {
+            withMutableSpan { span in for i in span.indices { span[i] = value } }
+            return try mirror()
+        }
         _ = try core.run(
             Fill(value: value, array: output), LoopPlan(count: count, schedule: .static))
     }
@@ -186,15 +214,28 @@ extension Team {
             }
             bytes = product.partialValue
         }
-        let count = bytes / MemoryLayout<Element>.stride
-        let extent = try core.reserve(bytes: bytes, of: subject)
+        return try array(
+            of: type, shape: shape, elements: bytes / MemoryLayout<Element>.stride,
+            placement: placement, pages: pages, subject)
+    }
+
+    /// The same, of a size that a number can hold. `elements`: that loops over it deal; of a C array,
+    /// whose `Element` is a byte, they are not its `count`.
+    func array<Element: BitwiseCopyable>(
+        of type: Element.Type, shape: [Int], elements: Int, placement: Placement, pages: Pages,
+        _ subject: String
+    ) throws(MusterError) -> SharedArray<Element> {
+        let count = shape.reduce(1, *)
+        let bytes = count * MemoryLayout<Element>.stride
+        let wish = ArrayWish(
+            placement: placement, pages: pages, bytes: bytes, elements: elements, subject: subject)
+        let memory = try core.memory(for: wish)
         do throws(MusterError) {
-            let plan = try core.place(
-                extent, bytes: bytes, elements: count, placement, pages, of: subject)
             return try SharedArray(
-                core: core, extent: extent, count: count, shape: shape, plan: plan, pages: pages)
+                core: core, extent: memory.extent, count: count, shape: shape, plan: memory.plan,
+                pages: pages, source: memory.source)
         } catch {
-            core.free(extent)
+            core.release(memory.extent, memory.source)
             throw error
         }
     }
@@ -208,6 +249,7 @@ extension Team {
         made.withMutableSpan { span in
             for i in elements.indices { span[i] = elements[i] }
         }
+        try made.mirror()
         return made
     }
 }

@@ -145,8 +145,7 @@ public struct Team: ~Copyable {
             partialBytes: MemoryLayout<Work.Partial>.stride
         ) { partials, chunks in
             result = combineTree(
-                reduction, UnsafeRawPointer(partials).assumingMemoryBound(to: Work.Partial.self),
-                chunks)
+                reduction, partials.assumingMemoryBound(to: Work.Partial.self), chunks)
         }
         return (result, report)
     }
@@ -169,24 +168,38 @@ public struct Cancellation: @unchecked Sendable {
     public func cancel() { muster_team_cancel(team) }
 }
 
-/// Combines partials in a binary tree over chunk numbers that depends on their count alone.
+/// Combines partials in the fixed tree. They are overwritten on the way.
+package func combineTree<Work: Reduction>(
+    _ reduction: Work, _ partials: UnsafeMutablePointer<Work.Partial>, _ count: Int
+) -> Work.Partial {
+    guard count > 0 else { return reduction.identity }
+    walkTree(count) { left, right in
+        partials[left] = reduction.combine(partials[left], partials[right])
+    }
+    return partials[0]
+}
+
+/// Walks a binary tree over the numbers 0..<count that depends on count alone: `join` is told to put
+/// two neighbouring subtrees, each named by its leftmost number, together under the left one's.
 ///
 /// The tree of a counter in binary: whole subtrees of 2^k neighbours, and at the end what is left from
 /// right to left. `stack[k]` waits for its right neighbour of the same size.
-package func combineTree<Work: Reduction>(
-    _ reduction: Work, _ partials: UnsafePointer<Work.Partial>, _ count: Int
-) -> Work.Partial {
-    var stack: [Work.Partial] = []
+func walkTree(_ count: Int, _ join: (_ left: Int, _ right: Int) -> Void) {
+    var stack: [Int] = []
     for index in 0..<count {
-        var value = partials[index]
+        var root = index
         var number = index
         while number & 1 == 1 {
-            value = reduction.combine(stack.removeLast(), value)
+            let left = stack.removeLast()
+            join(left, root)
+            root = left
             number >>= 1
         }
-        stack.append(value)
+        stack.append(root)
     }
-    guard var result = stack.popLast() else { return reduction.identity }
-    while let left = stack.popLast() { result = reduction.combine(left, result) }
-    return result
+    guard var root = stack.popLast() else { return }
+    while let left = stack.popLast() {
+        join(left, root)
+        root = left
+    }
 }

@@ -93,10 +93,11 @@ final class TeamCore {
         self.start = start
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
-        var memory = homeNodes
-        muster_placement_memory_nodes(host, UInt32(size), homeNodes, &memory)
-        memoryNodes = memory
         bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
+        let settled = muster_team_settle(team, host, homeNodes)
+        guard settled == 0 else {
+            throw .system(.memory, subject, "can't be told its nodes", status: settled)
+        }
         if start == .server {
             try useServer(cpus: seats.map { $0.cpu.map(UInt32.init) ?? .max })
         }
@@ -109,13 +110,10 @@ final class TeamCore {
 
     /// Where each rank runs.
     let seats: [Seat]
-    /// Home node of each rank.
+    /// Home node of each rank: where its memory is to lie.
     let homeNodes: [UInt32]
     /// Whether this thread is bound to rank 0's CPU for as long as the team lasts.
     private var holdsCPU = false
-    /// Where a rank's memory is to lie: on its home node, or where that has none, on the nearest one
-    /// that has.
-    let memoryNodes: [UInt32]
     /// Whether ranks run on their home nodes only.
     let bindsToNodes: Bool
 
@@ -230,7 +228,18 @@ final class TeamCore {
     /// Runs a kernel or a reduction over a loop. `collect` reads the partials before they are freed.
     func run<Work: _Work>(
         _ work: Work, _ plan: LoopPlan, partialBytes: Int = 0,
-        collect: (UnsafeRawPointer, Int) -> Void = { _, _ in }
+        collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
+    ) throws(MusterError) -> AuditReport {
+        let entry = kernels.entry(for: Work.self)
+        return try withUnsafeBytes(of: work) { bytes throws(MusterError) in
+            try run(entry, bytes, entry.accesses, plan, partialBytes, collect: collect)
+        }
+    }
+
+    /// The same for a kernel whose bytes and accesses are at hand: a C kernel's are not its type's.
+    func run(
+        _ entry: KernelEntry, _ work: UnsafeRawBufferPointer, _ accesses: [AccessField],
+        _ plan: LoopPlan, _ partialBytes: Int, collect: (UnsafeMutableRawPointer, Int) -> Void
     ) throws(MusterError) -> AuditReport {
         precondition(!isRunning, "a loop is already running on this team")
         precondition(
@@ -239,11 +248,11 @@ final class TeamCore {
         assert(isLeader, "a team can only be used by the process that made it")
 
         let requestsBefore = muster_team_cancel_requests(team)
-        let entry = kernels.entry(for: Work.self)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
         var changedFiles: [UInt32] = []
-        let elements = try checkedCount(work, entry, plan.count, &files, &changedFiles)
+        let elements = try checkedCount(
+            work, entry, accesses, plan.count, &files, &changedFiles)
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
                 .invalidArgument, subject: "grain \(grain)",
@@ -285,7 +294,7 @@ final class TeamCore {
         job.pointee.list_count = 0
         try writeArguments(of: work, entry, to: job)
         if plan.recovery != .fail {
-            try checkJournal(entry, grain: Int(min(grain, UInt64(elements))))
+            try checkJournal(entry, accesses, grain: Int(min(grain, UInt64(elements))))
             // Always: an access that reflection does not see, in an optional say, is journaled as well.
             job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
         }
@@ -301,7 +310,7 @@ final class TeamCore {
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
         losses.refused = refused
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
-            ownRank!.runJob(job, known: Work.self)
+            ownRank!.runJob(job, known: entry.type)
         }
         try judge(&report, losses, failed)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
@@ -313,10 +322,12 @@ final class TeamCore {
     }
 
     /// Refuses chunks whose old contents would not fit into a journal.
-    private func checkJournal(_ entry: KernelEntry, grain: Int) throws(MusterError) {
+    private func checkJournal(
+        _ entry: KernelEntry, _ accesses: [AccessField], grain: Int
+    ) throws(MusterError) {
         var room = UInt64(MemoryLayout<muster_journal>.size)
         var bytes: UInt64 = 0
-        for access in entry.accesses where access.kind == .inPlace {
+        for access in accesses where access.kind == .inPlace {
             let chunk = UInt64(grain) * UInt64(access.elementBytes)
             let tile = max(1, Int(MUSTER_TILE_BYTES) / access.elementBytes) * access.elementBytes
             bytes += chunk
@@ -326,7 +337,7 @@ final class TeamCore {
         guard room <= most else {
             throw MusterError(
                 .invalidArgument, subject: "chunk of \(grain) elements",
-                reason: "\(entry.type) changes \(formatBytes(bytes)) in place, and the journal for "
+                reason: "\(entry.name) changes \(formatBytes(bytes)) in place, and the journal for "
                     + "its old contents holds \(formatBytes(most)); use a smaller grain, or run "
                     + "without redoing (recovery: .fail)")
         }
@@ -374,48 +385,55 @@ final class TeamCore {
     var vacantKnown = false
 
     /// Checks the kernel's accesses and finds the number of elements.
-    private func checkedCount<Work: _Work>(
-        _ work: Work, _ entry: KernelEntry, _ wanted: Int?, _ files: inout [UInt32],
-        _ changedFiles: inout [UInt32]
+    private func checkedCount(
+        _ bytes: UnsafeRawBufferPointer, _ entry: KernelEntry, _ accesses: [AccessField],
+        _ wanted: Int?, _ files: inout [UInt32], _ changedFiles: inout [UInt32]
     ) throws(MusterError) -> Int {
         var written: Int?
         var read: Int?
         var differ = false
         var tooShort: Int?
-        withUnsafeBytes(of: work) { bytes in
-            for (number, access) in entry.accesses.enumerated() {
-                let handle = bytes.loadUnaligned(
-                    fromByteOffset: access.offset, as: _ArrayHandle.self)
-                precondition(
-                    handle.team == UInt(bitPattern: team),
-                    "the kernel uses an array of another team")
-                arrays.check(handle, access.kind)
-                if arrays.isFile(handle.id) {
-                    files.append(handle.id)
-                    if access.kind == .inPlace { changedFiles.append(handle.id) }
-                }
-                if let wanted, access.kind != .input, wanted > handle.count {
-                    tooShort = tooShort ?? handle.count
-                }
-                for earlier in entry.accesses[..<number]
-                where access.kind != .input || earlier.kind != .input {
-                    let other = bytes.loadUnaligned(
-                        fromByteOffset: earlier.offset, as: _ArrayHandle.self)
-                    precondition(
-                        other.id != handle.id,
-                        "one array under two accesses in \(entry.type): in one loop an array is "
-                            + "input, or output once, or in place once")
-                }
-                if access.kind == .input {
-                    differ = differ || (written == nil && read != nil && read != handle.count)
-                    read = read ?? handle.count
-                } else {
-                    differ =
-                        (written == nil ? false : differ)
-                        || (written ?? handle.count) != handle.count
-                    written = written ?? handle.count
-                }
+        var isStale = false
+        for (number, access) in accesses.enumerated() {
+            let handle = bytes.loadUnaligned(
+                fromByteOffset: access.offset, as: _ArrayHandle.self)
+            precondition(
+                handle.team == UInt(bitPattern: team),
+                "the kernel uses an array of another team")
+            arrays.check(handle, access.kind)
+            isStale = isStale || arrays.isStale(handle.id)
+            if arrays.isFile(handle.id) {
+                files.append(handle.id)
+                if access.kind == .inPlace { changedFiles.append(handle.id) }
             }
+            if let wanted, access.kind != .input, wanted > handle.count {
+                tooShort = tooShort ?? handle.count
+            }
+            for earlier in accesses[..<number]
+            where access.kind != .input || earlier.kind != .input {
+                let other = bytes.loadUnaligned(
+                    fromByteOffset: earlier.offset, as: _ArrayHandle.self)
+                precondition(
+                    other.id != handle.id,
+                    "one array under two accesses in \(entry.name): in one loop an array is "
+                        + "input, or output once, or in place once")
+            }
+            if access.kind == .input {
+                differ = differ || (written == nil && read != nil && read != handle.count)
+                read = read ?? handle.count
+            } else {
+                differ =
+                    (written == nil ? false : differ)
+                    || (written ?? handle.count) != handle.count
+                written = written ?? handle.count
+            }
+        }
+        if isStale {
+            throw MusterError(
+                .invalidArgument, subject: "\(entry.name)",
+                reason:
+                    "a mirrored array of it has been written to since its copies were made: call "
+                    + "mirror() on the array before the loop")
         }
         if let wanted {
             if let tooShort {
@@ -432,7 +450,7 @@ final class TeamCore {
         }
         guard !differ, let count = written ?? read else {
             throw MusterError(
-                .invalidArgument, subject: "\(entry.type)",
+                .invalidArgument, subject: entry.name,
                 reason: differ
                     ? "its arrays differ in length, so say which count the loop has (count:)"
                     : "it has no array, so say which count the loop has (count:)")
@@ -440,16 +458,17 @@ final class TeamCore {
         return count
     }
 
-    private func writeArguments<Work: _Work>(
-        of work: Work, _ entry: KernelEntry, to job: UnsafeMutablePointer<muster_job>
+    private func writeArguments(
+        of work: UnsafeRawBufferPointer, _ entry: KernelEntry,
+        to job: UnsafeMutablePointer<muster_job>
     ) throws(MusterError) {
-        let size = MemoryLayout<Work>.size
+        let size = work.count
         var name: [UInt8] = []
         if case .name(let bytes) = entry.lookup, Int(entry.id) >= knownKernels { name = bytes }
         let nameOffset = ArgumentLayout.name(kernelBytes: size)
         guard nameOffset + name.count <= ArgumentLayout.capacity else {
             throw MusterError(
-                .invalidArgument, subject: "\(entry.type)",
+                .invalidArgument, subject: entry.name,
                 reason: "its properties take \(size) bytes, at most "
                     + "\(ArgumentLayout.capacity - ArgumentLayout.kernel - name.count - 16) fit; put "
                     + "large tables into a shared array")
@@ -466,9 +485,8 @@ final class TeamCore {
         }
         arguments.storeBytes(
             of: UInt32(name.count), toByteOffset: ArgumentLayout.nameLength, as: UInt32.self)
-        withUnsafeBytes(of: work) { bytes in
-            // A kernel without properties has no bytes, and then may have no address either.
-            guard let start = bytes.baseAddress else { return }
+        // A kernel without properties has no bytes, and then may have no address either.
+        if let start = work.baseAddress {
             (arguments + ArgumentLayout.kernel).copyMemory(from: start, byteCount: size)
         }
         if !name.isEmpty {

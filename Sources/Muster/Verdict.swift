@@ -145,9 +145,17 @@ extension TeamCore {
             let chunk = Int(clamping: failed.chunk)
             let place =
                 chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
-            return MusterError(
-                .kernelThrew, subject: "chunk \(chunk)\(place)",
-                reason: "the kernel threw on rank \(rank): \(failed.message)", report: report)
+            // A kernel in C has a status, and may have words for it.
+            let what =
+                failed.status == 0
+                ? "threw on rank \(rank): \(failed.message)"
+                : "returned \(failed.status) on rank \(rank)"
+                    + (failed.message.isEmpty ? "" : ": \(failed.message)")
+            var error = MusterError(
+                .kernelThrew, subject: "chunk \(chunk)\(place)", reason: "the kernel \(what)",
+                report: report)
+            error.kernelStatus = failed.status
+            return error
         case MUSTER_OUTCOME_KERNEL:
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",

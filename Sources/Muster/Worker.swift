@@ -83,6 +83,9 @@ struct Worker {
             if undone < 0 {
                 slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
                 slot.pointee.outcome_status = undone
+            } else if case CKernelTrouble.notRun(let outcome, let status) = error {
+                slot.pointee.outcome = outcome.rawValue
+                slot.pointee.outcome_status = status
             }
             taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
@@ -101,6 +104,10 @@ struct Worker {
     ) {
         slot.pointee.outcome = MUSTER_OUTCOME_THREW.rawValue
         slot.pointee.outcome_chunk = chunk
+        slot.pointee.outcome_status = 0
+        if case CKernelTrouble.returned(let status, _) = error {
+            slot.pointee.outcome_status = status
+        }
         var text = Array(String(describing: error).utf8.prefix(Int(MUSTER_MESSAGE_BYTES) - 1))
         // A cut may fall inside a character: what is left of it goes too.
         while !text.isEmpty, String(validating: text, as: UTF8.self) == nil { text.removeLast() }

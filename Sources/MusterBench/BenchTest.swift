@@ -43,7 +43,7 @@ public struct BenchTest: Sendable {
     /// All of them, in the order of the tour.
     public static let all: [BenchTest] = [
         .stream, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded, .lines,
-        .dispatch, .schedule, .recovery, .kernel,
+        .dispatch, .schedule, .recovery, .pages, .kernel,
     ]
 
     /// The test of that name.
@@ -130,5 +130,23 @@ extension BenchTest {
                 ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10),
                 arrayBytes: run.settings.arrayBytes(run.host)
             ).run(progress: run.show))
+    }
+
+    static let pages = BenchTest(
+        "pages", "memory over small and huge pages: commit, collapse, sum, random, a new rank",
+        method: [
+            "one array after the other of 4 KiB pages, of collapsed huge pages and of the system's pool, "
+                + "in turn; commit and collapse: making them; random: one rank, each address known only "
+                + "after the read before; new rank: a rank that has just started reads of each 4 KiB"
+        ],
+        isInTour: false, seconds: { _, _ in 20 }
+    ) { run throws(MusterError) in
+        let settings = run.settings
+        let bytes = max(4 << 20, settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : 1 << 30))
+        let outcome = try PagesBench(
+            ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(5), arrayBytes: bytes
+        ).run(progress: run.show)
+        for note in outcome.notes { run.note("pages: \(note)") }
+        run.add(outcome.measurement)
     }
 }

@@ -32,7 +32,7 @@ struct ChaseResult: BitwiseCopyable {
 }
 
 /// Follows a chain; one chunk.
-struct Chase: Kernel {
+struct LinkChase: Kernel {
     let memory: SharedArray<UInt64>.Input
     let result: SharedArray<ChaseResult>.Output
     /// Bytes to the link to begin at.
@@ -42,7 +42,7 @@ struct Chase: Kernel {
     func process(_ chunk: borrowing Chunk) throws {
         let words = memory.span(0..<memory.count, in: chunk)
         let found = words.withUnsafeBufferPointer { words in
-            Chase.run(UnsafeRawPointer(words.baseAddress!), words.count * 8, start, steps)
+            LinkChase.run(UnsafeRawPointer(words.baseAddress!), words.count * 8, start, steps)
         }
         guard let found else {
             throw MusterError(
@@ -97,8 +97,10 @@ struct ChaseRig: ~Copyable {
     let bytes: Int
     /// Why it is not in huge pages though they were asked for; nil: it is, or they were not.
     var whyNotHuge: String? {
+        guard memory.pages != .small, memory.pages != .automatic else { return nil }
+        if let note = memory.notes.first { return note }
         guard memory.pages == .transparent, memory.hugePageBytes < bytes else { return nil }
-        return memory.notes.first ?? "the kernel had no huge pages for all of the array"
+        return "the kernel had no huge pages for all of the array"
     }
 
     /// `bytes`: rounded up to whole pages of the kind that is asked for.
@@ -146,7 +148,7 @@ struct ChaseRig: ~Copyable {
     /// Nanoseconds a step, of `steps` steps from where the last walk ended.
     mutating func walk(steps: Int) throws(MusterError) -> Double {
         let report = try team.run(
-            Chase(
+            LinkChase(
                 memory: memory.input, result: result.output, start: position, steps: steps),
             count: 1, grain: 1, recovery: .fail)
         run.add(report)

@@ -42,7 +42,7 @@ private struct Transfer: Kernel {
                     if chunk.index == 0 {
                         muster_relay_post(page.word(Word.ready), turn)
                         try wait(Word.held, turn)
-                        let found = Chase.run(base, lines * strideBytes, 0, lines)
+                        let found = LinkChase.run(base, lines * strideBytes, 0, lines)
                         guard let found, found.end == 0 else {
                             throw MusterError(
                                 .audit, subject: "c2c",

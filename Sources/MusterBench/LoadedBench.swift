@@ -47,7 +47,7 @@ private struct Loaded: Kernel {
             }
         }
         let found = chain.span(0..<chain.count, in: chunk).withUnsafeBufferPointer {
-            Chase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
+            LinkChase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
         }
         muster_relay_post(page.word(Word.stop), turn)
         guard let found else {
@@ -212,7 +212,8 @@ extension BenchTest {
             let steps = run.settings.isQuick ? 4096 : 65536
             run.add(
                 try lonely.run(
-                    Chase(memory: quiet.input, result: result.output, start: place, steps: steps),
+                    LinkChase(
+                        memory: quiet.input, result: result.output, start: place, steps: steps),
                     count: 1, grain: 1, recovery: .fail))
             place = result[0].end
             if round > 0 { alone.append(result[0].elapsed / Double(steps)) }

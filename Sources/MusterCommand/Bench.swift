@@ -29,11 +29,12 @@ struct Bench: ParsableCommand {
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
               muster bench recovery                 roll, journal, and a worker's death
+              muster bench pages                    memory over small and huge pages
             """,
         // A parent with options of its own would take those that are meant for its subcommands.
         subcommands: [
             BenchTour.self, BenchStream.self, BenchDispatch.self, BenchSchedule.self,
-            BenchRecovery.self,
+            BenchRecovery.self, BenchPages.self,
         ], defaultSubcommand: BenchTour.self)
 }
 
@@ -206,7 +207,8 @@ struct BenchWhere: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Pages of arrays: 4k, thp, or auto. (default: each test's own)", valueName: "pages"))
+            "Pages of arrays: 4k, thp, 2m, 1g or auto. (default: each test's own)",
+            valueName: "pages"))
     var pages: Pages?
 
     @Option(
@@ -252,7 +254,7 @@ struct BenchOptions: ParsableArguments {
         parsing: .unconditional,
         help: """
             Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
-            bench schedule: 5)
+            bench schedule and pages: 5)
             """)
     var samples: Int?
 

@@ -37,6 +37,11 @@ struct BenchStream: BenchCommand {
     var corrupt = false
 
     func validate() throws {
+        if wish.placement == .mirrored {
+            throw ValidationError(
+                "--placement mirrored: is for arrays that are only read, and stream writes to all "
+                    + "three")
+        }
         if let size, size.bytes < 8 {
             throw ValidationError(
                 "--size \(size.bytes): an array has at least one element, 8 bytes")
@@ -59,7 +64,7 @@ struct BenchStream: BenchCommand {
             isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: meter.show)
         meter.clear()
         for note in outcome.notes { Output.note(note) }
-        if let fraction = outcome.verifiedFraction, let line = wish.complaint(fraction) {
+        if let line = wish.complaint(outcome.verifiedFraction) {
             throw Failure.wrong(line, report: FailedJSON(outcome.measurement.audit))
         }
         if let fault = outcome.faults.first {

@@ -13,12 +13,14 @@ struct PlacementCommand: JSONCommand {
             Makes an array (--size) as a program would, or maps a file and has each rank read its \
             share, and asks the kernel where every page is. The strip shows the array from its first \
             byte to its last: above the node that was asked for, below the node where most of that part \
-            is; a dot stands for any node, a blank for no memory.
+            is; a dot stands for any node, a blank for no memory. A mirrored array has a strip for each \
+            of its copies.
 
             EXAMPLES
               muster placement --size 1GiB
               muster placement --size 64MiB --placement interleave:0,1
               muster placement --size 1GiB --placement bind:1 --verify-placement 1
+              muster placement --size 64MiB --placement mirrored --by-chunk
               muster placement data.npy -n 4 --json
             """)
 
@@ -32,6 +34,9 @@ struct PlacementCommand: JSONCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var wish: PlacementOptions
+
+    @Flag(help: "Say for each chunk of a loop over the array on which nodes it lies.")
+    var byChunk = false
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -52,7 +57,7 @@ struct PlacementCommand: JSONCommand {
 
     func run() throws {
         let ranks = try team.size()
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: self.team.binding)
         if let file {
             let array = try team.array(file: file, of: UInt8.self)
             // Each rank reads its share, so that what is not in memory comes to its node.
@@ -67,35 +72,72 @@ struct PlacementCommand: JSONCommand {
 
     private func show(_ array: borrowing SharedArray<UInt8>, _ title: String) throws {
         let cells = max(1, min(Output.isTerminal ? Output.width : 80, array.count))
-        let strip = try array.placementStrip(cells: cells)
-        let residency = try array.residency()
-        let fraction = try array.verifiedFraction()
-        let report = PlacementJSON(array, residency, fraction)
+        let found: Found
+        do throws(MusterError) {
+            found = try Found(array, cells: cells, byChunk: byChunk)
+        } catch {
+            guard error.isUnenforceable else { throw error }
+            found = Found()  // a sandbox that refuses the question: the array is there all the same
+        }
+        let report = PlacementJSON(array, found)
+        let complaint = wish.complaint(found.fraction)
         if json {
-            if let line = wish.complaint(fraction) {
-                throw Failure.wrong(line, report: report)
-            }
+            if let complaint { throw Failure.wrong(complaint, report: report) }
             return try print(json: report)
         }
         Output.line(Paint.heading(title))
         Output.line("asked  \(report.asked.kind), pages \(report.asked.pages)")
-        Output.line(strip.map { Paint.node($0.asked) }.joined())
-        Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())
+        for strip in found.strips {
+            Output.line(strip.map { Paint.node($0.asked) }.joined())
+            Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())
+        }
         for share in report.shares {
             Output.line(
                 "\(Paint.node(share.node)) node \(share.node): "
                     + "\(Figures.capacity(share.bytes)), "
-                    + "\(Output.percent(Double(share.bytes), of: Double(residency.totalBytes)))")
+                    + "\(Output.percent(Double(share.bytes), of: Double(found.totalBytes)))")
         }
-        if residency.absentBytes > 0 {
-            Output.line("  nowhere: \(Figures.capacity(residency.absentBytes))")
+        if let absent = found.residency?.absentBytes, absent > 0 {
+            Output.line("  nowhere: \(Figures.capacity(absent))")
         }
         if array.hugePageBytes > 0 {
             Output.line("huge pages: \(Figures.capacity(UInt64(array.hugePageBytes)))")
         }
-        Output.line("where it should be: \(Output.percent(fraction, of: 1))")
+        Output.line(
+            "where it should be: "
+                + (found.fraction.map { Output.percent($0, of: 1) } ?? "this system does not say"))
         for note in array.notes { Output.line("note: \(note)") }
-        if let line = wish.complaint(fraction) { throw Failure.wrong(line, report: report) }
+        for (number, chunk) in (found.chunks ?? []).enumerated() {
+            let parts = chunk.bytesByNode.sorted { $0.key < $1.key }.map {
+                "\(Paint.node($0.key)) node \($0.key): \(Figures.capacity($0.value))"
+            }
+            Output.line("chunk \(number)  \(parts.joined(separator: "  "))")
+        }
+        if let complaint { throw Failure.wrong(complaint, report: report) }
+    }
+}
+
+/// What is read back of an array; nothing, where the system does not say.
+private struct Found {
+    /// One a copy.
+    var strips: [[(asked: Int?, found: Int?)]] = []
+    var residency: Residency?
+    var fraction: Double?
+    var chunks: [Residency]?
+
+    var totalBytes: UInt64 { residency?.totalBytes ?? 0 }
+
+    init() {}
+
+    init(
+        _ array: borrowing SharedArray<UInt8>, cells: Int, byChunk: Bool
+    ) throws(MusterError) {
+        for copy in 0..<array.copies {
+            strips.append(try array.placementStrip(cells: cells, copy: copy))
+        }
+        residency = try array.residency()
+        fraction = try array.verifiedFraction()
+        if byChunk { chunks = try array.residencyByChunk() }
     }
 }
 
@@ -121,7 +163,8 @@ struct PlacementOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Pages of memory: 4k, thp, or auto (huge where shares are large enough).",
+            "Pages of memory: 4k, thp (2 MiB, collapsed), 2m or 1g (of the system's pool), or auto (thp "
+                + "where shares are large enough).",
             valueName: "pages"))
     var pages: Pages = .automatic
 
@@ -138,9 +181,14 @@ struct PlacementOptions: ParsableArguments {
         }
     }
 
-    /// What is wrong with a fraction that was found; nil: nothing.
-    func complaint(_ fraction: Double) -> String? {
-        guard let verifyPlacement, fraction < verifyPlacement else { return nil }
+    /// What is wrong with a fraction that was found (nil: the system does not say); nil: nothing.
+    func complaint(_ fraction: Double?) -> String? {
+        guard let verifyPlacement else { return nil }
+        guard let fraction else {
+            return "placement \(placement): this system does not say where pages lie, so it is not "
+                + "verified; 'muster doctor' says what mends that"
+        }
+        guard fraction < verifyPlacement else { return nil }
         return "placement \(placement): \(Output.percent(fraction, of: 1)) of the pages are where "
             + "they should be, less than \(Output.percent(verifyPlacement, of: 1)); "
             + "'muster placement --size ... --placement \(placement)' shows where they are"
@@ -183,23 +231,50 @@ struct PlacementJSON: Encodable {
         let node: Int
         let bytes: UInt64
     }
+    struct Chunk: Encodable {
+        let index: Int
+        let shares: [Share]
+    }
     let asked: Asked
     let shares: [Share]
-    let verified_fraction: Double
+    let verified_fraction: Double?
     let huge_page_bytes: Int
+    let copies: Int
     let notes: [String]
+    let chunks: [Chunk]?
 
-    init<Element>(
-        _ array: borrowing SharedArray<Element>, _ residency: Residency, _ fraction: Double
-    ) {
+    enum CodingKeys: CodingKey {
+        case asked, shares, verified_fraction, huge_page_bytes, copies, notes, chunks
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(asked, forKey: .asked)
+        try container.encode(shares, forKey: .shares)
+        try container.encode(verified_fraction, forKey: .verified_fraction)  // null: not said
+        try container.encode(huge_page_bytes, forKey: .huge_page_bytes)
+        try container.encode(copies, forKey: .copies)
+        try container.encode(notes, forKey: .notes)
+        try container.encodeIfPresent(chunks, forKey: .chunks)
+    }
+
+    fileprivate init<Element>(_ array: borrowing SharedArray<Element>, _ found: Found) {
         let kind = array.placement.description.prefix { $0 != ":" }
         asked = Asked(
             kind: String(kind), nodes: array.placement.nodes, pages: array.pages.description)
-        shares = residency.bytesByNode.sorted { $0.key < $1.key }.map {
+        shares = found.residency.map(PlacementJSON.shares) ?? []
+        verified_fraction = found.fraction
+        huge_page_bytes = array.hugePageBytes
+        copies = array.copies
+        notes = array.notes
+        chunks = found.chunks?.enumerated().map {
+            Chunk(index: $0.offset, shares: PlacementJSON.shares($0.element))
+        }
+    }
+
+    private static func shares(_ residency: Residency) -> [Share] {
+        residency.bytesByNode.sorted { $0.key < $1.key }.map {
             Share(node: $0.key, bytes: $0.value)
         }
-        verified_fraction = fraction
-        huge_page_bytes = array.hugePageBytes
-        notes = array.notes
     }
 }

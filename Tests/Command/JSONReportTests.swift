@@ -31,6 +31,8 @@ import Testing
             ["stats", "FILE"], ["hello"], ["storm", "--kills", "20"], ["demo", "--rounds", "10"],
             ["topology"], ["doctor"], ["placement", "--size", "3MiB", "-n", "2"],
             ["placement", "FILE", "-n", "1"],
+            ["placement", "--size", "1MiB", "--placement", "mirrored", "--by-chunk"],
+            ["bench", "pages", "-n", "1", "--samples", "1", "--size", "4MiB"],
             ["bench", "stream", "--size", "8", "--samples", "1"],
             ["bench", "stream", "--size", "8", "--samples", "1", "--corrupt"],
             ["bench", "dispatch", "-n", "1", "--samples", "1"],

@@ -21,7 +21,8 @@ import Testing
         let json = try result.json()
         #expect(
             Set(json.keys) == [
-                "schema", "asked", "shares", "verified_fraction", "huge_page_bytes", "notes",
+                "schema", "asked", "shares", "verified_fraction", "huge_page_bytes", "copies",
+                "notes",
             ])
         #expect(json["schema"] as? String == "muster.placement/1")
         let asked = try #require(json["asked"] as? [String: Any])
@@ -37,6 +38,7 @@ import Testing
         let node = try node()
         for placement in [
             "first-touch", "bind:\(node)", "interleave:\(node)", "weighted:\(node)=7", "blocked",
+            "mirrored",
         ] {
             let result = try run(
                 "--size", "9MiB", "-n", "2", "--placement", placement, "--pages", "4k",
@@ -54,9 +56,72 @@ import Testing
         #expect(json["huge_page_bytes"] as? Int == 16 << 20 || !notes.isEmpty)
         let small = try run("--size", "1MiB", "--pages", "thp", "--json").json()
         #expect(small["huge_page_bytes"] as? Int == 0)
-        #expect(small["notes"] as? [String] == ["pages thp: the array is smaller than a huge page"])
+        #expect(
+            small["notes"] as? [String] == [
+                "pages thp: the array is smaller than a huge page, so it has small ones"
+            ])
         let plain = try run("--size", "16MiB", "-n", "1", "--pages", "4k", "--json").json()
         #expect(plain["huge_page_bytes"] as? Int == 0)
+    }
+
+    @Test(
+        "Pages of a pool that has too few: transparent ones, and how to fill it",
+        arguments: ["2m", "1g"])
+    func pool(_ pages: String) throws {
+        let json = try run("--size", "6MiB", "-n", "2", "--pages", pages, "--json").json()
+        let notes = try #require(json["notes"] as? [String])
+        // A machine whose pool has enough gives it.
+        guard !notes.isEmpty else {
+            return #expect((json["huge_page_bytes"] as? Int ?? 0) == 6 << 20)
+        }
+        #expect(notes.first?.hasPrefix("pages \(pages): ") == true, "\(notes)")
+        #expect(notes.first?.contains("transparent huge pages in their place") == true)
+    }
+
+    @Test("Each chunk's nodes, on request")
+    func byChunk() throws {
+        let json = try run("--size", "1MiB", "-n", "2", "--by-chunk", "--json").json()
+        let chunks = try #require(json["chunks"] as? [[String: Any]])
+        #expect(chunks.count == 64)
+        let bytes = chunks.flatMap { $0["shares"] as? [[String: Any]] ?? [] }
+            .reduce(0) { $0 + ($1["bytes"] as? Int ?? 0) }
+        #expect(bytes == 1 << 20)
+        let text = try run("--size", "1MiB", "-n", "2", "--by-chunk")
+        #expect(text.output.contains("chunk 63  ") && !text.output.contains("chunk 64"))
+    }
+
+    @Test("Where a sandbox refuses placement: said, null, and status 1 when it was to be verified")
+    func sandbox() throws {
+        let folder = try TemporaryFolder()
+        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
+            .appendingPathComponent("muster-test-host").path
+        func refused(_ arguments: String...) throws -> CommandResult {
+            try CommandRunner.run(
+                [
+                    "refused", "placement-refused", CommandRunner.muster, "placement", "--size",
+                    "1MiB",
+                ]
+                    + arguments + [folder.path("")], program: host)
+        }
+        for placement in ["bind:\(try node())", "blocked", "mirrored", "interleave"] {
+            let result = try refused("--placement", placement, "--json")
+            let json = try result.json()
+            #expect(result.status == 0 && json["verified_fraction"] is NSNull, "\(placement)")
+            let notes = try #require(json["notes"] as? [String])
+            #expect(
+                notes.contains { $0.contains("can't be enforced here") }, "\(placement): \(notes)")
+        }
+        let verified = try refused("--placement", "blocked", "--verify-placement", "0.99")
+        #expect(verified.status == 1 && verified.errorLines.count == 1)
+        #expect(verified.errors.contains("muster doctor"))
+    }
+
+    @Test("Ranks run where --bind says, and --report-bindings says where")
+    func bindings() throws {
+        let cpu = try #require(try Topology.read().cpus.last { $0.isOnline && $0.isAllowed }?.id)
+        let result = try run("--size", "1MiB", "--bind", "\(cpu)", "--report-bindings")
+        #expect(result.status == 0 && result.errors.hasPrefix("rank 0: CPU \(cpu)"))
+        #expect(result.errorLines.count == 1)
     }
 
     @Test("A file's pages")
@@ -94,6 +159,12 @@ import Testing
         let result = try run("--size", "64TiB", "--placement", "bind:\(try node())")
         #expect(result.status == 2 && result.errorLines.count == 1)
         #expect(result.errors.contains("64 TiB"), "\(result.errors)")
+    }
+
+    @Test("bench stream writes, so nothing mirrored there")
+    func benchMirrored() throws {
+        let result = try CommandRunner.run(["bench", "stream", "--placement", "mirrored"])
+        #expect(result.status == 64 && result.errors.contains("only read"))
     }
 
     @Test("bench stream takes the same options")

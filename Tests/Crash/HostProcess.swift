@@ -52,7 +52,7 @@ final class HostProcess {
 
     init(_ scenario: String, _ arguments: [String] = []) throws {
         directory = try HostProcess.makeDirectory()
-        sharedMemory = Set(names(in: "/dev/shm"))
+        sharedMemory = sharedMemoryObjects()
         var out: [Int32] = [-1, -1]
         var err: [Int32] = [-1, -1]
         // Or a program that another test starts meanwhile would hold these pipes open.
@@ -233,7 +233,7 @@ final class HostProcess {
                 sourceLocation: sourceLocation)
             for pid in left { kill(pid_t(pid), SIGKILL) }
         }
-        let objects = Set(names(in: "/dev/shm")).subtracting(sharedMemory)
+        let objects = sharedMemoryObjects().subtracting(sharedMemory)
         #expect(objects.isEmpty, "shared memory is left: \(what)", sourceLocation: sourceLocation)
         // A scenario that is killed may leave one file of its own.
         let files = names(in: directory).filter { $0 != "own.raw" }
@@ -288,6 +288,11 @@ func state(of pid: Int) -> Character? {
     let line = text(of: "/proc/\(pid)/stat")
     guard let name = line.lastIndex(of: ")") else { return nil }
     return line[line.index(after: name)...].first { $0 != " " }
+}
+
+/// Named shared memory of Muster's: there should never be any. Other programs' comes and goes.
+private func sharedMemoryObjects() -> Set<String> {
+    Set(names(in: "/dev/shm").filter { $0.contains("muster") })
 }
 
 /// CLOCK_MONOTONIC in seconds.

@@ -99,7 +99,7 @@ extension CrashTests {
         @Test(arguments: [
             "two-accesses", "input-and-output", "freed", "freed-and-reused", "other-team", "nested",
             "view-open", "index", "negative-index", "store-index", "read-only-store",
-            "read-only-view", "read-only-output", "working-leader",
+            "read-only-view", "read-only-output", "mirrored-output", "working-leader",
         ])
         func aMistakeOfTheProgramTraps(mistake: String) throws {
             let host = try HostProcess("trap", [mistake])

@@ -134,7 +134,7 @@ private func length(_ interval: muster_interval) -> UInt64 { interval.end - inte
                     }
                     let before = words
                     let stride = MemoryLayout<UInt64>.stride
-                    let taken = muster_schedule_steal(&words, stride, size, thief)
+                    let taken = muster_schedule_steal(&words, stride, size, thief, nil)
                     let rests = before.map { length(muster_schedule_unpack($0)) }
                     let others = rests.indices.filter { $0 != Int(thief) }
                     let fullest = others.map { rests[$0] }.max() ?? 0
@@ -156,12 +156,39 @@ private func length(_ interval: muster_interval) -> UInt64 { interval.end - inte
         }
     }
 
+    @Test func aThiefTakesOfTheFullestWithinTheNearestDistanceThatHasWork() {
+        var random = Seeded(11)
+        for round in 0..<2000 {
+            let size = 2 + random.next() % 7
+            let thief = random.next() % size
+            let distances = (0..<size).map { _ in UInt8([10, 11, 20, 255][Int(random.next() % 4)]) }
+            var words = (0..<size).map { _ -> UInt64 in
+                let first = random.next() % 50
+                return muster_schedule_pack(
+                    muster_interval(first: first, end: first + random.next() % 4))
+            }
+            let before = words
+            let taken = muster_schedule_steal(
+                &words, MemoryLayout<UInt64>.stride, UInt32(size), UInt32(thief), distances)
+            let rests = before.map { length(muster_schedule_unpack($0)) }
+            let busy = rests.indices.filter { $0 != Int(thief) && rests[$0] > 0 }
+            let changed = words.indices.filter { words[$0] != before[$0] }
+            guard let nearest = busy.map({ distances[$0] }).min() else {
+                #expect(taken.first >= taken.end && changed.isEmpty)
+                continue
+            }
+            let most = busy.filter { distances[$0] == nearest }.map { rests[$0] }.max()!
+            #expect(length(taken) == (most + 1) / 2, "round \(round)")
+            #expect(changed.count == 1 && distances[changed[0]] == nearest, "round \(round)")
+        }
+    }
+
     @Test func theStrideOfStolenWordsIsHonoured() {
         // Every second word belongs to somebody else and looks fullest.
         var words: [UInt64] = [0, 9, 2, 9].map {
             muster_schedule_pack(muster_interval(first: 0, end: $0 * 10))
         }
-        let taken = muster_schedule_steal(&words, 16, 2, 0)
+        let taken = muster_schedule_steal(&words, 16, 2, 0, nil)
         #expect(taken.first == 10 && taken.end == 20)
         #expect(muster_schedule_unpack(words[1]).end == 90)
         #expect(muster_schedule_unpack(words[3]).end == 90)

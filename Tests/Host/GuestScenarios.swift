@@ -12,7 +12,7 @@ import Muster
 private func list(_ text: String) -> [Int] { text.split(separator: ",").compactMap { Int($0) } }
 
 /// Node of each page, asked of the kernel (`move_pages` without nodes); every page is touched before.
-private func nodesOfPages(_ start: UnsafeRawPointer, bytes: Int) throws -> [Int] {
+func nodesOfPages(_ start: UnsafeRawPointer, bytes: Int) throws -> [Int] {
     let page = sysconf(Int32(_SC_PAGESIZE))
     var sum: UInt8 = 0
     var pages: [UnsafeMutableRawPointer?] = []
@@ -133,7 +133,9 @@ private func check(
     try claim(before == after, "\(what): pages have moved")
 
     // What a rank works on lies on its node.
-    guard wish == .blocked || wish == .firstTouch, team.size > 1 else { return }
+    guard wish == .blocked || wish == .firstTouch, team.size > 1,
+        team.seats.allSatisfy({ $0.cpu != nil })  // ranks that outnumber the CPUs run anywhere
+    else { return }
     let page = 4096
     let worked = nodes.toArray()
     let unit = array.hugePageBytes > 0 ? 2 << 20 : page
@@ -194,7 +196,7 @@ private func verify(
                 abs((counts[node] ?? 0) - found.count * weight / round) <= slack,
                 "\(what): \(counts)")
         }
-    case .firstTouch, .blocked: break  // by rank, above
+    case .firstTouch, .blocked, .mirrored: break  // by rank, above
     }
     return found
 }

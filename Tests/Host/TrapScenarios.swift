@@ -77,6 +77,9 @@ func trap(_ arguments: [String]) throws {
     case "store-index": array[100 + opaqueZero()] = 1
     case "read-only-store": mapped[0] = 1
     case "read-only-view": mapped.withMutableSpan { _ in }
+    case "mirrored-output":
+        let mirrored = try team.array(of: Int64.self, count: 100, placement: .mirrored)
+        try team.run(AddPlace(array: mirrored.inPlace))
     case "read-only-output": try team.run(AddPlace(array: mapped.inPlace))
     case "working-leader":
         let own = try Team(size: 2, leader: .works)

@@ -53,7 +53,8 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "surroundings": surroundings, "deleted-program": deletedProgram,
     "server-fault": faultInServer,
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
-    "guest-full-node": guestFullNode,
+    "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
+    "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

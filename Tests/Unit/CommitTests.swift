@@ -121,7 +121,15 @@ private func hugeMapped() throws -> UInt64 {
             #expect(slot.misplaced_bytes == 0 || slot.remarks & refused != 0)
             try room.renew()
         }
-        #expect(room.commit(flags: MUSTER_COMMIT_PLACE, node: 1023) < 0, "no such node")
+        // To the kernel, a node that is not there is one that is forbidden.
+        #expect(room.commit(flags: MUSTER_COMMIT_PLACE, node: 1023) == 0)
+        #expect(
+            room.slot.misplaced_bytes == room.bytes
+                || room.slot.remarks & MUSTER_COMMIT_REFUSED.rawValue != 0)
+        #expect(
+            room.slot.remarks
+                & (MUSTER_COMMIT_FORBIDDEN.rawValue | MUSTER_COMMIT_REFUSED.rawValue) != 0)
+        try room.renew()
         #expect(room.commit(flags: MUSTER_COMMIT_PLACE, node: 5000) == -EUCLEAN)
         #expect(room.commit(flags: MUSTER_COMMIT_PLACE, node: .max) == 0, "any node")
     }

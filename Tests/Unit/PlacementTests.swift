@@ -59,12 +59,6 @@ private final class Host {
         var wish = placement(kind, node: node, nodes: nodes)
         return muster_placement_check(&wish, &topology)
     }
-    func homes(_ ranks: Int) -> [UInt32] {
-        var homes = [UInt32](repeating: 99, count: ranks + 1)
-        muster_placement_rank_nodes(&topology, UInt32(ranks), &homes)
-        #expect(homes.removeLast() == 99)
-        return homes
-    }
 }
 
 private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> muster_placement {
@@ -81,8 +75,10 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
 
     @Test func nodesThatCantBeHadAreRefused() {
         let host = Host.odd()
-        for kind in [MUSTER_FIRST_TOUCH, MUSTER_BLOCKED] { #expect(host.check(kind.rawValue) == 0) }
-        for kind: UInt32 in [5, 6, .max] { #expect(host.check(kind) == -EINVAL, "kind \(kind)") }
+        for kind in [MUSTER_FIRST_TOUCH, MUSTER_BLOCKED, MUSTER_MIRRORED] {
+            #expect(host.check(kind.rawValue) == 0)
+        }
+        for kind: UInt32 in [6, 7, .max] { #expect(host.check(kind) == -EINVAL, "kind \(kind)") }
         for node: UInt32 in [0, 7, 9] { #expect(host.check(bind, node: node) == 0) }
         for node: UInt32 in [1, 8, 10, 1023, 1024, .max] {
             #expect(host.check(bind, node: node) == -ENODEV, "node \(node) is absent")
@@ -206,49 +202,6 @@ private func placement(_ kind: UInt32, node: UInt32 = 0, nodes: [Int] = []) -> m
         #expect(made.plan.why_blocks == -ENOSYS || made.plan.why_blocks == -EPERM)
         #expect(
             made.list == [[3 * page, 0], [page, 9], [3 * page, 0], [page, 9], [page, 0]])
-    }
-
-    @Test func ranksGetNodesWithUsableCPUsInEqualBlocks() {
-        let host = Host.odd()
-        #expect(host.homes(0) == [])
-        #expect(host.homes(1) == [0])
-        #expect(host.homes(2) == [0, 9])
-        #expect(host.homes(5) == [0, 0, 0, 9, 9])
-        let many = Host(
-            (0..<6).map { Host.node($0) }, (0..<6).map { Host.cpu($0, node: Int32($0)) })
-        #expect(many.homes(3) == [0, 1, 2], "more nodes than ranks")
-        #expect(many.homes(13) == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
-        let none = Host([Host.node(4)], [Host.cpu(0, node: 4, allowed: false)])
-        #expect(none.homes(3) == [0, 0, 0])
-    }
-
-    @Test func memoryLiesOnTheNearestNodeThatHasSome() {
-        // Node 1 has no memory. Nodes 0 and 2 are as near: the next number comes first.
-        let host = Host(
-            [Host.node(0), Host.node(1, memory: 0, allowed: false), Host.node(2)], [])
-        func memory(_ homes: [UInt32], _ distances: [UInt32]) -> [UInt32] {
-            var found = homes
-            var distances = distances
-            distances.withUnsafeMutableBufferPointer { distances in
-                host.topology.distances = distances.baseAddress
-                muster_placement_memory_nodes(
-                    &host.topology, UInt32(homes.count), homes, &found)
-                host.topology.distances = nil
-            }
-            return found
-        }
-        let even: [UInt32] = [10, 20, 20, 20, 10, 20, 20, 20, 10]
-        #expect(memory([0, 1, 1, 2], even) == [0, 2, 2, 2])
-        #expect(memory([1], [10, 20, 20, 15, 10, 20, 20, 20, 10]) == [0], "0 is nearer")
-        #expect(memory([], even) == [])
-        #expect(memory([7], even) == [0], "a node that is gone: any that has memory")
-    }
-
-    @Test func aNodeWithoutUsableCPUsCantBeRunOn() {
-        let host = Host.odd()
-        for node: UInt32 in [1, 2, 7, .max] {
-            #expect(muster_placement_run_on(&host.topology, node) == -ENODEV, "node \(node)")
-        }
     }
 
     // MARK: - This host

@@ -21,14 +21,16 @@ extern "C" {
 enum muster_commit_flag {
     MUSTER_COMMIT_PLACE = 1, /* the pieces' nodes are asked for */
     MUSTER_COMMIT_HUGE = 2,  /* try huge pages */
-    MUSTER_COMMIT_READ = 4   /* a file: its pages are read in, not written to */
+    MUSTER_COMMIT_READ = 4,  /* a file: its pages are read in, not written to */
+    MUSTER_COMMIT_POOL = 8   /* it is made of a pool's huge pages, of unit_bytes (pool.h) */
 };
 
 /* What a rank has to say of its share, as bits. */
 enum muster_commit_remark {
-    MUSTER_COMMIT_REFUSED = 1, /* this system lets nobody choose nodes */
-    MUSTER_COMMIT_UNREAD = 2,  /* nor ask where pages lie */
-    MUSTER_COMMIT_NOT_HUGE = 4 /* some huge pages could not be had */
+    MUSTER_COMMIT_REFUSED = 1,  /* this system lets nobody choose nodes */
+    MUSTER_COMMIT_UNREAD = 2,   /* nor ask where pages lie */
+    MUSTER_COMMIT_NOT_HUGE = 4, /* some huge pages could not be had */
+    MUSTER_COMMIT_FORBIDDEN = 8 /* a cpuset keeps this rank off a node that is asked for */
 };
 
 /* Where the pieces of a commit job go: room for MUSTER_LIST_MAX. Leader, between jobs. */

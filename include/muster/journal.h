@@ -54,6 +54,7 @@ struct muster_record {
     uint64_t reserved[6];
 };
 
+/* A journal's word: the chunk in the low half, how many records of it count in the high half. */
 static inline uint64_t muster_journal_pack(uint64_t chunk, uint64_t records)
 {
     return (records << 32) | (chunk & 0xffffffffu);

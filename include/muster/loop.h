@@ -34,8 +34,9 @@ struct muster_loop {
 
     uint64_t grain;
     uint64_t elements;
-    unsigned char *space;    /* this process's address of offset 0 */
-    unsigned char *partials; /* NULL: no reduction */
+    unsigned char *space;           /* this process's address of offset 0 */
+    unsigned char *partials;        /* NULL: no reduction */
+    const unsigned char *arguments; /* the job's, MUSTER_ARGUMENT_BYTES_MAX of room */
     uint64_t partial_bytes;
     uint32_t rank;
     uint32_t size;
@@ -56,6 +57,7 @@ struct muster_loop {
     uint64_t list_count;
     struct muster_slot *slot;
     struct muster_slot *slots;
+    const unsigned char *distances; /* from here to each rank's memory; NULL: all alike */
     struct muster_journal_writer journal;
     uint64_t journal_bytes;
     uint64_t space_bytes;

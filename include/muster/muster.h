@@ -1,4 +1,4 @@
-/* muster.h - all of Muster's C API. */
+/* muster.h - all of Muster's C API. The functions of launch.h are in libmuster.so only. */
 #ifndef MUSTER_H
 #define MUSTER_H
 
@@ -10,8 +10,11 @@
 #include <muster/host.h>
 #include <muster/journal.h>
 #include <muster/kernels.h>
+#include <muster/launch.h>
 #include <muster/loop.h>
+#include <muster/mirror.h>
 #include <muster/placement.h>
+#include <muster/pool.h>
 #include <muster/probe.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
@@ -19,5 +22,6 @@
 #include <muster/server.h>
 #include <muster/team.h>
 #include <muster/topology.h>
+#include <muster/work.h>
 
 #endif

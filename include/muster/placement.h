@@ -28,7 +28,8 @@ enum muster_placement_kind {
     MUSTER_BIND = 1,        /* on one node */
     MUSTER_INTERLEAVE = 2,  /* page by page over some nodes */
     MUSTER_BLOCKED = 3,     /* each rank's static share on the rank's home node */
-    MUSTER_WEIGHTED = 4     /* page by page over some nodes, in given proportions */
+    MUSTER_WEIGHTED = 4,    /* page by page over some nodes, in given proportions */
+    MUSTER_MIRRORED = 5     /* a copy on each rank's home node */
 };
 
 /* A wish. All zero: first touch. */
@@ -75,15 +76,17 @@ struct muster_plan {
     int32_t why_blocks;   /* MUSTER_WEIGHTED by pieces: -ENOSYS: this kernel has no weights; -EPERM:
                              it has others, and they are a setting of the whole system; else 0 */
     uint64_t unit_bytes;  /* borders of pieces are multiples of it */
-    uint64_t block_bytes; /* dealt to a node at a time; 0: no dealing by blocks */
+    uint64_t block_bytes; /* dealt to a node at a time; MUSTER_MIRRORED: from one copy to the next;
+                             0: no dealing by blocks */
     uint64_t piece_count;
 };
 
 /* An array, as plans are made for it. */
 struct muster_layout {
-    uint64_t size_bytes;
-    uint64_t chunk_bytes;       /* ranks' static shares are whole chunks of this size */
-    uint64_t unit_bytes;        /* of placement: a base page, or the huge page it shall have */
+    uint64_t size_bytes;  /* MUSTER_MIRRORED: of one copy; pieces then are copies, one behind the
+                             other, in the order of the first rank of each node */
+    uint64_t chunk_bytes; /* ranks' static shares are whole chunks of this size */
+    uint64_t unit_bytes;  /* of placement: a base page, or the huge page it shall have */
     const uint32_t *rank_nodes; /* where each rank's memory is to lie */
     uint32_t ranks;
     uint32_t reserved;
@@ -143,24 +146,6 @@ int muster_placement_nodes(void *address, uint64_t size_bytes, uint64_t page_byt
 int muster_placement_verify(void *address, uint64_t size_bytes, uint64_t page_bytes,
                             const struct muster_piece *pieces, uint64_t piece_count,
                             uint64_t *right_bytes);
-
-/* -- ranks ---------------------------------------------------------------------------------- */
-
-/* Home nodes of the ranks of a team: neighbouring ranks in equal blocks over the nodes that have
- * CPUs this process may use, by rising id. rank_nodes: receives `ranks` node ids. */
-void muster_placement_rank_nodes(const struct muster_topology *topology, uint32_t ranks,
-                                 uint32_t *rank_nodes);
-
-/* Where each rank's memory is to lie: on its home node, or where that has no memory that may be
- * used, on the nearest one that has, as the kernel's own first touch there chooses it.
- *
- * rank_nodes, memory_nodes: `ranks` node ids; the same array is allowed. */
-void muster_placement_memory_nodes(const struct muster_topology *topology, uint32_t ranks,
-                                   const uint32_t *rank_nodes, uint32_t *memory_nodes);
-
-/* Binds this process to the CPUs of a node that it may use. Returns: 0, -ENODEV: the node has no
- * such CPU, or an errno of sched_setaffinity. */
-int muster_placement_run_on(const struct muster_topology *topology, uint32_t node);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,12 @@ extern "C" {
 
 /* How chunks are dealt to ranks. */
 enum muster_schedule {
-    MUSTER_STATIC = 0,       /* rank r has one block of neighbouring chunks */
-    MUSTER_CYCLIC = 1,       /* rank r has chunks r, r + size, r + 2 size, ... (times batch) */
-    MUSTER_DYNAMIC = 2,      /* whoever is free takes the next `batch` chunks */
-    MUSTER_GUIDED = 3,       /* the same, in shrinking portions, never under `batch` */
-    MUSTER_STATIC_STEAL = 4, /* a block each; who has finished steals half of the fullest rest */
+    MUSTER_STATIC = 0,  /* rank r has one block of neighbouring chunks */
+    MUSTER_CYCLIC = 1,  /* rank r has chunks r, r + size, r + 2 size, ... (times batch) */
+    MUSTER_DYNAMIC = 2, /* whoever is free takes the next `batch` chunks */
+    MUSTER_GUIDED = 3,  /* the same, in shrinking portions, never under `batch` */
+    MUSTER_STATIC_STEAL =
+        4, /* a block each; who has finished steals half of the fullest of the nearest rests */
     MUSTER_LISTED = 5 /* whoever is free takes the next interval of the team's list: for holes */
 };
 
@@ -107,6 +108,7 @@ static inline uint64_t muster_schedule_pack(struct muster_interval rest)
     return (rest.end << 32) | (rest.first & 0xffffffffu);
 }
 
+/* The chunks that a claim word stands for. */
 static inline struct muster_interval muster_schedule_unpack(uint64_t word)
 {
     struct muster_interval rest = {word & 0xffffffffu, word >> 32};
@@ -118,12 +120,14 @@ static inline struct muster_interval muster_schedule_unpack(uint64_t word)
  * Returns: the interval, empty when the word is. */
 struct muster_interval muster_schedule_take_own(uint64_t *word);
 
-/* A thief takes the back half of the fullest word, at least one chunk.
+/* A thief takes the back half of the fullest word within the nearest distance that has any work, at
+ * least one chunk: data that is stolen from afar is read from afar.
  *
  * words: `size` claim words, stride_bytes apart, the first at `words`. thief: this rank; its own
- * word is not looked at. Returns: the interval, empty when all words are. */
+ * word is not looked at. distances: `size` of them, from the thief to the memory of each rank;
+ * NULL: all are alike. Returns: the interval, empty when all words are. */
 struct muster_interval muster_schedule_steal(void *words, size_t stride_bytes, uint32_t size,
-                                             uint32_t thief);
+                                             uint32_t thief, const unsigned char *distances);
 
 #ifdef __cplusplus
 }

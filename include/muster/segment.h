@@ -103,6 +103,14 @@ void muster_space_destroy(struct muster_space *space);
 int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
                           struct muster_extent *extent);
 
+/* The same in the window at an address that is a multiple of `alignment_bytes`, itself one of the
+ * 2 MiB, for pages of that size; the size is rounded up to them.
+ *
+ * Returns: 0; -ENOMEM: no such gap. Where a process has few addresses, pages of more than 2 MiB
+ * have none. */
+int muster_space_allocate_aligned(struct muster_space *space, uint64_t size_bytes,
+                                  uint64_t alignment_bytes, struct muster_extent *extent);
+
 /* Gives room back. An arena extent's memory goes back to the system, for all processes. */
 void muster_space_free(struct muster_space *space, struct muster_extent extent);
 

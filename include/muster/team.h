@@ -26,6 +26,7 @@
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>
+#include <muster/topology.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,7 +37,8 @@ enum muster_job_kind {
     MUSTER_JOB_LOOP = 1,   /* run a kernel over chunks */
     MUSTER_JOB_COMMIT = 2, /* populate this rank's share of an array */
     MUSTER_JOB_ATTACH = 3, /* map what the leader has sent */
-    MUSTER_JOB_END = 4     /* leave */
+    MUSTER_JOB_END = 4,    /* leave */
+    MUSTER_JOB_MIRROR = 5  /* copy a mirrored array anew, and map this rank's copy (mirror.h) */
 };
 
 /* What a loop's job asks for beside. */
@@ -70,8 +72,8 @@ struct muster_job {
     uint64_t unit_bytes;  /* MUSTER_JOB_COMMIT: borders of shares are multiples of it */
     uint64_t
         loop; /* number of the loop's first job, which rolls and journals carry: set by dispatch */
-    uint64_t
-        list_count; /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces */
+    uint64_t list_count; /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces;
+                            MUSTER_JOB_MIRROR: number of the mirror */
     unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
 };
 
@@ -137,7 +139,7 @@ struct muster_slot {
     /* Line 4: who holds the rank. */
     uint64_t holder;      /* pid of the process that holds it; 0: vacant */
     uint32_t incarnation; /* how many processes have held it */
-    uint32_t reserved5;
+    uint32_t place;       /* number of its home node among the team's: muster_team_settle */
     uint64_t reserved7[14];
 
     char message[MUSTER_MESSAGE_BYTES]; /* of a kernel that threw; ends with NUL */
@@ -159,8 +161,12 @@ struct muster_team_block {
     uint64_t chunk_capacity; /* chunks that each roll has room for */
     uint64_t list_offset;    /* intervals of a MUSTER_LISTED job */
     uint64_t journals_offset;
-    uint64_t journal_bytes; /* distance from one rank's journal to the next */
-    uint64_t reserved1[5];
+    uint64_t journal_bytes;    /* distance from one rank's journal to the next */
+    uint64_t distances_offset; /* place_count rows of `size` distances, a byte each */
+    uint64_t mirrors_offset;   /* MUSTER_MIRRORS_MAX entries */
+    uint32_t place_count;      /* home nodes of all ranks, each counted once; 0: not known */
+    uint32_t reserved8;
+    uint64_t reserved1[2];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
     uint64_t reserved2[15];
@@ -218,6 +224,17 @@ void muster_team_end(struct muster_team *team);
 /* Ends a team: muster_team_end, then unmaps everything. In a forked worker
  * it must not be called. NULL is allowed. */
 void muster_team_destroy(struct muster_team *team);
+
+/* Tells the team where its ranks' memory lies, before the first of them is started: who steals
+ * looks at near ranks first then, and arrays can be mirrored.
+ *
+ * homes: the home node of each rank. Without this call, all ranks are as far from each other.
+ * Returns: 0; -EBUSY: a rank has a process. */
+int muster_team_settle(struct muster_team *team, const struct muster_topology *topology,
+                       const uint32_t *homes);
+
+/* Distances from a rank to the memory of each rank, SLIT values up to 255; NULL: all alike. */
+const unsigned char *muster_team_distances(const struct muster_team *team, uint32_t rank);
 
 /* Starts a worker for a vacant rank by fork; in a team with a fork server (server.h) by that: then
  * no call returns 0, and the caller may have threads.

@@ -1,6 +1,7 @@
 /* testing.h - fault injection and named stopping points, for Muster's own tests.
  *
- * Not part of muster.h and not installed. State is per process and is inherited by a fork.
+ * Not part of muster.h and not installed. State is per process, the injector's per
+ * thread, and is inherited by a fork.
  */
 #ifndef MUSTER_TESTING_H
 #define MUSTER_TESTING_H
@@ -11,14 +12,14 @@
 extern "C" {
 #endif
 
-/* Makes the n-th system call of this process from now on fail, once.
+/* Makes the n-th system call of this thread from now on fail, once.
  *
  * n: 1 is the next one; 0 disarms.
  * error: a positive errno value.
  * Calls that can't fail (pid, clock) and clean-up (close, unmap, kill, reap) are not counted. */
 void muster_testing_fail_call(uint64_t n, int error);
 
-/* System calls counted since muster_testing_fail_call was last used. */
+/* System calls of this thread counted since muster_testing_fail_call was last used. */
 uint64_t muster_testing_calls(void);
 
 /* Whether the armed failure has been delivered. */
@@ -34,10 +35,26 @@ enum muster_refusal {
 /* Makes the kernel refuse these system calls with EPERM (a real seccomp filter) in this process and
  * in all that come of it, also after an exec, for good. Returns: 0 or a negative errno. */
 int muster_testing_refuse(enum muster_refusal what);
+
 /* Asks the kernel for the nodes of pages (move_pages), so that a test need not trust the library's
  * own reading back. Returns: 0, or a negative errno; status: a node, or a negative errno, by page.
  */
 int muster_testing_move_pages(void **pages, uint64_t count, int *status);
+
+/* Moves all of this process's pages from one node to another, as an administrator or the kernel's
+ * balancing does (migrate_pages). Returns: how many could not be moved, or a negative errno. */
+int muster_testing_migrate(uint32_t from, uint32_t to);
+
+/* Words that processes of a test share, acquire and release. */
+static inline uint64_t muster_testing_load(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void muster_testing_add(uint64_t *word, uint64_t value)
+{
+    __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
 
 /* Named places in the life of a team. */
 enum muster_point {

@@ -1,0 +1,201 @@
+/* work.c - kernels in C: the loop that calls them, and their way to arrays.
+ *
+ * The order in the job slot was written by another process: each rank copies it, and then validates
+ * the copy, so that nobody can change what has been checked.
+ */
+#include <assert.h>
+#include <muster/server.h>
+#include <muster/work.h>
+#include <string.h>
+
+_Static_assert(sizeof(struct muster_work_use) == 48, "uses follow each other without gaps");
+_Static_assert(sizeof(struct muster_work_order) == 24, "uses follow the head");
+_Static_assert(sizeof(struct muster_work_order) + MUSTER_USES_MAX * sizeof(struct muster_work_use) +
+                       MUSTER_WORK_ARGUMENT_BYTES_MAX + 256 <=
+                   MUSTER_ARGUMENT_BYTES_MAX,
+               "the longest order fits into the job slot, with the name of its type");
+
+/* One rank's part of a job. */
+struct muster_work_state {
+    struct muster_loop *loop;
+    struct muster_work_use uses[MUSTER_USES_MAX];
+    uint32_t use_count;
+    char message[MUSTER_MESSAGE_BYTES];
+    _Alignas(64) unsigned char arguments[MUSTER_WORK_ARGUMENT_BYTES_MAX];
+};
+
+/* Calls a kernel from a frame that looks like the outermost one. In a forked rank the frames above
+ * are copies of the leader's: a C++ exception that found a handler there would set a second leader
+ * going. An unwinder that meets a frame without return address stops, and std::terminate is called.
+ * Compilers note nothing of the kind for C, hence the directive. */
+__attribute__((noinline)) static int call(muster_kernel kernel, const struct muster_work *work)
+{
+#if defined(__x86_64__)
+    __asm__ volatile(".cfi_undefined rip");
+#elif defined(__aarch64__)
+    __asm__ volatile(".cfi_undefined x30");
+#else
+#error "say here how this CPU's frames are marked as the outermost one"
+#endif
+    int status = kernel(work);
+    /* Not a tail call, which would leave no frame. */
+    __asm__ volatile("" : "+r"(status));
+    return status;
+}
+
+static int read_order(struct muster_work_state *state, struct muster_work_order *order,
+                      const unsigned char *bytes, uint64_t room)
+{
+    const struct muster_loop *loop = state->loop;
+    if (room < sizeof *order)
+        return -EUCLEAN;
+    memcpy(order, bytes, sizeof *order);
+    room -= sizeof *order;
+    bytes += sizeof *order;
+    if (order->use_count > MUSTER_USES_MAX ||
+        order->argument_bytes > MUSTER_WORK_ARGUMENT_BYTES_MAX ||
+        order->use_count * sizeof state->uses[0] + order->argument_bytes > room)
+        return -EUCLEAN;
+    size_t uses_bytes = order->use_count * sizeof state->uses[0];
+    memcpy(state->uses, bytes, uses_bytes);
+    memcpy(state->arguments, bytes + uses_bytes, order->argument_bytes);
+    state->use_count = order->use_count;
+    for (uint32_t i = 0; i < state->use_count; i++) {
+        const struct muster_work_use *use = &state->uses[i];
+        if (use->array >= MUSTER_ARRAYS_MAX || use->access > MUSTER_IN_PLACE ||
+            use->element_bytes == 0 || use->offset_bytes > loop->space_bytes ||
+            use->count > (loop->space_bytes - use->offset_bytes) / use->element_bytes ||
+            (use->access != MUSTER_INPUT && loop->elements > use->count))
+            return -EUCLEAN;
+    }
+    return 0;
+}
+
+static muster_kernel find(const struct muster_work_order *order)
+{
+    const void *address = order->in_program ? muster_program_address((int64_t)order->kernel)
+                                            : (const void *)(uintptr_t)order->kernel;
+    if (!order->in_program && !muster_address_is_static(address))
+        return NULL; /* from a library loaded since the fork */
+    muster_kernel kernel;
+    memcpy(&kernel, &address, sizeof kernel); /* a cast between the two is no ISO C */
+    return kernel;
+}
+
+int muster_work_run(struct muster_loop *loop, const void *order_address, uint64_t order_bytes,
+                    struct muster_work_failure *failure)
+{
+    struct muster_work_state state;
+    struct muster_work_order order;
+    state.loop = loop;
+    state.message[0] = '\0';
+    int status = read_order(&state, &order, (const unsigned char *)order_address, order_bytes);
+    if (status < 0)
+        return status;
+    muster_kernel kernel = find(&order);
+    if (!kernel)
+        return -ENOEXEC;
+    struct muster_work work = {
+        .rank = loop->rank, .size = loop->size, .arguments = state.arguments, .state = &state};
+    while (muster_loop_next(loop, &work.chunk)) {
+        if (loop->partials) {
+            work.partial = loop->partials + work.chunk.index * loop->partial_bytes;
+            /* A chunk that is begun again must not add to what its first attempt has left. */
+            memset(work.partial, 0, loop->partial_bytes);
+        }
+        status = call(kernel, &work);
+        if (status != 0) {
+            failure->status = status;
+            memcpy(failure->message, state.message, sizeof failure->message);
+            return 1;
+        }
+        muster_loop_commit(loop, &work.chunk);
+    }
+    return 0;
+}
+
+/* -- for kernels ---------------------------------------------------------------------------- */
+
+static const struct muster_work_use *used(const struct muster_work *work, uint32_t use)
+{
+    assert(use < work->state->use_count);
+    return &work->state->uses[use];
+}
+
+static const struct muster_work_use *used_for(const struct muster_work *work, uint32_t use,
+                                              enum muster_access access)
+{
+    const struct muster_work_use *found = used(work, use);
+    assert(found->access == access);
+    return found;
+}
+
+static unsigned char *elements(const struct muster_work *work, const struct muster_work_use *use)
+{
+    return work->state->loop->space + use->offset_bytes;
+}
+
+static void save(const struct muster_work *work, const struct muster_work_use *use, uint64_t first,
+                 uint64_t end)
+{
+    if (work->state->loop->journaled)
+        muster_loop_save(work->state->loop, work->chunk.index, use->array,
+                         use->offset_bytes + first * use->element_bytes,
+                         (end - first) * use->element_bytes);
+}
+
+const void *muster_work_input(const struct muster_work *work, uint32_t use)
+{
+    return elements(work, used_for(work, use, MUSTER_INPUT));
+}
+
+void *muster_work_output(const struct muster_work *work, uint32_t use)
+{
+    const struct muster_work_use *found = used_for(work, use, MUSTER_OUTPUT);
+    if (work->state->loop->poison)
+        muster_loop_poison(work->state->loop, work->chunk.index, found->array,
+                           found->offset_bytes + work->chunk.first * found->element_bytes,
+                           (work->chunk.end - work->chunk.first) * found->element_bytes);
+    return elements(work, found);
+}
+
+bool muster_work_update(const struct muster_work *work, uint32_t use, struct muster_tile *tile)
+{
+    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    uint64_t length = MUSTER_TILE_BYTES / found->element_bytes;
+    if (length == 0)
+        length = 1;
+    unsigned char *start = elements(work, found);
+    /* All zero at first, and then left as it was: with a gap, old contents would not be kept. */
+    assert(!tile->elements || (tile->elements == start && tile->end > work->chunk.first));
+    uint64_t first = tile->elements ? tile->end : work->chunk.first;
+    if (first >= work->chunk.end) {
+        memset(tile, 0, sizeof *tile);
+        return false;
+    }
+    uint64_t left = work->chunk.end - first;
+    tile->elements = start;
+    tile->first = first;
+    tile->end = first + (left < length ? left : length);
+    save(work, found, tile->first, tile->end);
+    return true;
+}
+
+void *muster_work_update_whole(const struct muster_work *work, uint32_t use)
+{
+    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    save(work, found, work->chunk.first, work->chunk.end);
+    return elements(work, found);
+}
+
+uint64_t muster_work_count(const struct muster_work *work, uint32_t use)
+{
+    return used(work, use)->count;
+}
+
+void muster_work_explain(const struct muster_work *work, const char *text)
+{
+    size_t length = strnlen(text, sizeof work->state->message - 1);
+    memcpy(work->state->message, text, length);
+    work->state->message[length] = '\0';
+}

@@ -1,0 +1,210 @@
+// ArrayMemory.swift - where an array's memory comes from, and how it goes back.
+//
+// Three kinds beside files: the arena; a pool of huge pages, which is mapped into the window; and copies
+// in the arena of which every rank maps its own node's into the window.
+
+internal import CMuster
+
+/// What is behind an array.
+enum MemorySource {
+    case arena
+    case file(BackingFile)
+    /// Memory of a pool's pages, by its descriptor.
+    case pool(Int32)
+    /// A mirrored array's number, and where every process sees its copy.
+    case mirror(UInt32, window: Extent)
+
+    var file: BackingFile? {
+        if case .file(let file) = self { return file }
+        return nil
+    }
+}
+
+/// An array's memory, committed and placed.
+struct ArrayMemory {
+    let extent: Extent
+    let plan: ArrayPlan
+    var source: MemorySource = .arena
+}
+
+extension TeamCore {
+    /// Memory as it is asked for, or as near to that as it can be had, with notes.
+    func memory(for wish: ArrayWish) throws(MusterError) -> ArrayMemory {
+        var notes: [String] = []
+        if let page = wish.pages.poolBytes, wish.bytes > 0 {
+            if let memory = try poolMemory(for: wish, pageBytes: page, &notes) { return memory }
+        }
+        let choice = choosePages(wish, notes: notes)
+        if wish.placement == .mirrored, wish.bytes > 0 {
+            return try mirroredMemory(for: wish, choice)
+        }
+        let extent = try reserve(bytes: wish.bytes, of: wish.subject)
+        do throws(MusterError) {
+            return ArrayMemory(extent: extent, plan: try place(extent, wish, choice))
+        } catch {
+            free(extent)
+            throw error
+        }
+    }
+
+    /// Gives an array's memory back, in every process.
+    func release(_ extent: Extent, _ source: MemorySource) {
+        switch source {
+        case .arena: free(extent)
+        case .file(let file):
+            unmap(extent)
+            muster_file_close(file.descriptor)
+        case .pool(let descriptor):
+            unmap(extent)
+            muster_file_close(descriptor)
+        case .mirror(let number, let window):
+            // A worker that can't follow keeps a mapping that nothing names any more.
+            if !hasEnded { try? mirror(number, flags: MUSTER_MIRROR_UNMAP) }
+            muster_mirror_remove(team, number)
+            freeWindow(window)
+            free(extent)
+        }
+    }
+
+    private func freeWindow(_ window: Extent) {
+        muster_space_free(
+            muster_team_space(team),
+            muster_extent(
+                offset_bytes: UInt64(window.offset), size_bytes: UInt64(window.bytes)))
+    }
+
+    // MARK: - Mirrored
+
+    /// Copies for all nodes, each on its own, mapped in every rank.
+    private func mirroredMemory(
+        for wish: ArrayWish, _ choice: PageChoice
+    ) throws(MusterError) -> ArrayMemory {
+        let unit = choice.unitBytes
+        let stride = (wish.bytes + unit - 1) / unit * unit
+        let (total, overflow) = stride.multipliedReportingOverflow(
+            by: Int(muster_mirror_copies(team)))
+        let extent = try reserve(bytes: overflow ? Int.max : total, of: wish.subject)
+        var window = muster_extent()
+        let space = muster_team_space(team)
+        let status = muster_space_allocate(space, UInt64(stride), true, &window)
+        guard status == 0 else {
+            free(extent)
+            throw .system(
+                .memory, wish.subject, "no room in the range of addresses", status: status)
+        }
+        let place = Extent(offset: Int(window.offset_bytes), bytes: Int(window.size_bytes))
+        var number: Int32 = -1
+        do throws(MusterError) {
+            let plan = try self.place(extent, wish, choice)
+            var entry = muster_mirror(
+                window_offset: window.offset_bytes, size_bytes: UInt64(stride),
+                copies_offset: UInt64(extent.offset), stride_bytes: UInt64(stride))
+            number = muster_mirror_add(team, &entry)
+            guard number >= 0 else {
+                throw .system(
+                    .memory, wish.subject,
+                    "can't be mirrored (a team has at most "
+                        + "\(MUSTER_MIRRORS_MAX) mirrored arrays)", status: number)
+            }
+            try mirror(UInt32(number), flags: MUSTER_MIRROR_MAP)
+            return ArrayMemory(
+                extent: extent, plan: plan, source: .mirror(UInt32(number), window: place))
+        } catch {
+            if number >= 0 {
+                release(extent, .mirror(UInt32(number), window: place))
+            } else {
+                freeWindow(place)
+                free(extent)
+            }
+            throw error
+        }
+    }
+
+    /// Has every rank do its part of a mirrored array: copy, map or unmap.
+    func mirror(_ number: UInt32, flags: muster_mirror_flag) throws(MusterError) {
+        try smallJob { job in
+            job.pointee.kind = MUSTER_JOB_MIRROR.rawValue
+            job.pointee.flags = flags.rawValue
+            job.pointee.list_count = UInt64(number)
+        } own: { rank in
+            muster_worker_mirror(team, rank)
+        } failed: { rank, status in
+            .system(
+                .memory, "mirrored array", "rank \(rank) can't map or make its copy",
+                status: status)
+        }
+    }
+
+    // MARK: - Pools
+
+    /// Memory of a pool's pages; nil: it has too few, with a note of what there is in their place.
+    private func poolMemory(
+        for wish: ArrayWish, pageBytes: Int, _ notes: inout [String]
+    ) throws(MusterError) -> ArrayMemory? {
+        let pages = (wish.bytes - 1) / pageBytes + 1
+        let size = formatBytes(UInt64(pageBytes))
+        func note(_ why: String) {
+            notes.append("pages \(wish.pages): \(why); transparent huge pages in their place")
+        }
+        guard wish.placement != .mirrored else {
+            note("copies of a mirrored array are not made of them")
+            return nil
+        }
+        var free: UInt64 = 0
+        guard muster_pool_free_pages(UInt64(pageBytes), .max, &free) == 0 else {
+            note("this kernel has no pool of \(size) pages")
+            return nil
+        }
+        let remedy =
+            "'echo \(pages) > /sys/kernel/mm/hugepages/hugepages-\(pageBytes / 1024)kB/nr_hugepages'"
+        guard UInt64(pages) <= free else {
+            note("\(pages) of \(size) are asked for, \(free) are free (\(remedy) makes room)")
+            return nil
+        }
+        var descriptor: Int32 = -1
+        guard muster_pool_create(UInt64(pageBytes), UInt64(pages * pageBytes), &descriptor) == 0
+        else {
+            note("the system gives none to this process")
+            return nil
+        }
+        var extent = muster_extent()
+        let space = muster_team_space(team)
+        guard
+            muster_space_allocate_aligned(
+                space, UInt64(pages * pageBytes), UInt64(pageBytes), &extent) == 0
+        else {
+            muster_file_close(descriptor)
+            note("the range of addresses has no room for them")
+            return nil
+        }
+        let place = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+        do throws(MusterError) {
+            let plan = try commitPool(place, extent, wish, descriptor, pageBytes)
+            return ArrayMemory(extent: place, plan: plan, source: .pool(descriptor))
+        } catch {
+            release(place, .pool(descriptor))
+            // Somebody was faster, or what is free lies on nodes that are not for this process.
+            guard error.errorNumber == 12 || error.errorNumber == 14 else { throw error }
+            note(error.reason)
+            return nil
+        }
+    }
+
+    private func commitPool(
+        _ place: Extent, _ extent: muster_extent, _ wish: ArrayWish, _ descriptor: Int32,
+        _ pageBytes: Int
+    ) throws(MusterError) -> ArrayPlan {
+        // The leader's mapping is the first, and reserves all pages.
+        let status = muster_space_map(muster_team_space(team), extent, descriptor, 0, true)
+        guard status == 0 else {
+            throw .system(.memory, wish.subject, "the pool is empty by now", status: status)
+        }
+        let sent = muster_team_send_mapping(team, extent, descriptor, 0, true)
+        guard sent == 0 else {
+            throw .system(.memory, wish.subject, "can't be mapped by all ranks", status: sent)
+        }
+        try attach(wish.subject)
+        return try self.place(
+            place, wish, PageChoice(unitBytes: pageBytes, isPool: true))
+    }
+}

@@ -1,0 +1,171 @@
+// LaunchArray.swift - the arrays of a leader in C: bytes in shared memory, dealt as elements.
+
+package import CMuster
+
+/// An array for C. Its memory is that of an array of bytes.
+final class CArray {
+    private let bytes: SharedArray<UInt8>
+    /// Bytes from the memory's start to element 0: a file has a header.
+    private let dataOffset: Int
+    let count: Int
+    let elementBytes: Int
+    let leader: Unmanaged<CLeader>
+    /// As C gets them, for as long as this object lives.
+    let notes: UnsafeMutablePointer<CChar>
+
+    init(
+        _ bytes: consuming SharedArray<UInt8>, dataOffset: Int = 0, count: Int, elementBytes: Int,
+        of leader: CLeader
+    ) {
+        let notes = bytes.notes.joined(separator: "\n")
+        self.bytes = bytes
+        self.dataOffset = dataOffset
+        self.count = count
+        self.elementBytes = elementBytes
+        self.leader = .passUnretained(leader)  // which owns this
+        self.notes = copyText(notes)
+    }
+
+    deinit { notes.deallocate() }
+
+    static func at(_ pointer: OpaquePointer) -> CArray {
+        Unmanaged<CArray>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+    }
+
+    var isWritable: Bool { bytes.isWritable }
+
+    /// What a kernel's access holds.
+    var handle: _ArrayHandle {
+        let handle = bytes.handle
+        return _ArrayHandle(
+            team: handle.team, offset: handle.offset + dataOffset, count: count, id: handle.id,
+            generation: handle.generation)
+    }
+
+    /// nil: it has no bytes.
+    var elements: UnsafeMutableRawPointer? {
+        count == 0 ? nil : bytes.core.base + handle.offset
+    }
+}
+
+/// A C string of its own. Ownership: the caller deallocates it.
+func copyText(_ text: String) -> UnsafeMutablePointer<CChar> {
+    let bytes = text.utf8CString
+    let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count)
+    bytes.withUnsafeBufferPointer { copy.initialize(from: $0.baseAddress!, count: $0.count) }
+    return copy
+}
+
+@c @implementation
+package func muster_array_create(
+    _ leader: OpaquePointer!, _ given: UnsafePointer<muster_array_options>!,
+    _ array: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in
+        let leader = CLeader.at(leader)
+        let options = try options(
+            given, least: MemoryLayout<muster_array_options>.size, empty: muster_array_options(),
+            "array options")
+        let subject = "array of \(options.count) elements of \(options.element_bytes) bytes"
+        try leader.checkLeader(subject)
+        guard options.element_bytes > 0 else {
+            throw invalid(subject, "an element has 1 or more bytes")
+        }
+        guard let count = Int(exactly: options.count) else {
+            throw invalid(subject, "more bytes than a number can hold")
+        }
+        let elementBytes = Int(options.element_bytes)
+        let (size, overflow) = count.multipliedReportingOverflow(by: elementBytes)
+        guard !overflow else { throw invalid(subject, "more bytes than a number can hold") }
+        var placement = Placement.firstTouch
+        if let spelled = text(options.placement) {
+            guard let read = Placement(spelled) else {
+                throw invalid("placement \(spelled)", "is none of \(Placement.spelling)")
+            }
+            placement = read
+        }
+        var pages = Pages.automatic
+        if let spelled = text(options.pages) {
+            guard let read = Pages(spelled) else {
+                let known = Pages.allCases.map(\.description).joined(separator: " | ")
+                throw invalid("pages \(spelled)", "are none of \(known)")
+            }
+            pages = read
+        }
+        let bytes = try leader.team.array(
+            of: UInt8.self, shape: [size], elements: count, placement: placement, pages: pages,
+            subject)
+        array.pointee = leader.add(
+            CArray(bytes, count: count, elementBytes: elementBytes, of: leader))
+    }
+}
+
+@c @implementation
+package func muster_array_map(
+    _ leader: OpaquePointer!, _ path: UnsafePointer<CChar>!,
+    _ given: UnsafePointer<muster_file_options>!, _ array: UnsafeMutablePointer<OpaquePointer?>!,
+    _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in
+        let leader = CLeader.at(leader)
+        let options = try options(
+            given, least: MemoryLayout<muster_file_options>.size, empty: muster_file_options(),
+            "file options")
+        guard let path = text(path) else { throw invalid("path", "is NULL") }
+        try leader.checkLeader(path)
+        var elementBytes = Int(options.element_bytes)
+        var dataOffset = 0
+        var count: Int?
+        if elementBytes == 0 {
+            guard let wanted = DType.allCases.first(where: { $0.code == options.dtype }) else {
+                throw invalid("dtype \(options.dtype)", "is none of enum muster_dtype")
+            }
+            let header = try NPYHeader(path: path)
+            guard header.dtype == wanted else {
+                throw MusterError(
+                    .file, subject: path, reason: "holds \(header.dtype.name), not \(wanted.name)")
+            }
+            elementBytes = header.dtype.byteCount
+            dataOffset = header.dataOffset
+            count = header.shape.reduce(1, *)
+        }
+        let bytes = try leader.team.array(
+            file: path, of: UInt8.self, writable: options.writable != 0)
+        guard (bytes.count - dataOffset).isMultiple(of: elementBytes) else {
+            throw MusterError(
+                .file, subject: path,
+                reason: "has \(bytes.count) bytes, which is not a whole number of elements of "
+                    + "\(elementBytes) bytes")
+        }
+        let there = (bytes.count - dataOffset) / elementBytes
+        guard there >= count ?? there else {
+            throw MusterError(.file, subject: path, reason: "became shorter while it was opened")
+        }
+        array.pointee = leader.add(
+            CArray(
+                bytes, dataOffset: dataOffset, count: count ?? there, elementBytes: elementBytes,
+                of: leader))
+    }
+}
+
+@c @implementation
+package func muster_array_elements(_ array: OpaquePointer!) -> UnsafeMutableRawPointer! {
+    CArray.at(array).elements
+}
+
+@c @implementation
+package func muster_array_count(_ array: OpaquePointer!) -> UInt64 {
+    UInt64(CArray.at(array).count)
+}
+
+@c @implementation
+package func muster_array_notes(_ array: OpaquePointer!) -> UnsafePointer<CChar>! {
+    UnsafePointer(CArray.at(array).notes)
+}
+
+@c @implementation
+package func muster_array_destroy(_ array: OpaquePointer!) {
+    guard let array else { return }
+    let leader = CArray.at(array).leader.takeUnretainedValue()
+    if leader.team.core.isLeader { leader.remove(CArray.at(array)) }
+}

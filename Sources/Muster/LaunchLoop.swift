@@ -1,0 +1,245 @@
+// LaunchLoop.swift - the loops of a leader in C, and their reports.
+
+package import CMuster
+
+/// What a loop of a C leader is to do, checked.
+private struct CLoop {
+    let plan: LoopPlan
+    let order: CKernelOrder
+    let given: muster_loop_options
+}
+
+private let schedules: [Schedule] = [.static, .cyclic, .dynamic, .guided, .staticSteal]
+
+extension CLeader {
+    /// Runs a loop and keeps its report.
+    fileprivate func run(
+        _ given: UnsafePointer<muster_loop_options>?, partialBytes: Int = 0,
+        collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
+    ) throws(MusterError) {
+        try checkLeader("loop")
+        report = nil
+        let loop = try read(given)
+        let core = team.core
+        if let progress = loop.given.progress {
+            let context = loop.given.progress_context
+            core.onProgress = { now in
+                var raw = muster_progress(
+                    done: UInt64(now.done), chunks: UInt64(now.chunks),
+                    elapsed_ns: now.elapsedNanoseconds)
+                if progress(context, &raw) != 0 { now.cancel() }
+            }
+        }
+        defer { core.onProgress = nil }
+        do throws(MusterError) {
+            let entry = core.kernels.entry(for: CKernel.self)
+            let order = loop.order
+            let made = try order.bytes.span.bytes.withUnsafeBytes { bytes throws(MusterError) in
+                try core.run(
+                    entry, bytes, order.accesses, loop.plan, partialBytes, collect: collect)
+            }
+            report = CReport(made)
+        } catch {
+            report = error.report.map(CReport.init)
+            throw error
+        }
+    }
+
+    private func read(_ given: UnsafePointer<muster_loop_options>?) throws(MusterError) -> CLoop {
+        let options = try options(
+            given, least: MemoryLayout<muster_loop_options>.size, empty: muster_loop_options(),
+            "loop options")
+        guard let kernel = options.kernel else { throw invalid("kernel", "is NULL") }
+        guard Int(options.schedule) < schedules.count else {
+            throw invalid("schedule \(options.schedule)", "is none that a loop can be asked for")
+        }
+        guard options.recovery <= MUSTER_FAIL.rawValue else {
+            throw invalid("recovery \(options.recovery)", "is none of enum muster_recovery")
+        }
+        guard let count = Int(exactly: options.count),
+            let grain = Int(exactly: options.grain)
+        else {
+            throw invalid(
+                "loop of \(options.count) elements", "more than a loop can have (2^63 - 1)")
+        }
+        let isByRank = options.by_rank != 0
+        guard !isByRank || count == 0 || count == team.size else {
+            throw invalid(
+                "count \(count)", "by_rank runs once in each of \(team.size) ranks: leave it 0")
+        }
+        var plan = LoopPlan(
+            count: isByRank ? team.size : count, grain: grain == 0 ? nil : grain,
+            schedule: schedules[Int(options.schedule)])
+        if isByRank {
+            plan.grain = 1
+            plan.schedule = .static
+            plan.isByRank = true
+        }
+        plan.recovery =
+            options.recovery == MUSTER_FAIL.rawValue
+            ? .fail : .redo(limit: options.redo_limit == 0 ? 3 : Int(options.redo_limit))
+        if options.stall_ns > 0 {
+            plan.stallTimeout = .nanoseconds(Int64(clamping: options.stall_ns))
+        }
+        let order = try order(kernel, options)
+        return CLoop(plan: plan, order: order, given: options)
+    }
+
+    /// Where the ranks find the kernel, its arrays and arguments.
+    private func order(
+        _ kernel: muster_kernel, _ options: muster_loop_options
+    ) throws(MusterError) -> CKernelOrder {
+        guard options.use_count <= MUSTER_USES_MAX else {
+            throw invalid("\(options.use_count) uses", "a kernel has at most \(MUSTER_USES_MAX)")
+        }
+        guard options.argument_bytes <= MUSTER_WORK_ARGUMENT_BYTES_MAX else {
+            throw invalid(
+                "\(options.argument_bytes) bytes of arguments",
+                "at most \(MUSTER_WORK_ARGUMENT_BYTES_MAX) fit; put large tables into an array")
+        }
+        guard options.use_count == 0 || options.uses != nil,
+            options.argument_bytes == 0 || options.arguments != nil
+        else { throw invalid("loop options", "uses or arguments are NULL, and their number not 0") }
+
+        var uses: [(handle: _ArrayHandle, bytes: Int, kind: AccessKind)] = []
+        var kinds: [UInt32: AccessKind] = [:]
+        for number in 0..<Int(options.use_count) {
+            let use = options.uses[number]
+            guard let kind = AccessKind(code: use.access) else {
+                throw invalid("use \(number)", "access \(use.access) is none of enum muster_access")
+            }
+            guard let array = array(use.array) else {
+                throw invalid("use \(number)", "is no array of this leader's")
+            }
+            guard kind == .input || array.isWritable else {
+                throw invalid("use \(number)", "writes to an array that is mapped read-only")
+            }
+            let handle = array.handle
+            let earlier = kinds.updateValue(kind, forKey: handle.id)
+            guard earlier == nil || (earlier == .input && kind == .input) else {
+                throw invalid(
+                    "use \(number)",
+                    "one array under two accesses: in one loop an array is input, or output once, "
+                        + "or in place once")
+            }
+            uses.append((handle, array.elementBytes, kind))
+        }
+        let address = UInt64(UInt(bitPattern: unsafeBitCast(kernel, to: Int.self)))
+        let pointer = UnsafeRawPointer(bitPattern: UInt(address))
+        let isByServer = team.core.start == .server
+        let place = muster_program_offset(pointer)
+        guard isByServer ? place >= 0 : muster_address_is_static(pointer) else {
+            throw MusterError(
+                .kernelUnknown, subject: "kernel",
+                reason: isByServer
+                    ? "it is no function of this program, and ranks of a fork server know no other: "
+                        + "call it from one that is, or start the team by fork"
+                    : "it is in no file that this program has mapped, so the ranks don't have it")
+        }
+        return CKernelOrder(
+            kernel: isByServer ? UInt64(place) : address, inProgram: isByServer, uses: uses,
+            arguments: .init(start: options.arguments, count: Int(options.argument_bytes)))
+    }
+}
+
+@c @implementation
+package func muster_leader_run(
+    _ leader: OpaquePointer!, _ given: UnsafePointer<muster_loop_options>!,
+    _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in try CLeader.at(leader).run(given) }
+}
+
+@c @implementation
+package func muster_leader_reduce(
+    _ leader: OpaquePointer!, _ given: UnsafePointer<muster_loop_options>!, _ partialBytes: UInt32,
+    _ combine: muster_combine!, _ context: UnsafeMutableRawPointer!,
+    _ result: UnsafeMutableRawPointer!, _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in
+        let leader = CLeader.at(leader)
+        guard let combine else { throw invalid("combine", "is NULL") }
+        guard let result else { throw invalid("result", "is NULL") }
+        guard partialBytes > 0, partialBytes <= 1 << 30 else {
+            throw invalid(
+                "partial results of \(partialBytes) bytes", "they have 1 byte to 1 GiB each")
+        }
+        // As far apart as any C type needs: 16 is alignof(max_align_t).
+        let unit = partialBytes <= 8 ? 8 : 16
+        let stride = (Int(partialBytes) + unit - 1) / unit * unit
+        try leader.run(given, partialBytes: stride) { partials, count in
+            walkTree(count) { left, right in
+                combine(partials + left * stride, partials + right * stride, context)
+            }
+            result.copyMemory(from: partials, byteCount: Int(partialBytes))
+        }
+    }
+}
+
+/// A report as C reads it: one struct, and the lists that it points to.
+final class CReport {
+    let raw: UnsafeMutablePointer<muster_report>
+    private let findings: UnsafeMutableBufferPointer<muster_finding>
+    private let deaths: UnsafeMutableBufferPointer<muster_report_death>
+    private let quarantined: UnsafeMutableBufferPointer<UInt64>
+    private let vacant: UnsafeMutableBufferPointer<UInt32>
+    private let text: UnsafeMutablePointer<CChar>
+
+    init(_ report: AuditReport) {
+        let missing = report.missing.map {
+            muster_finding(
+                first: UInt64($0.lowerBound), end: UInt64($0.upperBound), repeated: 0, reserved: 0)
+        }
+        let repeated = report.repeated.map {
+            muster_finding(
+                first: UInt64($0.chunks.lowerBound), end: UInt64($0.chunks.upperBound), repeated: 1,
+                reserved: 0)
+        }
+        findings = copy((missing + repeated).sorted { $0.first < $1.first })
+        deaths = copy(
+            report.deaths.map {
+                muster_report_death(
+                    chunk: $0.chunk.map(UInt64.init) ?? .max, rank: UInt32($0.rank),
+                    pid: Int32($0.pid), signal: Int32($0.signal), exit_code: Int32($0.exitCode),
+                    attempt: UInt32($0.attempt), stalled: $0.isStalled ? 1 : 0)
+            })
+        quarantined = copy(report.quarantined.map { UInt64($0) })
+        vacant = copy(report.vacantRanks.map { UInt32($0) })
+        text = copyText("\(report)")
+        raw = .allocate(capacity: 1)
+        raw.initialize(
+            to: muster_report(
+                chunks: UInt64(report.chunks), exactly_once: UInt64(report.exactlyOnce),
+                missing: UInt64(report.missingCount), repeated: UInt64(report.repeatedCount),
+                redone: UInt64(report.redone), elements: UInt64(report.elements),
+                grain: UInt64(report.grain), size: UInt32(report.size),
+                schedule: report.schedule.code, clean: report.isClean ? 1 : 0,
+                cancelled: report.isCancelled ? 1 : 0,
+                findings: UnsafePointer(findings.baseAddress),
+                finding_count: UInt64(findings.count),
+                deaths: UnsafePointer(deaths.baseAddress), death_count: UInt64(deaths.count),
+                quarantined: UnsafePointer(quarantined.baseAddress),
+                quarantined_count: UInt64(quarantined.count),
+                vacant: UnsafePointer(vacant.baseAddress), vacant_count: UInt64(vacant.count),
+                text: UnsafePointer(text)))
+    }
+
+    deinit {
+        findings.deallocate()
+        deaths.deallocate()
+        quarantined.deallocate()
+        vacant.deallocate()
+        text.deallocate()
+        raw.deallocate()
+    }
+}
+
+/// A list of its own; without elements it has no address.
+private func copy<Element: BitwiseCopyable>(
+    _ elements: [Element]
+) -> UnsafeMutableBufferPointer<Element> {
+    guard !elements.isEmpty else { return .init(start: nil, count: 0) }
+    let copy = UnsafeMutableBufferPointer<Element>.allocate(capacity: elements.count)
+    _ = copy.initialize(from: elements)
+    return copy
+}

@@ -1,0 +1,151 @@
+/* work.h - what a kernel in C sees of a loop: its chunk, its arguments, its arrays.
+ *
+ * A kernel is a function that a leader's loop (launch.h) calls once for each chunk, in the process
+ * of the rank that has claimed it. It returns 0, or anything else to end the loop: the leader then
+ * learns which chunk failed, and what that chunk had changed in place is put back.
+ *
+ * What it may do depends only on the chunk and on its arguments, since any rank may get any chunk,
+ * and a chunk may be begun again after its worker has died. Arrays are reached by the number of
+ * their use (struct muster_use). Every address that the functions below give is that of the array's
+ * element 0, so that one index, chunk.first ..< chunk.end, serves all arrays of a kernel.
+ *
+ *     static int scale(const struct muster_work *work)
+ *     {
+ *         const double *factor = work->arguments;
+ *         struct muster_tile tile = {0};
+ *         while (muster_work_update(work, 0, &tile)) {
+ *             double *x = tile.elements;
+ *             for (uint64_t i = tile.first; i < tile.end; i++)
+ *                 x[i] *= *factor;
+ *         }
+ *         return 0;
+ *     }
+ *
+ * A kernel must not leave by longjmp, nor end its thread: in a forked rank the frames above it are
+ * copies of the leader's. A C++ exception that leaves it ends the worker (std::terminate), as any
+ * crash does; it never reaches a handler of the leader's.
+ *
+ * Mistakes of a kernel (a use that it has not, or not for this access) are assertions: they end the
+ * worker by SIGABRT.
+ */
+#ifndef MUSTER_WORK_H
+#define MUSTER_WORK_H
+
+#include <muster/base.h>
+#include <muster/loop.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Most arrays of one kernel. */
+#define MUSTER_USES_MAX 64u
+
+/* Most bytes of a C kernel's arguments; the rest of MUSTER_ARGUMENT_BYTES_MAX is for its uses. */
+#define MUSTER_WORK_ARGUMENT_BYTES_MAX 4096u
+
+/* What a kernel does with an array. */
+enum muster_access {
+    MUSTER_INPUT = 0,   /* reads any of its elements */
+    MUSTER_OUTPUT = 1,  /* writes those of the chunk, each of them, and reads none */
+    MUSTER_IN_PLACE = 2 /* changes those of the chunk; their old contents are journaled */
+};
+
+struct muster_work_state;
+
+/* A chunk in work, as its kernel gets it. */
+struct muster_work {
+    struct muster_chunk chunk; /* elements chunk.first ..< chunk.end */
+    uint32_t rank;             /* of this process, 0..<size */
+    uint32_t size;             /* ranks of the team */
+    const void *arguments;     /* this rank's copy of the loop's arguments, aligned to 64 bytes */
+    void *partial; /* of a reduction: where the chunk's result belongs, all zero; else NULL */
+    struct muster_work_state *state;
+};
+
+/* A kernel. Returns: 0, or a status of its own, which ends the loop. */
+typedef int (*muster_kernel)(const struct muster_work *work);
+
+/* Elements of the chunk that may be changed now. */
+struct muster_tile {
+    void *elements; /* address of the array's element 0 */
+    uint64_t first; /* the elements first ..< end */
+    uint64_t end;
+};
+
+/* The elements of an array that is read: any of them.
+ *
+ * use: number of a MUSTER_INPUT. Returns: the address of element 0. */
+const void *muster_work_input(const struct muster_work *work, uint32_t use);
+
+/* The elements of an array that is written: those of the chunk.
+ *
+ * What they held before is not to be read: it is overwritten with one bits (NaN to floating point)
+ * when a chunk is done again, so every one should be written.
+ * use: number of a MUSTER_OUTPUT. Returns: the address of element 0. */
+void *muster_work_output(const struct muster_work *work, uint32_t use);
+
+/* The next elements of an array that is changed in place: tiles of MUSTER_TILE_BYTES.
+ *
+ * Their old contents are kept before they are lent, while they are in the first-level cache anyway.
+ * use: number of a MUSTER_IN_PLACE. tile: all zero at first; updated. Returns: false at the chunk's
+ * end, tile all zero again. */
+bool muster_work_update(const struct muster_work *work, uint32_t use, struct muster_tile *tile);
+
+/* All elements of the chunk at once, for kernels that need more than a tile (to sort it, say).
+ * Costs more than muster_work_update: all of the chunk is copied before the first change.
+ *
+ * use: number of a MUSTER_IN_PLACE. Returns: the address of element 0. */
+void *muster_work_update_whole(const struct muster_work *work, uint32_t use);
+
+/* The length of an array in elements, for kernels that read beyond their chunk. */
+uint64_t muster_work_count(const struct muster_work *work, uint32_t use);
+
+/* Says in words why the kernel is going to return other than 0, for the leader's error.
+ *
+ * text: copied, at most MUSTER_MESSAGE_BYTES with its NUL. */
+void muster_work_explain(const struct muster_work *work, const char *text);
+
+/* -- between the library's two halves --------------------------------------------------------- */
+
+/* Which array a use stands for, as it travels to the ranks. */
+struct muster_work_use {
+    uint64_t team;         /* the leader's own mark; of no use to a rank */
+    uint64_t offset_bytes; /* of element 0, in the team's range of addresses */
+    uint64_t count;
+    uint32_t array;
+    uint32_t generation;
+    uint64_t element_bytes;
+    uint32_t access; /* enum muster_access */
+    uint32_t reserved;
+};
+
+/* The head of a C kernel's bytes in the job slot; uses and then arguments follow. */
+struct muster_work_order {
+    uint64_t kernel;     /* its address; in_program: its place in the program (server.h) */
+    uint32_t in_program; /* ranks are other processes of this program */
+    uint32_t use_count;
+    uint32_t argument_bytes;
+    uint32_t reserved;
+};
+
+/* How a C kernel failed. */
+struct muster_work_failure {
+    int32_t status; /* that it returned */
+    char message[MUSTER_MESSAGE_BYTES];
+};
+
+/* Runs a C kernel over this rank's chunks.
+ *
+ * loop: begun. order: in shared memory; validated. order_bytes: room there, all of it readable.
+ * Returns: 0; 1: the kernel failed, and *failure says how: the chunk is the one before loop->next,
+ * and is to be undone; -ENOEXEC: this process has no such function; -EUCLEAN: the order makes no
+ * sense. */
+int muster_work_run(struct muster_loop *loop, const void *order, uint64_t order_bytes,
+                    struct muster_work_failure *failure);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

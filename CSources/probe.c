@@ -206,7 +206,7 @@ static uint64_t now_ns(void)
 int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns)
 {
     uint64_t began = 0;
-    for (uint32_t turn = 1; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value; turn++) {
+    for (uint32_t turn = 1; !muster_relay_has(word, value); turn++) {
         /* The clock is asked seldom: the next load shall see the line as soon as it can come. */
         if (turn % 4096 != 0)
             continue;
@@ -216,6 +216,11 @@ int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns)
             return -ETIMEDOUT;
     }
     return 0;
+}
+
+bool muster_relay_has(const uint64_t *word, uint64_t value)
+{
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
 }
 
 void muster_relay_post(uint64_t *word, uint64_t value)

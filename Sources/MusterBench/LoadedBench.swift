@@ -69,9 +69,8 @@ private struct Loaded: Kernel {
                 from.withUnsafeBufferPointer { from in
                     var bytes: UInt64 = 0
                     var place = 0
-                    muster_relay_post(page.word(Word.started(chunk.rank)), turn)
                     let began = nanoseconds()
-                    while muster_relay_wait(page.word(Word.stop), turn, 0) != 0 {
+                    repeat {
                         if place + piece > to.count { place = 0 }
                         let words = min(piece, to.count)
                         var sum: UInt64 = 0
@@ -79,7 +78,10 @@ private struct Loaded: Kernel {
                             mix.raw, from.baseAddress! + place, words * 8,
                             to.baseAddress! + place, words * 8, turn, UInt64(delay), &sum)
                         place += piece
-                    }
+                        // After the first piece: the chase begins when traffic is under way, and a rank
+                        // that loses its CPU right then has still moved something.
+                        muster_relay_post(page.word(Word.started(chunk.rank)), turn)
+                    } while !muster_relay_has(page.word(Word.stop), turn)
                     page[Word.time(chunk.rank)] = nanoseconds() - began
                     page[Word.bytes(chunk.rank)] = Double(bytes)
                 }

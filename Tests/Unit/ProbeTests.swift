@@ -121,7 +121,9 @@ private final class Block {
         var word: UInt64 = 0
         #expect(muster_relay_wait(&word, 0, 0) == 0)
         #expect(muster_relay_wait(&word, 1, 1_000_000) == -ETIMEDOUT)
+        #expect(!muster_relay_has(&word, 1) && muster_relay_has(&word, 0))
         muster_relay_post(&word, 1)
+        #expect(muster_relay_has(&word, 1))
         #expect(muster_relay_wait(&word, 1, 0) == 0)
         word = 0
         // Alone it never gets its answer.

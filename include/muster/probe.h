@@ -82,6 +82,10 @@ int muster_hold_lines(void *memory, size_t size_bytes, size_t stride_bytes, enum
  * Concurrency: acquires what was done before the post. */
 int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns);
 
+/* Whether a word has a value now: a single load, for who has other things to do meanwhile.
+ * Concurrency: as muster_relay_wait. */
+bool muster_relay_has(const uint64_t *word, uint64_t value);
+
 /* Sets a word that others wait for. Concurrency: releases what was done before. */
 void muster_relay_post(uint64_t *word, uint64_t value);
 

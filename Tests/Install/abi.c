@@ -24,9 +24,11 @@ VALUE(MUSTER_CPUS, 3);
 VALUE(MUSTER_COMMIT_PLACE, 1);
 VALUE(MUSTER_COMMIT_HUGE, 2);
 VALUE(MUSTER_COMMIT_READ, 4);
+VALUE(MUSTER_COMMIT_POOL, 8);
 VALUE(MUSTER_COMMIT_REFUSED, 1);
 VALUE(MUSTER_COMMIT_UNREAD, 2);
 VALUE(MUSTER_COMMIT_NOT_HUGE, 4);
+VALUE(MUSTER_COMMIT_FORBIDDEN, 8);
 
 /* journal.h */
 SIZE(muster_journal, 128);
@@ -195,7 +197,7 @@ VALUE(MUSTER_FAIL, 1);
 SIZE(muster_touch, 16);
 AT(muster_touch, serial, 0);
 AT(muster_touch, end, 8);
-SIZE(muster_loop, 360);
+SIZE(muster_loop, 368);
 AT(muster_loop, next, 0);
 AT(muster_loop, end, 8);
 AT(muster_loop, job, 16);
@@ -225,16 +227,27 @@ AT(muster_loop, list, 248);
 AT(muster_loop, list_count, 256);
 AT(muster_loop, slot, 264);
 AT(muster_loop, slots, 272);
-AT(muster_loop, journal, 280);
-AT(muster_loop, journal_bytes, 320);
-AT(muster_loop, space_bytes, 328);
-AT(muster_loop, touching, 336);
-AT(muster_loop, taken, 344);
-AT(muster_loop, touched, 352);
+AT(muster_loop, distances, 280);
+AT(muster_loop, journal, 288);
+AT(muster_loop, journal_bytes, 328);
+AT(muster_loop, space_bytes, 336);
+AT(muster_loop, touching, 344);
+AT(muster_loop, taken, 352);
+AT(muster_loop, touched, 360);
 SIZE(muster_chunk, 24);
 AT(muster_chunk, index, 0);
 AT(muster_chunk, first, 8);
 AT(muster_chunk, end, 16);
+
+/* mirror.h */
+SIZE(muster_mirror, 32);
+AT(muster_mirror, window_offset, 0);
+AT(muster_mirror, size_bytes, 8);
+AT(muster_mirror, copies_offset, 16);
+AT(muster_mirror, stride_bytes, 24);
+VALUE(MUSTER_MIRROR_COPY, 1);
+VALUE(MUSTER_MIRROR_MAP, 2);
+VALUE(MUSTER_MIRROR_UNMAP, 4);
 
 /* placement.h */
 SIZE(muster_placement, 1160);
@@ -264,11 +277,22 @@ VALUE(MUSTER_BIND, 1);
 VALUE(MUSTER_INTERLEAVE, 2);
 VALUE(MUSTER_BLOCKED, 3);
 VALUE(MUSTER_WEIGHTED, 4);
+VALUE(MUSTER_MIRRORED, 5);
 VALUE(MUSTER_PLAN_TOUCH, 0);
 VALUE(MUSTER_PLAN_KERNEL, 1);
 VALUE(MUSTER_PLAN_PIECES, 2);
 VALUE(MUSTER_PLACEMENT_PREFER, 0);
 VALUE(MUSTER_PLACEMENT_BIND, 1);
+
+/* probe.h */
+SIZE(muster_link, 16);
+AT(muster_link, next, 0);
+AT(muster_link, ordinal, 8);
+SIZE(muster_mix, 8);
+AT(muster_mix, reads, 0);
+AT(muster_mix, writes, 4);
+VALUE(MUSTER_HOLD_CLEAN, 0);
+VALUE(MUSTER_HOLD_MODIFIED, 1);
 
 /* roll.h */
 SIZE(muster_roll, 128);
@@ -400,7 +424,7 @@ AT(muster_slot, redone_ns, 288);
 AT(muster_slot, reserved4, 296);
 AT(muster_slot, holder, 384);
 AT(muster_slot, incarnation, 392);
-AT(muster_slot, reserved5, 396);
+AT(muster_slot, place, 396);
 AT(muster_slot, reserved7, 400);
 AT(muster_slot, message, 512);
 SIZE(muster_team_block, 640);
@@ -418,7 +442,11 @@ AT(muster_team_block, chunk_capacity, 56);
 AT(muster_team_block, list_offset, 64);
 AT(muster_team_block, journals_offset, 72);
 AT(muster_team_block, journal_bytes, 80);
-AT(muster_team_block, reserved1, 88);
+AT(muster_team_block, distances_offset, 88);
+AT(muster_team_block, mirrors_offset, 96);
+AT(muster_team_block, place_count, 104);
+AT(muster_team_block, reserved8, 108);
+AT(muster_team_block, reserved1, 112);
 AT(muster_team_block, epoch, 128);
 AT(muster_team_block, reserved2, 136);
 AT(muster_team_block, cancelled, 256);
@@ -449,6 +477,7 @@ VALUE(MUSTER_JOB_LOOP, 1);
 VALUE(MUSTER_JOB_COMMIT, 2);
 VALUE(MUSTER_JOB_ATTACH, 3);
 VALUE(MUSTER_JOB_END, 4);
+VALUE(MUSTER_JOB_MIRROR, 5);
 VALUE(MUSTER_JOB_KERNEL_IN_IMAGE, 1);
 VALUE(MUSTER_JOB_JOURNALED, 2);
 VALUE(MUSTER_JOB_POISONED, 4);

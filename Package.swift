@@ -40,6 +40,17 @@ let package = Package(
         .executableTarget(
             name: "muster-test-host", dependencies: ["Muster", "CMuster"], path: "Tests/Host",
             swiftSettings: settings),
+        // Examples to read and to run; the Python one beside them needs no building.
+        .executableTarget(
+            name: "example-cxx-member", dependencies: ["CMuster"], path: "Tests/Examples/CxxMember",
+            linkerSettings: [.linkedLibrary("m")]),
+        .executableTarget(
+            name: "example-swift-member", dependencies: ["Muster"],
+            path: "Tests/Examples/SwiftMember", swiftSettings: settings),
+        // Members are C programs with one thread, and so is what tests them.
+        .executableTarget(
+            name: "muster-test-member", dependencies: ["CMuster"], path: "Tests/MemberHost",
+            cSettings: [.headerSearchPath("../../CSources")]),
         .testTarget(name: "UnitTests", dependencies: ["Muster", "CMuster"], path: "Tests/Unit"),
         .testTarget(name: "ExhaustiveTests", dependencies: ["CMuster"], path: "Tests/Exhaustive"),
         .testTarget(name: "ModelTests", dependencies: ["CMuster"], path: "Tests/Model"),
@@ -49,19 +60,28 @@ let package = Package(
         .testTarget(
             name: "FaultTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Fault"),
         .testTarget(
-            name: "CrashTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Crash"),
+            name: "CrashTests",
+            dependencies: ["CMuster", "muster-test-host", "muster-test-member"],
+            path: "Tests/Crash"),
         .testTarget(
             name: "StressTests", dependencies: ["Muster", "CMuster"], path: "Tests/Stress",
             swiftSettings: settings),
         .testTarget(
-            name: "CommandTests", dependencies: ["MusterCommand", "Muster", "muster-test-host"],
+            name: "CommandTests",
+            dependencies: [
+                "MusterCommand", "Muster", "muster-test-host", "example-cxx-member",
+                "example-swift-member",
+            ],
             path: "Tests/Command",
             exclude: ["compare_numpy.py"]),
-    ]
+    ],
+    cxxLanguageStandard: .cxx17
 )
 
 if isLibraryOnly {
-    let tool = ["MusterCommand", "CommandTests"]
+    let tool = [
+        "MusterCommand", "CommandTests", "example-cxx-member", "example-swift-member",
+    ]
     package.products.removeAll { $0.name == "muster" }
     package.targets.removeAll { tool.contains($0.name) }
     package.dependencies = []

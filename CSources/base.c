@@ -18,6 +18,10 @@ const char *muster_status_text(int status)
         return "shared memory or a file fails validation";
     case ECANCELED:
         return "cancelled";
+    case EBADMSG:
+        return "the audit found chunks that were not committed exactly once";
+    case ECONNRESET:
+        return "the launcher is gone";
     }
     const char *text = strerrordesc_np(status < 0 ? -status : status);
     return text ? text : "unknown error";

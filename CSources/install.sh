@@ -94,8 +94,12 @@ minor=${version#*.}
 minor=${minor%%.*}
 headers=()
 for header in "$root"/include/muster/*.h; do
-    # muster.h has no functions of its own; testing.h is for Muster's tests.
-    case $header in */testing.h | */muster.h) ;; *) headers+=("$header") ;; esac
+    case $header in
+    */muster.h) ;;                   # has no functions of its own
+    */testing.h) ;;                  # for Muster's tests
+    */supervisor.h | */relay.h) ;;   # for its tool
+    *) headers+=("$header") ;;
+    esac
 done
 
 # Exported is what the installed headers declare.

@@ -7,9 +7,13 @@
  */
 #include <muster/loop.h>
 #include <muster/testing.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os.h"
+
+/* Claims that a dynamic loop's rank takes from the shared counter at once, at most. */
+#define PORTION_CLAIMS 16u
 
 /* Puts back what a predecessor that died in this job was changing. Its roll must be open. */
 static int take_over(struct muster_loop *loop, struct muster_journal *journal, uint64_t number,
@@ -30,26 +34,26 @@ static int take_over(struct muster_loop *loop, struct muster_journal *journal, u
 }
 
 /* This rank's roll, journal and slot, in an order that a death may cut off anywhere. */
-static int open_records(struct muster_loop *loop, struct muster_team *team,
-                        const struct muster_job *job)
+static int open_records(struct muster_loop *loop, struct muster_team *team, uint64_t number,
+                        uint64_t loop_number)
 {
     struct muster_team_block *block = muster_team_block(team);
     struct muster_roll *roll = muster_team_roll(team, loop->rank);
     struct muster_journal *journal = muster_team_journal(team, loop->rank);
     struct muster_slot *slot = loop->slot;
-    bool succeeds = __atomic_load_n(&slot->resume_job, __ATOMIC_ACQUIRE) == job->number;
+    bool succeeds = __atomic_load_n(&slot->resume_job, __ATOMIC_ACQUIRE) == number;
     int status = 0;
     loop->journal_bytes = block->journal_bytes;
     if (muster__broken != MUSTER_BROKEN_ROLL_FORGOTTEN)
-        status = muster_roll_resume(&loop->roll, roll, block->chunk_capacity, job->loop,
+        status = muster_roll_resume(&loop->roll, roll, block->chunk_capacity, loop_number,
                                     loop->first, loop->count);
     if (status == 0)
-        muster_roll_begin(&loop->roll, roll, block->chunk_capacity, job->loop, loop->rank,
+        muster_roll_begin(&loop->roll, roll, block->chunk_capacity, loop_number, loop->rank,
                           loop->first, loop->count);
     if (status < 0)
         return status;
     if (succeeds) {
-        status = take_over(loop, journal, job->loop, block->chunk_capacity);
+        status = take_over(loop, journal, loop_number, block->chunk_capacity);
         if (status < 0)
             return status;
         loop->position = slot->resume_position;
@@ -60,13 +64,30 @@ static int open_records(struct muster_loop *loop, struct muster_team *team,
             loop->redoing = loop->first + loop->resumed.first;
     }
     if (loop->journaled)
-        muster_journal_begin(&loop->journal, journal, block->journal_bytes, job->loop);
+        muster_journal_begin(&loop->journal, journal, block->journal_bytes, loop_number);
     /* Nothing is current in this job before the number says that it is this job's. */
     __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
     if (loop->traced)
         __atomic_store_n(&slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->current_job, job->number, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->current_job, number, __ATOMIC_RELEASE);
     return 0;
+}
+
+void muster_loop_prepare(struct muster_loop *loop)
+{
+    /* calloc does not touch memory that the heap gets fresh from the system. */
+    void *memory = calloc(MUSTER_ARRAYS_MAX + 1, sizeof *loop->touched + 1);
+    if (!memory)
+        __builtin_trap();
+    loop->touched = memory;
+    loop->taken = (unsigned char *)(loop->touched + MUSTER_ARRAYS_MAX + 1);
+}
+
+void muster_loop_discard(struct muster_loop *loop)
+{
+    free(loop->touched);
+    loop->touched = NULL;
+    loop->taken = NULL;
 }
 
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)
@@ -74,11 +95,14 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     struct muster_team_block *block = muster_team_block(team);
     const struct muster_job *job = muster_team_job(team);
     struct muster_space *space = muster_team_space(team);
+    /* Stored before the epoch that the caller has seen. */
+    uint64_t number = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    uint64_t loop_number = __atomic_load_n(&block->loop, __ATOMIC_RELAXED);
     if (rank >= block->size || job->grain == 0 || job->chunk_count > block->chunk_capacity ||
         job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_LISTED || job->batch == 0 ||
         job->batch > MUSTER_CHUNKS_MAX ||
         job->first_chunk + job->chunk_count > muster_schedule_chunks(job->elements, job->grain) ||
-        job->number == 0 || job->loop == 0 || job->loop > job->number ||
+        number == 0 || loop_number == 0 || loop_number > number ||
         job->list_count > MUSTER_LIST_MAX || job->partials_offset > space->arena_bytes ||
         (job->partial_bytes &&
          job->first_chunk + job->chunk_count >
@@ -91,7 +115,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->taken = taken;
     loop->touched = touched;
     loop->touching = UINT64_MAX;
-    loop->job = job->number;
+    loop->job = number;
     loop->cancelled = &block->cancelled;
     loop->grain = job->grain;
     loop->elements = job->elements;
@@ -106,7 +130,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
                    muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
     loop->journaled =
         (job->flags & MUSTER_JOB_JOURNALED) != 0 && muster__broken != MUSTER_BROKEN_NO_JOURNAL;
-    loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || job->loop != job->number;
+    loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || loop_number != number;
     loop->schedule = job->schedule;
     loop->first = job->first_chunk;
     loop->count = job->chunk_count;
@@ -119,7 +143,7 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
     loop->distances = muster_team_distances(team, rank);
-    return open_records(loop, team, job);
+    return open_records(loop, team, number, loop_number);
 }
 
 static struct muster_interval take_cyclic(struct muster_loop *loop)
@@ -134,13 +158,52 @@ static struct muster_interval take_cyclic(struct muster_loop *loop)
     return taken;
 }
 
+static struct muster_interval steal(struct muster_loop *loop)
+{
+    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
+                                 loop->distances);
+}
+
 static struct muster_interval take_static_steal(struct muster_loop *loop)
 {
     struct muster_interval taken = muster_schedule_take_own(&loop->slot->claim);
+    return taken.first < taken.end ? taken : steal(loop);
+}
+
+/* Whoever is free takes the next chunks: by portions, of which all but the first batch lies in the
+ * rank's claim word until its turn comes. The shared counter is then asked once a portion (asked
+ * for every chunk it was 19 ns a chunk with 2 ranks, however short the rest), and balance is as
+ * before, since nobody leaves while there is something in anybody's word. Portions shrink towards
+ * the end, so that little has to be stolen.
+ *
+ * Killed after the counter and before the word, a rank leaves a portion that nobody knows of: a
+ * hole like any claim that was never noted. Only the owner fills its word, only when it is empty,
+ * and no chunk comes from the counter twice: so a thief's compare-and-swap can't succeed on a word
+ * that has been filled anew since it was read. */
+static struct muster_interval take_dynamic(struct muster_loop *loop)
+{
+    uint64_t *word = &loop->slot->claim, batch = loop->batch;
+    struct muster_interval taken = muster_schedule_take_front(word, batch);
     if (taken.first < taken.end)
         return taken;
-    return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
-                                 loop->distances);
+    /* `position`: the counter as it was when this rank last took of it. Not read anew, which would
+     * fetch the line twice. */
+    uint64_t left = loop->position < loop->count ? loop->count - loop->position : 0;
+    uint64_t claims = left / batch / (4 * (uint64_t)loop->size);
+    claims = claims < 1 ? 1 : claims > PORTION_CLAIMS ? PORTION_CLAIMS : claims;
+    taken = muster_schedule_take(loop->counter, loop->count, claims * batch);
+    if (taken.first >= taken.end) {
+        loop->position = loop->count;
+        return steal(loop);
+    }
+    loop->position = taken.end;
+    if (taken.end - taken.first > batch) {
+        struct muster_interval rest = {taken.first + batch, taken.end};
+        /* Relaxed: it deals numbers, as the counter does. */
+        __atomic_store_n(word, muster_schedule_pack(rest), __ATOMIC_RELAXED);
+        taken.end = rest.first;
+    }
+    return taken;
 }
 
 /* The next interval of the list: validated, since other processes could have written there. */
@@ -170,7 +233,7 @@ static struct muster_interval deal(struct muster_loop *loop)
         taken = take_cyclic(loop);
         break;
     case MUSTER_DYNAMIC:
-        taken = muster_schedule_take(loop->counter, loop->count, loop->batch);
+        taken = take_dynamic(loop);
         break;
     case MUSTER_GUIDED:
         taken = muster_schedule_take_guided(loop->counter, loop->count, loop->batch, loop->size);
@@ -208,6 +271,26 @@ bool muster_loop_claim(struct muster_loop *loop)
     loop->next = loop->first + taken.first;
     loop->end = loop->first + taken.end;
     return true;
+}
+
+bool muster_loop_more(struct muster_loop *loop)
+{
+    if (loop->next == loop->end && !muster_loop_claim(loop))
+        return false;
+    if (__builtin_expect(loop->traced, 0)) {
+        if (__atomic_load_n(loop->cancelled, __ATOMIC_RELAXED) == loop->job)
+            return false;
+        muster_loop_trace(loop, MUSTER_PHASE_KERNEL, loop->next);
+    }
+    return true;
+}
+
+void muster_loop_commit_apart(struct muster_loop *loop, uint64_t chunk)
+{
+    if (__builtin_expect(loop->traced, 0))
+        muster_loop_commit_traced(loop, chunk);
+    else
+        muster_roll_commit_apart(&loop->roll, chunk);
 }
 
 void muster_loop_cancel(struct muster_loop *loop)

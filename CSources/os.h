@@ -76,6 +76,7 @@ void muster__os_end_child(int pid);   /* kills and reaps a child that has no pid
 int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
 int muster__os_parent(void);
 int muster__os_pid(void);
+uint32_t muster__os_user(void); /* effective user */
 uint32_t muster__os_page_bytes(void);
 int muster__os_thread_count(void);
 void muster__os_worker_signals(void); /* ignore INT TERM HUP, default for the rest, none blocked */
@@ -104,11 +105,23 @@ int muster__os_wait_readable(int fd, int timeout_ms);
 /* 1: the first is readable, 2: the second, 3: both; 0: time-out or a signal. */
 int muster__os_wait_two(int first, int second, int timeout_ms);
 uint64_t muster__os_now_ns(void); /* CLOCK_MONOTONIC; not injected, can't fail */
+void muster__os_yield(void);      /* the same: lets another process have the CPU */
 
 /* -- descriptors and files ------------------------------------------------------------------ */
 
 int muster__os_socketpair(int ends[2]); /* packets kept whole */
 int muster__os_close_on_exec(int fd);
+/* Sockets with an abstract name, packets kept whole (os_socket.c). */
+int muster__os_socket(bool blocks);
+int muster__os_bind(int fd, const char *name); /* name: without the NUL in front */
+int muster__os_listen(int fd);
+int muster__os_connect(int fd, const char *name);
+int muster__os_accept(int fd);                         /* -EAGAIN: nobody asks */
+int muster__os_peer(int fd, int *pid, uint32_t *user); /* who connected, or listens */
+int muster__os_die_with_peer(int fd);                  /* SIGKILL when the other end closes */
+void muster__os_outlive_peer(int fd);                  /* no longer; clean-up */
+bool muster__os_hung_up(int fd);                       /* the other end is closed */
+int muster__os_random(void *bytes, size_t size_bytes);
 /* fd -1: data only. */
 int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size_bytes);
 /* Returns bytes received; *fd is a new descriptor or -1. -EAGAIN: nothing there. */

@@ -105,6 +105,11 @@ int muster__os_wait_readable(int fd, int timeout_ms)
     return (int)taken(poll(&wanted, 1, timeout_ms), errno_before);
 }
 
+void muster__os_yield(void)
+{
+    syscall(SYS_sched_yield); /* can't fail, so errno stays as it is */
+}
+
 uint64_t muster__os_now_ns(void)
 {
     struct timespec now;
@@ -168,6 +173,8 @@ int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capaci
     if (result < 0)
         return (int)result;
     *fd = -1;
+    if (message.msg_flags & MSG_CTRUNC)
+        return -EMFILE; /* there was a descriptor, and no room for it in this process */
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(fd, CMSG_DATA(header), sizeof *fd);

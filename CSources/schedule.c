@@ -62,6 +62,23 @@ struct muster_interval muster_schedule_take_guided(uint64_t *counter, uint64_t c
     return taken;
 }
 
+struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most)
+{
+    struct muster_interval none = {0, 0};
+    uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+    for (;;) {
+        struct muster_interval rest = muster_schedule_unpack(seen);
+        if (rest.first >= rest.end)
+            return none;
+        uint64_t portion = rest.end - rest.first < most ? rest.end - rest.first : most;
+        struct muster_interval taken = {rest.first, rest.first + portion};
+        struct muster_interval left = {taken.end, rest.end};
+        if (__atomic_compare_exchange_n(word, &seen, muster_schedule_pack(left), true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return taken;
+    }
+}
+
 struct muster_interval muster_schedule_take_own(uint64_t *word)
 {
     struct muster_interval none = {0, 0};

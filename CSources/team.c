@@ -29,9 +29,11 @@ _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are 
 #define CHUNKS_LEAST (1ull << 20) /* roll capacity below which a team is refused */
 #define END_WAIT_NS  1000000000ull
 
-/* How long a wait spins: a halted virtual CPU takes 50 to 60 us to wake (numa-facts), so spinning
- * about as long costs at most twice what sleeping at once would. */
-#define SPIN_NS 50000u
+/* How long a wait looks before it sleeps. A halted virtual CPU takes 50 to 60 us to wake
+ * (numa-facts), so spinning about as long costs at most twice what sleeping at once would. Where
+ * processes take turns a look costs a turn of all others, so it goes on for longer. */
+#define SPIN_NS  50000u
+#define YIELD_NS 200000u
 
 static uint64_t rounded(uint64_t bytes, uint64_t unit)
 {
@@ -57,16 +59,21 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     *team->block = *plan;
 }
 
-/* Spinning is for those who have a CPU of their own. */
-static void choose_spin(struct muster_team_block *plan, const struct muster_team_options *options)
+/* Spinning is for those who have a CPU of their own. One process too many, and a rank that spins
+ * keeps the leader, or another rank, from the CPU that it needs to get on: with a leader and two
+ * ranks on two CPUs a job took 20 to 80 us so, against 4 with yielding. */
+static void choose_wait(struct muster_team_block *plan, const struct muster_team_options *options)
 {
-    uint32_t processes = plan->size + !plan->leader_works;
-    if (options->spin_ns >= 0) {
-        plan->spin_ns_worker = plan->spin_ns_leader = (uint32_t)options->spin_ns;
-        return;
-    }
-    plan->spin_ns_leader = processes <= options->usable_cpus ? SPIN_NS : 0;
-    plan->spin_ns_worker = plan->size <= options->usable_cpus ? SPIN_NS : 0;
+    uint32_t processes = plan->size + !plan->leader_works, wait = options->wait;
+    if (wait == MUSTER_WAIT_AUTOMATIC)
+        wait = processes <= options->usable_cpus ? MUSTER_WAIT_SPIN : MUSTER_WAIT_YIELD;
+    uint32_t look_ns = wait == MUSTER_WAIT_SPIN    ? SPIN_NS
+                       : wait == MUSTER_WAIT_YIELD ? YIELD_NS
+                                                   : 0;
+    if (options->spin_ns >= 0)
+        look_ns = (uint32_t)options->spin_ns;
+    plan->spin_ns_leader = plan->spin_ns_worker = look_ns;
+    plan->yields = wait == MUSTER_WAIT_YIELD;
 }
 
 /* As many as there are ranks, or nodes. */
@@ -117,7 +124,8 @@ static int make_waiting(struct muster_team *team)
 int muster_team_create(const struct muster_team_options *options, struct muster_team **team)
 {
     if (options->size_bytes != sizeof *options || options->size == 0 ||
-        options->size > MUSTER_RANKS_MAX || options->leader_works > 1)
+        options->size > MUSTER_RANKS_MAX || options->leader_works > 1 ||
+        options->wait > MUSTER_WAIT_SLEEP)
         return -EINVAL;
     uint32_t size = options->size;
     struct muster_team *made = calloc(1, sizeof *made);
@@ -134,7 +142,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
                                      .leader_works = options->leader_works,
                                      .leader_pid = muster__os_pid(),
                                      .page_bytes = muster__os_page_bytes()};
-    choose_spin(&plan, options);
+    choose_wait(&plan, options);
     if (status == 0)
         status = make_control(made, &plan);
     if (status == 0)
@@ -337,6 +345,7 @@ static uint64_t dispatch(struct muster_team *team, bool begins)
     team->running = true;
     if (job->kind == MUSTER_JOB_LOOP) {
         job->loop = begins ? number : team->loop.number;
+        __atomic_store_n(&block->loop, job->loop, __ATOMIC_RELAXED);
         team->loop = (struct muster__loop){.number = job->loop,
                                            .first = job->first_chunk,
                                            .count = job->chunk_count,
@@ -344,12 +353,17 @@ static uint64_t dispatch(struct muster_team *team, bool begins)
                                            .schedule = job->schedule,
                                            .traced = job->flags & MUSTER_JOB_TRACED};
     }
-    __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
-    if (job->kind == MUSTER_JOB_LOOP && job->schedule == MUSTER_STATIC_STEAL)
-        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. */
+    /* Only where it is not 0: the line then stays where it is. */
+    if (__atomic_load_n(&block->counter, __ATOMIC_RELAXED) != 0)
+        __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
+    if (job->kind == MUSTER_JOB_LOOP &&
+        (job->schedule == MUSTER_STATIC_STEAL || job->schedule == MUSTER_DYNAMIC))
+        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. In a
+         * dynamic loop words are filled from the counter. */
         for (uint32_t rank = 0; rank < team->plan.size; rank++) {
-            struct muster_interval share =
-                muster_schedule_block(team->loop.count, team->plan.size, rank);
+            struct muster_interval share = {0, 0};
+            if (job->schedule == MUSTER_STATIC_STEAL)
+                share = muster_schedule_block(team->loop.count, team->plan.size, rank);
             __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
                              __ATOMIC_RELAXED);
             __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
@@ -412,27 +426,20 @@ static int take_events(struct muster_team *team, int timeout_ms)
     return count;
 }
 
-static bool spin_until_done(struct muster_team *team)
+static bool look_until_done(struct muster_team *team)
 {
-    if (all_done(team))
-        return true;
-    if (team->plan.spin_ns_leader == 0)
-        return false;
-    uint64_t start = muster__os_now_ns();
+    struct muster__look look = muster__look_begin(team, team->plan.spin_ns_leader);
     do {
-        for (int turn = 0; turn < 32; turn++) {
-            if (all_done(team))
-                return true;
-            muster__pause();
-        }
-    } while (muster__os_now_ns() - start < team->plan.spin_ns_leader);
+        if (all_done(team))
+            return true;
+    } while (muster__look_again(&look));
     return false;
 }
 
 int muster_team_join(struct muster_team *team, int64_t timeout_ns)
 {
     uint32_t deaths = team->death_count;
-    if (spin_until_done(team)) {
+    if (look_until_done(team)) {
         team->running = false;
         return MUSTER_JOIN_ENDED;
     }
@@ -541,6 +548,21 @@ void muster_team_destroy(struct muster_team *team)
 struct muster_job *muster_team_job(struct muster_team *team)
 {
     return team->job;
+}
+
+bool muster_team_is_clean(struct muster_team *team)
+{
+    struct muster_audit audit;
+    if (team->death_count > 0 || muster_team_cancelled(team))
+        return false;
+    for (uint32_t rank = 0; rank < team->plan.size; rank++) {
+        const struct muster_slot *slot = &team->slots[rank];
+        if (!team->ranks[rank].held || slot->outcome_job != team->job_number ||
+            slot->outcome != MUSTER_OUTCOME_FINE)
+            return false;
+    }
+    return muster_team_audit(team, &audit, NULL, 0) == 0 &&
+           audit.exactly_once == team->loop.count && audit.chunks == team->loop.count;
 }
 
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,

@@ -3,7 +3,7 @@
  * Invariant: a worker touches the job slot only between seeing a new epoch and storing `done`.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include <link.h>
 #include <muster/commit.h>
 #include <muster/mirror.h>
 #include <muster/testing.h>
@@ -16,16 +16,11 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
 {
     struct muster_team_block *block = team->block;
     struct muster_slot *slot = &team->slots[rank];
-    uint64_t epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-    if (epoch == seen && team->plan.spin_ns_worker > 0) {
-        uint64_t start = muster__os_now_ns();
-        do {
-            for (int turn = 0; turn < 32 && epoch == seen; turn++) {
-                muster__pause();
-                epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-            }
-        } while (epoch == seen && muster__os_now_ns() - start < team->plan.spin_ns_worker);
-    }
+    uint64_t epoch;
+    struct muster__look look = muster__look_begin(team, team->plan.spin_ns_worker);
+    do {
+        epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    } while (epoch == seen && muster__look_again(&look));
     while (epoch == seen) {
         /* The flag, then the epoch again, both seq_cst: see team.h, "Dispatch". */
         __atomic_exchange_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -121,10 +116,24 @@ MUSTER_NORETURN void muster_worker_exit(void)
     muster__os_exit(0);
 }
 
+/* Looks whether an address lies in what is loaded of an object. */
+static int visit_object(struct dl_phdr_info *object, size_t size_bytes, void *address)
+{
+    (void)size_bytes;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD &&
+            (uintptr_t)address - (object->dlpi_addr + part->p_vaddr) < part->p_memsz)
+            return 1;
+    }
+    return 0;
+}
+
+/* Not dladdr, which goes through all symbols of an object for a name: each new rank asks this
+ * before its first loop, with none of those pages mapped. */
 bool muster_address_is_static(const void *address)
 {
-    Dl_info information;
-    return dladdr(address, &information) != 0;
+    return dl_iterate_phdr(visit_object, (void *)(uintptr_t)address) != 0;
 }
 
 int muster_process_id(void)

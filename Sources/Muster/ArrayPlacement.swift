@@ -259,11 +259,11 @@ extension TeamCore {
         }
     }
 
-    /// Refuses what a node's part of a pool can't hold: a reservation is for no node in particular.
+    /// Refuses what a node's part of a pool can't hold: a reservation is for no node in particular, and
+    /// a rank that finds none on its node takes one of another.
     private func checkPool(
         _ plan: ArrayPlan, pageBytes: Int, _ subject: String
     ) throws(MusterError) {
-        guard plan.mode == MUSTER_PLAN_PIECES else { return }
         for (node, bytes) in plan.bytesWanted.sorted(by: { $0.key < $1.key }) {
             let wanted = (bytes - 1) / UInt64(pageBytes) + 1
             var free: UInt64 = 0

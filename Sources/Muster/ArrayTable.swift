@@ -37,9 +37,12 @@ struct ArrayTable {
     }
     private var entries: [Entry] = []
     private var vacant: [Int] = []
+    /// How often an array has come, gone, or become stale.
+    private(set) var changes: UInt64 = 0
 
     /// A number for a new array; nil: MUSTER_ARRAYS_MAX arrays are live.
     mutating func add(isWritable: Bool, file: BackingFile?) -> (id: UInt32, generation: UInt32)? {
+        changes += 1
         let id: Int
         if let reused = vacant.popLast() {
             id = reused
@@ -56,6 +59,7 @@ struct ArrayTable {
     }
 
     mutating func remove(_ id: UInt32) {
+        changes += 1
         entries[Int(id)].isLive = false
         entries[Int(id)].generation += 1
         entries[Int(id)].file = nil
@@ -76,7 +80,10 @@ struct ArrayTable {
     /// Whether a mirrored array's copies differ from what the leader sees. Precondition: live.
     func isStale(_ id: UInt32) -> Bool { entries[Int(id)].isStale }
 
-    mutating func setStale(_ id: UInt32, _ isStale: Bool) { entries[Int(id)].isStale = isStale }
+    mutating func setStale(_ id: UInt32, _ isStale: Bool) {
+        changes += 1
+        entries[Int(id)].isStale = isStale
+    }
 
     /// Whether an array is a file. Precondition: live.
     func isFile(_ id: UInt32) -> Bool { entries[Int(id)].file != nil }
@@ -183,6 +190,7 @@ extension TeamCore {
     ) throws(MusterError) {
         checkIdle()
         precondition(isLeader, "a team can only be used by the process that made it")
+        familiar = nil
         let job = muster_team_job(team)!
         for _ in 0..<3 {
             fill(job)

@@ -1,7 +1,7 @@
 // Kernel.swift - what a loop runs, and the hot loop that runs it.
 //
 // The loop is a protocol requirement with an inlinable default: it is entered once per job and rank,
-// and the kernel's `process` and the C core's claim and commit are compiled into it in the client's
+// and the kernel's `process`, claim and commit (HotLoop.swift) are compiled into it in the client's
 // module. A stored closure instead would cost some 15 ns a chunk and allocate.
 
 public import CMuster
@@ -61,10 +61,15 @@ extension Kernel {
     @inlinable
     public func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
-        while muster_loop_next(loop, &raw) {
-            let chunk = Chunk(_loop: loop, raw: raw)
-            try process(chunk)
-            muster_loop_commit(loop, &raw)
+        var hot = HotLoop(loop)
+        while hot.next(&raw) {
+            do {
+                try process(Chunk(_loop: loop, raw: raw))
+            } catch {
+                hot.leave()
+                throw error
+            }
+            hot.commit(raw.index)
         }
     }
 }
@@ -76,12 +81,18 @@ extension Reduction {
         var raw = muster_chunk()
         let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
         let stride = Int(loop.pointee.partial_bytes)
-        while muster_loop_next(loop, &raw) {
-            let chunk = Chunk(_loop: loop, raw: raw)
-            let partial = try process(chunk)
+        var hot = HotLoop(loop)
+        while hot.next(&raw) {
+            let partial: Partial
+            do {
+                partial = try process(Chunk(_loop: loop, raw: raw))
+            } catch {
+                hot.leave()
+                throw error
+            }
             // Before the commit, whose release store publishes it to the leader.
             (partials + Int(raw.index) * stride).storeBytes(of: partial, as: Partial.self)
-            muster_loop_commit(loop, &raw)
+            hot.commit(raw.index)
         }
     }
 }

@@ -1,197 +1,505 @@
-// Launch.swift - the functions of muster/launch.h: a leader in C.
+// Launch.swift - starts a program as the ranks of a team, and ends all that came of it.
 //
-// C owns a leader by an opaque pointer to a CLeader; arrays and the report belong to it. Mistakes of a
-// C caller that would be traps in Swift are errors here, with the same words.
+// Invariant: a process is reaped here and nowhere else, so a pid in `processes` is never another's;
+// and `run` only returns or throws once no descendant of this process is left.
 
-package import CMuster
+internal import CMuster
+internal import CMuster.Supervision
+@preconcurrency internal import Glibc
 
-/// A team for C.
-final class CLeader {
-    let team: Team
-    private(set) var arrays: [UnsafeRawPointer: CArray] = [:]
-    var report: CReport?
-
-    init(_ team: consuming Team) { self.team = team }
-
-    var pointer: OpaquePointer { OpaquePointer(Unmanaged.passUnretained(self).toOpaque()) }
-
-    static func at(_ pointer: OpaquePointer) -> CLeader {
-        Unmanaged<CLeader>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+/// One launch: made, run once.
+package final class Launch {
+    /// Something that a person may want to know, while it happens.
+    package enum Event {
+        case unbound(rank: Int, errorNumber: Int)
+        case refused(LaunchReport.Refusal)
+        case failed(rank: Int, LaunchReport.Exit, Consequence)
+        case signalled(Int)
+        case timedOut(seconds: Double)
+        case killed
     }
 
-    func add(_ array: CArray) -> OpaquePointer {
-        let place = UnsafeRawPointer(Unmanaged.passUnretained(array).toOpaque())
-        arrays[place] = array
-        return OpaquePointer(place)
+    /// What follows from a rank's failure.
+    package enum Consequence {
+        case othersEnd
+        case othersGoOn
+        case restart(left: Int)
     }
 
-    /// nil: none of this leader's.
-    func array(_ pointer: OpaquePointer?) -> CArray? {
-        pointer.flatMap { arrays[UnsafeRawPointer($0)] }
+    /// The processes of a rank: the one that was started, and the one that has joined, which may be a
+    /// child of it.
+    private struct Process {
+        /// 0: none.
+        var pid: Int32 = 0
+        /// From 1; 0: never started.
+        var incarnation: Int32 = 0
+        /// Who has joined and has not left; 0: nobody.
+        var member: Int32 = 0
+        /// Whether a member died that was not `pid`.
+        var hasLostMember = false
+        /// When `pid` is killed since its member died; nil: not at all.
+        var killAt: UInt64?
+        /// `pid` has ended so, and `member` has not yet.
+        var exit: LaunchReport.Exit?
+
+        var isOver: Bool { pid == 0 && exit == nil }
     }
 
-    func remove(_ array: CArray) {
-        arrays[UnsafeRawPointer(Unmanaged.passUnretained(array).toOpaque())] = nil
-    }
+    private let plan: LaunchPlan
+    /// Words for an event, one line to be said on stderr; nil: nothing is said.
+    private let words: (Event) -> String?
+    private var report = LaunchReport()
+    private var processes: [Process]
+    private let supervisor: OpaquePointer
+    private let relay: OpaquePointer
+    private let environment: LaunchEnvironment
+    private let team: LaunchTeam
+    private let started = now()
+    /// When what is still there gets SIGKILL; nil: nothing is being ended.
+    private var killAt: UInt64?
+    private var hasKilled = false
+    /// Whether a signal has asked for the end.
+    private var hasBeenAsked = false
+    /// Whether even what is written, but not yet read by others, is not waited for.
+    private var isUrgent = false
+    private var isUnboundSaid = false
 
-    /// Throws where this process is a copy of the leader's.
-    func checkLeader(_ subject: String) throws(MusterError) {
-        guard team.core.isLeader else { throw notLeader(subject) }
-    }
-}
-
-/// `.system` with EPERM: no other error of a leader's has that number.
-private func notLeader(_ subject: String) -> MusterError {
-    MusterError(
-        .system, subject: subject,
-        reason: "this process was forked by the leader's, and only that one leads the team",
-        errorNumber: 1)
-}
-
-func invalid(_ subject: String, _ reason: String) -> MusterError {
-    MusterError(.invalidArgument, subject: subject, reason: reason, errorNumber: 22)
-}
-
-/// Reads an options struct of the size that the caller was compiled with. What a shorter one of an
-/// earlier version lacks is zero.
-func options<Options: BitwiseCopyable>(
-    _ pointer: UnsafePointer<Options>?, least: Int, empty: Options, _ name: String
-) throws(MusterError) -> Options {
-    guard let pointer else { throw invalid(name, "is NULL") }
-    let size = Int(
-        UnsafeRawPointer(pointer).loadUnaligned(as: UInt32.self))  // every one begins with it
-    guard size >= least, size <= MemoryLayout<Options>.size else {
-        throw invalid(
-            name,
-            "size_bytes is \(size), and this library knows \(least) to "
-                + "\(MemoryLayout<Options>.size): set it to sizeof the struct")
-    }
-    var options = empty
-    withUnsafeMutableBytes(of: &options) { $0.copyMemory(from: .init(start: pointer, count: size)) }
-    return options
-}
-
-/// A string of C's. Bytes that are no UTF-8 become replacement characters.
-func text(_ pointer: UnsafePointer<CChar>?) -> String? { pointer.map { String(cString: $0) } }
-
-/// Runs what a C function does, and puts its error into words.
-func report(
-    _ error: UnsafeMutablePointer<muster_error>?, _ body: () throws(MusterError) -> Void
-) -> CInt {
-    do throws(MusterError) {
-        try body()
-        return 0
-    } catch let problem {
-        let code = problem.cCode
-        if let error { problem.write(code, to: error) }
-        return code
-    }
-}
-
-extension MusterError {
-    /// `enum muster_error_code`.
-    var cCode: Int32 {
-        switch code {
-        case .invalidArgument: MUSTER_ERROR_ARGUMENT.rawValue
-        case .threads: MUSTER_ERROR_THREADS.rawValue
-        case .start: MUSTER_ERROR_START.rawValue
-        case .memory: MUSTER_ERROR_MEMORY.rawValue
-        case .placement: MUSTER_ERROR_PLACEMENT.rawValue
-        case .file: MUSTER_ERROR_FILE.rawValue
-        case .fileShrank: MUSTER_ERROR_FILE_SHRANK.rawValue
-        case .kernelThrew: MUSTER_ERROR_KERNEL.rawValue
-        case .kernelUnknown: MUSTER_ERROR_NO_KERNEL.rawValue
-        case .workerDied: MUSTER_ERROR_DEATH.rawValue
-        case .quarantined: MUSTER_ERROR_QUARANTINE.rawValue
-        case .serverDied: MUSTER_ERROR_SERVER.rawValue
-        case .cancelled: MUSTER_ERROR_CANCELLED.rawValue
-        case .audit: MUSTER_ERROR_AUDIT.rawValue
-        case .system:
-            errorNumber == 1 ? MUSTER_ERROR_NOT_LEADER.rawValue : MUSTER_ERROR_SYSTEM.rawValue
+    /// - Throws: `.invalidArgument` for a binding that can't be; `.system`.
+    package init(_ plan: LaunchPlan, words: @escaping (Event) -> String?) throws(MusterError) {
+        self.plan = plan
+        self.words = words
+        let seats = try plan.binding.seats(size: plan.size)
+        report.ranks = seats.enumerated().map { rank, seat in
+            LaunchReport.Rank(rank: rank, globalRank: plan.globalRank(rank), seat: seat)
+        }
+        processes = Array(repeating: Process(), count: plan.size)
+        environment = LaunchEnvironment()
+        var supervisor: OpaquePointer?
+        var relay: OpaquePointer?
+        var status = muster_supervisor_create(&supervisor)
+        if status == 0 { status = muster_relay_create(1, 2, &relay) }
+        guard let supervisor, let relay, status == 0 else {
+            muster_supervisor_destroy(supervisor)
+            throw .system(.system, "muster run", "can't become a supervisor", status: status)
+        }
+        self.supervisor = supervisor
+        self.relay = relay
+        do {
+            team = try LaunchTeam(plan, seats: seats)
+        } catch {
+            muster_relay_destroy(relay)
+            muster_supervisor_destroy(supervisor)
+            throw error
         }
     }
 
-    /// The names that a remedy has in Swift, and in C.
-    private static let names = [
-        (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
-        ("recovery: .fail", "recovery = MUSTER_FAIL"),
-    ]
+    deinit {
+        muster_relay_destroy(relay)
+        muster_supervisor_destroy(supervisor)
+    }
 
-    func write(_ code: Int32, to error: UnsafeMutablePointer<muster_error>) {
-        var raw = muster_error()
-        raw.code = code
-        raw.error_number = errorNumber
-        raw.kernel_status = kernelStatus
-        var line = description
-        for (swift, c) in MusterError.names { line = line.replacing(swift, with: c) }
-        withUnsafeMutableBytes(of: &raw.subject) { copy(subject, to: $0) }
-        withUnsafeMutableBytes(of: &raw.message) { copy(line, to: $0) }
-        error.pointee = raw
+    /// Starts every rank, and waits for the end of all.
+    ///
+    /// - Throws: `.start` for a program that can't be executed (its error number tells why), or a
+    ///   host that gives no more processes; `.placement`; `.file` for the output's directory. No
+    ///   process is left then.
+    package func run() throws(MusterError) -> LaunchReport {
+        do throws(MusterError) {
+            for rank in 0..<plan.size where report.cause == nil {
+                try start(rank)
+                takeSignals()
+            }
+            muster_relay_seal(relay)
+            // Who ended meanwhile has been told of above, and is told of once.
+            try reap()
+            while try !isOver() { try turn() }
+        } catch {
+            abandon()
+            throw error
+        }
+        report.loops = try team.audits()
+        report.seconds = seconds
+        return report
+    }
+
+    // MARK: - Starting
+
+    private func start(_ rank: Int) throws(MusterError) {
+        var outputs: [Int32] = [-1, -1]
+        defer { for fd in Set(outputs) where fd >= 0 { muster_supervisor_close(fd) } }
+        if let directory = plan.outputDirectory {
+            for (index, stream) in ["stdout", "stderr"].enumerated() {
+                let path = "\(directory)/\(plan.globalRank(rank)).\(stream)"
+                outputs[index] = try openOutput(path, isFirst: processes[rank].incarnation == 0)
+            }
+        } else {
+            let tag = plan.tagsOutput ? "[\(plan.globalRank(rank))] " : nil
+            try open(&outputs[0], to: MUSTER_RELAY_OUTPUT, tag)
+            // One pipe for both keeps their order, where both end up in one file.
+            if muster_relay_is_one(relay) {
+                outputs[1] = outputs[0]
+            } else {
+                try open(&outputs[1], to: MUSTER_RELAY_ERRORS, tag)
+            }
+        }
+        let input = try openInput(rank)
+        defer { if input != 0 { muster_supervisor_close(input) } }
+
+        let seat = report.ranks[rank].seat
+        var step: UInt32 = 0
+        var stepStatus: Int32 = 0
+        let incarnation = processes[rank].incarnation + 1
+        let variables = variables(of: rank, seat, incarnation)
+        let pid = environment.with(variables, plan.command) { arguments, environment in
+            var program = muster_program()
+            program.name = arguments[0]
+            program.arguments = arguments
+            program.environment = environment
+            program.input = input
+            program.output = outputs[0]
+            program.errors = outputs[1]
+            program.cpu = seat.cpu.map { UInt32($0) } ?? .max
+            program.home = UInt32(seat.homeNode)
+            guard var placement = plan.placement?.raw else {
+                return muster_supervisor_start(supervisor, &program, &step, &stepStatus)
+            }
+            return withUnsafePointer(to: &placement) {
+                program.placement = $0
+                return muster_supervisor_start(supervisor, &program, &step, &stepStatus)
+            }
+        }
+        guard pid > 0 else { throw startError(rank, pid, step, stepStatus) }
+        processes[rank] = Process(pid: pid, incarnation: incarnation)
+        if step == MUSTER_STEP_CPU.rawValue && !isUnboundSaid {
+            isUnboundSaid = true
+            say(.unbound(rank: rank, errorNumber: Int(-stepStatus)))
+        }
+    }
+
+    private func open(
+        _ writer: inout Int32, to destination: some BinaryInteger, _ tag: String?
+    ) throws(MusterError) {
+        let status = muster_relay_open(relay, UInt32(destination), tag, &writer)
+        guard status == 0 else {
+            throw .system(.start, "a pipe for output", "can't be made", status: status)
+        }
+    }
+
+    /// Standard input of a rank: this process's own for rank 0, by way of a pipe where it is a
+    /// terminal, since only its foreground processes may read from that.
+    private func openInput(_ rank: Int) throws(MusterError) -> Int32 {
+        if rank == 0 {
+            guard muster_supervisor_is_terminal(0) else { return 0 }
+            var reader: Int32 = -1
+            let status = muster_relay_feed(relay, 0, &reader)
+            guard status == 0 else {
+                throw .system(.start, "a pipe for input", "can't be made", status: status)
+            }
+            return reader
+        }
+        let nothing = muster_supervisor_open_nothing()
+        guard nothing >= 0 else {
+            throw .system(.start, "/dev/null", "can't be opened", status: nothing)
+        }
+        return nothing
+    }
+
+    private func openOutput(_ path: String, isFirst: Bool) throws(MusterError) -> Int32 {
+        // A rank that is started again goes on behind what it wrote before.
+        let fd = muster_supervisor_open_output(path, !isFirst)
+        guard fd >= 0 else { throw .system(.file, path, "can't be opened", status: fd) }
+        return fd
+    }
+
+    private func variables(of rank: Int, _ seat: Seat, _ incarnation: Int32) -> [String] {
+        var variables = [
+            "\(MUSTER_VARIABLE_RANK)=\(rank)",
+            "\(MUSTER_VARIABLE_SIZE)=\(plan.size)",
+            "\(MUSTER_VARIABLE_LOCAL_RANK)=\(rank)",
+            "\(MUSTER_VARIABLE_NODE)=\(seat.homeNode)",
+            "\(MUSTER_VARIABLE_GLOBAL_RANK)=\(plan.globalRank(rank))",
+            "\(MUSTER_VARIABLE_GLOBAL_SIZE)=\(plan.globalSize)",
+            "\(MUSTER_VARIABLE_INCARNATION)=\(incarnation)",
+            "\(MUSTER_VARIABLE_TEAM)=\(team.address)",
+        ]
+        if let cpu = seat.cpu { variables.append("\(MUSTER_VARIABLE_CPU)=\(cpu)") }
+        return variables
+    }
+
+    private func startError(
+        _ rank: Int, _ status: Int32, _ step: UInt32, _ stepStatus: Int32
+    ) -> MusterError {
+        guard status == -ECHILD else {
+            return .system(.start, "rank \(rank)", "can't be started", status: status)
+        }
+        switch step {
+        case MUSTER_STEP_PROGRAM.rawValue:
+            return .system(.start, plan.command.program, "can't be executed", status: stepStatus)
+        case MUSTER_STEP_PLACEMENT.rawValue:
+            let placement = plan.placement?.description ?? ""
+            return .system(
+                .placement, "placement \(placement)", "refused to rank \(rank)", status: stepStatus)
+        default:
+            return .system(.start, "rank \(rank)", "can't be started", status: stepStatus)
+        }
+    }
+
+    // MARK: - Running
+
+    /// Waits until something happens, and does what follows from it.
+    private func turn() throws(MusterError) {
+        let descriptors = [
+            muster_supervisor_descriptor(supervisor), muster_relay_descriptor(relay),
+            team.descriptor,
+        ]
+        var ready: UInt64 = 0
+        let status = muster_supervisor_wait(
+            descriptors, UInt32(descriptors.count), patience, &ready)
+        guard status == 0 else {
+            throw .system(.system, "muster run", "can't wait", status: status)
+        }
+        takeSignals()
+        // What a process wrote before it ended comes before the line that says it did.
+        try passOn()
+        try serveTeam()
+        try reap()
+        keepTime()
+    }
+
+    private func serveTeam() throws(MusterError) {
+        for event in try team.serve() {
+            switch event {
+            case .joined(let rank, let pid):
+                processes[rank].member = pid
+                report.ranks[rank].hasJoined = true
+            case .refused(let refusal):
+                report.refusals.append(refusal)
+                say(.refused(refusal))
+            case .left(let rank):
+                processes[rank].member = 0
+                try settle(rank)
+            case .died(let rank, let pid):
+                processes[rank].member = 0
+                if pid != processes[rank].pid && processes[rank].exit?.pid != Int(pid) {
+                    processes[rank].hasLostMember = true
+                    // Shells exit by themselves when their last command dies.
+                    processes[rank].killAt = now() + 100_000_000
+                }
+                try settle(rank)
+            }
+        }
+    }
+
+    /// Milliseconds until something is due; -1: nothing is.
+    private var patience: Int32 {
+        let ends = processes.lazy.compactMap { $0.pid > 0 ? $0.killAt : nil }.min()
+        let due = [killAt, report.cause == nil ? deadline : nil, ends].compactMap { $0 }.min()
+        guard let due else { return -1 }
+        let moment = now()
+        return due <= moment ? 0 : Int32(clamping: (due - moment) / 1_000_000 + 1)
+    }
+
+    private var deadline: UInt64? { plan.timeout.map { started + nanoseconds($0) } }
+    private var seconds: Double { Double(now() - started) * 1e-9 }
+
+    private func passOn() throws(MusterError) {
+        var failed: UInt32 = 0
+        let status = muster_relay_serve(relay, &failed)
+        switch status {
+        case 0: return
+        case -EPIPE: end(.closedOutput)
+        case -ENOMEM: throw .system(.memory, "output", "can't be passed on", status: status)
+        default: end(.output(Int(-status)))
+        }
+    }
+
+    private func takeSignals() {
+        while case let number = muster_supervisor_signal(supervisor), number > 0 {
+            take(signal: number)
+        }
+    }
+
+    private func take(signal number: Int32) {
+        switch number {
+        case SIGCHLD: return
+        case SIGUSR1, SIGUSR2: forward(number)
+        case SIGTSTP:
+            forward(SIGTSTP)
+            _ = muster_supervisor_stop(supervisor)
+        case SIGKILL:  // The guard was killed: nobody waits for us any more.
+            hasKilled = true
+            end(.signal(Int(number)), by: number)
+            killAt = now()
+        case SIGCONT:
+            forward(SIGCONT)
+            muster_relay_feed_again(relay)
+        default:
+            // The second one is meant. A terminal that goes away says so twice by itself.
+            if hasBeenAsked && number != SIGHUP {
+                killAt = now()
+            } else {
+                hasBeenAsked = true
+                say(.signalled(Int(number)))
+                end(.signal(Int(number)), by: number)
+            }
+        }
+    }
+
+    private func forward(_ number: Int32) {
+        for process in processes where process.pid > 0 {
+            _ = muster_supervisor_forward(supervisor, process.pid, number)
+        }
+    }
+
+    private func reap() throws(MusterError) {
+        var pid: Int32 = 0
+        var code: Int32 = 0
+        var signal: Int32 = 0
+        while muster_supervisor_reap(supervisor, &pid, &code, &signal) == 1 {
+            guard let rank = processes.firstIndex(where: { $0.pid == pid }) else { continue }
+            processes[rank].pid = 0
+            processes[rank].exit = LaunchReport.Exit(
+                pid: Int(pid), incarnation: Int(processes[rank].incarnation),
+                code: signal == 0 ? Int(code) : nil, signal: signal == 0 ? nil : Int(signal),
+                lostMember: false, seconds: seconds)
+            // That it has left, if it did, is known before its end is judged.
+            try serveTeam()
+            if processes[rank].member == pid { processes[rank].member = 0 }
+            // A member may outlive who has started it, where that one ended well.
+            if code != 0 || signal != 0 { team.kill(rank) }
+            try settle(rank)
+        }
+    }
+
+    /// What follows, once both processes of a rank have ended.
+    private func settle(_ rank: Int) throws(MusterError) {
+        guard var exit = processes[rank].exit, processes[rank].member == 0 else { return }
+        exit.lostMember = processes[rank].hasLostMember
+        processes[rank].exit = nil
+        report.ranks[rank].exits.append(exit)
+        if exit.isFailure {
+            try fail(rank, exit)
+        } else {
+            team.lose(rank)
+        }
+    }
+
+    private func fail(_ rank: Int, _ exit: LaunchReport.Exit) throws(MusterError) {
+        let left = plan.restarts - Int(exit.incarnation) + 1
+        if report.cause != nil {
+            team.lose(rank)
+        } else if plan.onDeath == .restart && left > 0 {
+            say(.failed(rank: rank, exit, .restart(left: left - 1)))
+            guard team.reopen(rank) else {
+                throw MusterError(
+                    .start, subject: "rank \(rank)", reason: "can't be started again: it is held")
+            }
+            try start(rank)
+        } else {
+            report.firstFailure = report.firstFailure ?? rank
+            team.lose(rank)
+            let goOn = plan.onDeath == .continue
+            say(.failed(rank: rank, exit, goOn ? .othersGoOn : .othersEnd))
+            if !goOn { end(.failure(rank: rank)) }
+        }
+    }
+
+    // MARK: - Ending
+
+    /// Asks everything that runs to end, and gives it the time that the plan allows.
+    private func end(_ cause: LaunchReport.Cause, by number: Int32 = SIGTERM) {
+        report.cause = report.cause ?? cause
+        if case .failure = cause {} else { isUrgent = true }
+        forward(number)
+        // A stopped process takes nothing but SIGKILL and SIGCONT.
+        forward(SIGCONT)
+        killAt = killAt ?? now() + nanoseconds(plan.grace)
+    }
+
+    private func keepTime() {
+        let moment = now()
+        if report.cause == nil, let deadline, moment >= deadline {
+            say(.timedOut(seconds: plan.timeout!))
+            end(.timeout)
+        }
+        for rank in processes.indices where processes[rank].pid > 0 {
+            guard let killAt = processes[rank].killAt, moment >= killAt else { continue }
+            processes[rank].killAt = nil
+            _ = muster_supervisor_forward(supervisor, processes[rank].pid, SIGKILL)
+        }
+        guard let killAt, moment >= killAt else { return }
+        if !hasKilled && !processes.allSatisfy(\.isOver) { say(.killed) }
+        hasKilled = true
+        kill()
+        // Who was forked meanwhile has not got it.
+        self.killAt = moment + 20_000_000
+    }
+
+    private func kill() {
+        // Groups first: that works without /proc too.
+        forward(SIGKILL)
+        for rank in processes.indices where processes[rank].member > 0 { team.kill(rank) }
+        _ = muster_supervisor_signal_all(supervisor, SIGKILL)
+    }
+
+    /// Whether no process is left and all they wrote is passed on.
+    private func isOver() throws(MusterError) -> Bool {
+        guard processes.allSatisfy(\.isOver) else { return false }
+        var pid: Int32 = 0
+        var code: Int32 = 0
+        var signal: Int32 = 0
+        var found: Int32 = 1
+        while found == 1 { found = muster_supervisor_reap(supervisor, &pid, &code, &signal) }
+        if found == 0 {
+            // What ranks have left running in the background.
+            if killAt == nil {
+                _ = muster_supervisor_signal_all(supervisor, SIGTERM)
+                killAt = now() + nanoseconds(plan.grace)
+            }
+            return false
+        }
+        try passOn()
+        if muster_relay_is_done(relay) || (isUrgent && hasKilled) { return true }
+        // Nobody is left to be killed, only a slow reader to be waited for, unless somebody has
+        // asked for the end.
+        if !isUrgent { killAt = nil }
+        return false
+    }
+
+    /// Ends everything at once, after an error.
+    private func abandon() {
+        var pid: Int32 = 0
+        var code: Int32 = 0
+        var signal: Int32 = 0
+        while true {
+            let found = muster_supervisor_reap(supervisor, &pid, &code, &signal)
+            if found < 0 { return }
+            if found == 1 {
+                for rank in processes.indices where processes[rank].pid == pid {
+                    processes[rank].pid = 0
+                }
+                continue
+            }
+            kill()
+            var ready: UInt64 = 0
+            let descriptor = muster_supervisor_descriptor(supervisor)
+            _ = withUnsafePointer(to: descriptor) { muster_supervisor_wait($0, 1, 20, &ready) }
+            while muster_supervisor_signal(supervisor) > 0 {}
+        }
+    }
+
+    private func say(_ event: Event) {
+        guard let text = words(event) else { return }
+        // Where stderr is closed there is nobody to be told.
+        _ = muster_relay_say(relay, UInt32(MUSTER_RELAY_ERRORS), text)
     }
 }
 
-/// Copies as many whole characters as there is room for, and a NUL.
-private func copy(_ text: String, to room: UnsafeMutableRawBufferPointer) {
-    var bytes = Array(text.utf8.prefix(room.count - 1))
-    while !bytes.isEmpty, String(validating: bytes, as: UTF8.self) == nil { bytes.removeLast() }
-    room.copyBytes(from: bytes)
-    room[bytes.count] = 0
+/// CLOCK_MONOTONIC, in nanoseconds.
+private func now() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }
 
-// MARK: - Leader
-
-@c @implementation
-package func muster_leader_serve() { Team.serveIfAsked() }
-
-@c @implementation
-package func muster_leader_create(
-    _ given: UnsafePointer<muster_leader_options>!, _ leader: UnsafeMutablePointer<OpaquePointer?>!,
-    _ error: UnsafeMutablePointer<muster_error>!
-) -> CInt {
-    report(error) { () throws(MusterError) in
-        let options = try options(
-            given, least: MemoryLayout<muster_leader_options>.size, empty: muster_leader_options(),
-            "leader options")
-        let starts: [Team.Start] = [.automatic, .fork, .forkServer]
-        guard Int(options.start) < starts.count else {
-            throw invalid("start \(options.start)", "is none of enum muster_start")
-        }
-        let spelled = text(options.binding) ?? "spread"
-        guard let binding = Binding(spelled) else {
-            throw invalid(
-                "binding \(spelled)", "is none of spread, compact, none, and no list of CPUs")
-        }
-        let team = try Team(
-            size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
-            start: starts[Int(options.start)])
-        leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
-    }
-}
-
-@c @implementation
-package func muster_leader_destroy(_ leader: OpaquePointer!) {
-    // A forked process has a copy of all this: what it refers to is the leader's.
-    guard let leader, CLeader.at(leader).team.core.isLeader else { return }
-    Unmanaged<CLeader>.fromOpaque(UnsafeRawPointer(leader)).release()
-}
-
-@c @implementation
-package func muster_leader_size(_ leader: OpaquePointer!) -> UInt32 {
-    UInt32(CLeader.at(leader).team.size)
-}
-
-@c @implementation
-package func muster_leader_process(_ leader: OpaquePointer!, _ rank: UInt32) -> CInt {
-    let team = CLeader.at(leader).team.core
-    return rank < UInt32(team.size) ? muster_team_process(team.team, rank) : 0
-}
-
-@c @implementation
-package func muster_leader_cancel(_ leader: OpaquePointer!) {
-    muster_team_cancel(CLeader.at(leader).team.core.team)
-}
-
-@c @implementation
-package func muster_leader_report(_ leader: OpaquePointer!) -> UnsafePointer<muster_report>! {
-    CLeader.at(leader).report.map { UnsafePointer($0.raw) }
-}
+private func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }

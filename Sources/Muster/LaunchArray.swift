@@ -4,7 +4,7 @@ package import CMuster
 
 /// An array for C. Its memory is that of an array of bytes.
 final class CArray {
-    private let bytes: SharedArray<UInt8>
+    private var bytes: SharedArray<UInt8>
     /// Bytes from the memory's start to element 0: a file has a header.
     private let dataOffset: Int
     let count: Int
@@ -32,7 +32,8 @@ final class CArray {
         Unmanaged<CArray>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 
-    var isWritable: Bool { bytes.isWritable }
+    /// Whether kernels may write to it: not to one of several copies.
+    var isWritable: Bool { bytes.isWritable && bytes.plan.copyBytes == 0 }
 
     /// What a kernel's access holds.
     var handle: _ArrayHandle {
@@ -42,9 +43,15 @@ final class CArray {
             generation: handle.generation)
     }
 
-    /// nil: it has no bytes.
-    var elements: UnsafeMutableRawPointer? {
-        count == 0 ? nil : bytes.core.base + handle.offset
+    /// For C to read and write, who tells nobody when it writes. nil: it has no bytes.
+    func lend() -> UnsafeMutableRawPointer? {
+        bytes.noteWrite()
+        return count == 0 ? nil : bytes.core.base + handle.offset
+    }
+
+    func mirror() throws(MusterError) {
+        guard bytes.core.isLeader else { throw notLeader("mirrored array") }
+        try bytes.mirror()
     }
 }
 
@@ -150,7 +157,7 @@ package func muster_array_map(
 
 @c @implementation
 package func muster_array_elements(_ array: OpaquePointer!) -> UnsafeMutableRawPointer! {
-    CArray.at(array).elements
+    CArray.at(array).lend()
 }
 
 @c @implementation
@@ -161,6 +168,13 @@ package func muster_array_count(_ array: OpaquePointer!) -> UInt64 {
 @c @implementation
 package func muster_array_notes(_ array: OpaquePointer!) -> UnsafePointer<CChar>! {
     UnsafePointer(CArray.at(array).notes)
+}
+
+@c @implementation
+package func muster_array_mirror(
+    _ array: OpaquePointer!, _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in try CArray.at(array).mirror() }
 }
 
 @c @implementation

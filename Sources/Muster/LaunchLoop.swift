@@ -112,7 +112,8 @@ extension CLeader {
                 throw invalid("use \(number)", "is no array of this leader's")
             }
             guard kind == .input || array.isWritable else {
-                throw invalid("use \(number)", "writes to an array that is mapped read-only")
+                throw invalid(
+                    "use \(number)", "writes to an array that is mapped read-only, or mirrored")
             }
             let handle = array.handle
             let earlier = kinds.updateValue(kind, forKey: handle.id)

@@ -36,6 +36,10 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         case cancelled
         /// The audit found chunks missing or repeated for another reason.
         case audit
+        /// A rank of a launched program died or left, and a collective call needs it.
+        case rankDied
+        /// The launcher of this program has refused it, or is gone.
+        case launcher
         /// A system call failed that has no business failing.
         case system
     }

@@ -164,28 +164,33 @@ struct StallWatch {
 
 extension TeamCore {
     /// Runs a loop's first job, which is in the job slot, and further ones until nothing is left that
-    /// can be done. Returns a rank's part that ended otherwise than well. `ownPart`: of a leader that
-    /// works.
+    /// can be done. Returns a rank's part that ended otherwise than well. `underway`: the first job's
+    /// number, where it has been dispatched and the leader's own part of it is done. `ownPart`: of a
+    /// leader that works.
     func runJobs(
         _ report: inout AuditReport, _ losses: inout Losses, _ plan: LoopPlan,
-        _ requestsBefore: UInt64, ownPart: () -> Void
+        _ requestsBefore: UInt64, underway: UInt64? = nil, ownPart: (UInt64) -> Void
     ) throws(MusterError) -> FailedPart? {
         let job = muster_team_job(team)!
         var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
         var leastMissing = Int.max
         var fruitless = 0
         var deathsBefore = 0
-        var number = muster_team_dispatch(team)
+        var number = underway ?? muster_team_dispatch(team)
+        var isUnderway = underway != nil
         while true {
             // A request that came while partials were committed, ranks started or holes listed is for
             // this job.
             if muster_team_cancel_requests(team) != requestsBefore { cancel() }
             stall?.restart(self)
-            if leaderWorks {
-                ownPart()
+            if leaderWorks && !isUnderway {
+                ownPart(number)
                 muster_worker_done(team, 0, number)
             }
             do throws(MusterError) {
+                // Deaths that ended the first wait are known already, and no reason for another end.
+                if isUnderway { try absorbDeaths(&losses) }
+                isUnderway = false
                 try join(chunks: report.chunks, &losses, &stall)
             } catch {
                 abandon()

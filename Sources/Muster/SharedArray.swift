@@ -133,7 +133,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     }
 
     /// Of a mirrored array: ranks don't see it yet.
-    private func noteWrite() {
+    func noteWrite() {
         if plan.copyBytes > 0 { core.arrays.setStale(handle.id, true) }
     }
 

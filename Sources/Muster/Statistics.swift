@@ -184,7 +184,8 @@ struct Binning<Element: NPYElement>: _Work {
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
         let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
-        while muster_loop_next(loop, &raw) {
+        var hot = HotLoop(loop)
+        while hot.next(&raw) {
             let chunk = Chunk(_loop: loop, raw: raw)
             let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
                 .assumingMemoryBound(to: UInt64.self)
@@ -197,7 +198,7 @@ struct Binning<Element: NPYElement>: _Work {
                         edges.baseAddress, bins, counts)
                 }
             }
-            muster_loop_commit(loop, &raw)
+            hot.commit(raw.index)
         }
     }
 }

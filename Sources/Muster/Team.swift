@@ -25,6 +25,29 @@ public struct Team: ~Copyable {
         case works
     }
 
+    /// What a process of the team does until what it waits for has happened. After a fraction of a
+    /// millisecond it sleeps, whatever it did before: an idle team costs nothing.
+    public enum Wait: Sendable {
+        /// It spins where every process of the team can have a CPU of its own, else it yields.
+        case automatic
+        /// It looks again and again: quickest, and keeps the CPU from others.
+        case spin
+        /// It lets other processes run between looks.
+        case yield
+        /// It sleeps at once, and has to be woken: for CPUs that have other things to do.
+        case sleep
+
+        /// `enum muster_wait`.
+        var code: UInt32 {
+            switch self {
+            case .automatic: MUSTER_WAIT_AUTOMATIC.rawValue
+            case .spin: MUSTER_WAIT_SPIN.rawValue
+            case .yield: MUSTER_WAIT_YIELD.rawValue
+            case .sleep: MUSTER_WAIT_SLEEP.rawValue
+            }
+        }
+    }
+
     let core: TeamCore
 
     /// Starts a team.
@@ -35,14 +58,16 @@ public struct Team: ~Copyable {
     ///   - binding: Where the ranks run. A leader that works is bound for the team's life; one that
     ///     waits is left alone. Where the system refuses, ranks run where it lets them.
     ///   - start: How the other ranks become processes.
+    ///   - wait: What processes do that wait: for a loop, or for the end of one.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
     ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
-        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .automatic
+        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .automatic,
+        wait: Wait = .automatic
     ) throws(MusterError) {
         core = try TeamCore(
             size: size, leaderWorks: leader == .works, start: start.source(ranks: size),
-            binding: binding)
+            binding: binding, wait: wait)
     }
 
     /// For tests under a thread sanitizer: ranks are threads of this process.

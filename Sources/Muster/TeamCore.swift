@@ -43,9 +43,14 @@ final class TeamCore {
     var openViews = 0
     private var threads: [pthread_t] = []
     private(set) var hasEnded = false
-    private var ownRank: Worker?
-    private var lastJoin: UInt64 = 0
-    private(set) var isRunning = false
+    var ownRank: Worker?
+    /// When the ranks were last known to be there: coarseNanoseconds.
+    var lastSeen: UInt64 = 0
+    var isRunning = false
+    /// The last reduction's room for partial results.
+    private var spare: Extent?
+    /// The last loop, where one like it can be dispatched without looking at everything again.
+    var familiar: FamiliarLoop?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
     private let leaderPID = muster_process_id()
@@ -56,7 +61,8 @@ final class TeamCore {
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
     init(
-        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding
+        size: Int, leaderWorks: Bool, start: RankSource, binding: Binding,
+        wait: Team.Wait = .automatic
     ) throws(MusterError) {
         let subject = "team of \(size)"
         guard size >= 1 else {
@@ -82,6 +88,7 @@ final class TeamCore {
         options.leader_works = leaderWorks ? 1 : 0
         options.usable_cpus = host.pointee.usable_cpu_count
         options.spin_ns = -1
+        options.wait = wait.code
         var made: OpaquePointer?
         let status = muster_team_create(&options, &made)
         guard status == 0, let made else {
@@ -225,14 +232,27 @@ final class TeamCore {
 
     // MARK: - Loops
 
+    /// Traps where a loop would be a mistake.
+    func checkCanRun() {
+        precondition(!isRunning, "a loop is already running on this team")
+        precondition(
+            openViews == 0, "a loop can't run while the leader has a view of an array open")
+        precondition(!hasEnded, "the team has ended")
+        assert(isLeader, "a team can only be used by the process that made it")
+    }
+
     /// Runs a kernel or a reduction over a loop. `collect` reads the partials before they are freed.
     func run<Work: _Work>(
         _ work: Work, _ plan: LoopPlan, partialBytes: Int = 0,
         collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
     ) throws(MusterError) -> AuditReport {
+        if partialBytes == 0, let report = try runAgain(work, plan) { return report }
         let entry = kernels.entry(for: Work.self)
         return try withUnsafeBytes(of: work) { bytes throws(MusterError) in
-            try run(entry, bytes, entry.accesses, plan, partialBytes, collect: collect)
+            let report = try run(
+                entry, bytes, entry.accesses, plan, partialBytes, collect: collect)
+            if partialBytes == 0 { remember(Work.self, bytes, plan, entry, report) }
+            return report
         }
     }
 
@@ -241,12 +261,8 @@ final class TeamCore {
         _ entry: KernelEntry, _ work: UnsafeRawBufferPointer, _ accesses: [AccessField],
         _ plan: LoopPlan, _ partialBytes: Int, collect: (UnsafeMutableRawPointer, Int) -> Void
     ) throws(MusterError) -> AuditReport {
-        precondition(!isRunning, "a loop is already running on this team")
-        precondition(
-            openViews == 0, "a loop can't run while the leader has a view of an array open")
-        precondition(!hasEnded, "the team has ended")
-        assert(isLeader, "a team can only be used by the process that made it")
-
+        checkCanRun()
+        familiar = nil
         let requestsBefore = muster_team_cancel_requests(team)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
@@ -273,10 +289,8 @@ final class TeamCore {
         if chunks == 0 { return report }
 
         var partials: Extent?
-        defer { if let partials { free(partials) } }
-        if partialBytes > 0 {
-            partials = try allocate(bytes: Int(chunks) * partialBytes, of: "partial results")
-        }
+        defer { if let partials { give(back: partials) } }
+        if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
         let refused = try refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()
@@ -310,7 +324,7 @@ final class TeamCore {
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
         losses.refused = refused
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
-            ownRank!.runJob(job, known: entry.type)
+            ownRank!.runJob(job, $0, known: entry.type)
         }
         try judge(&report, losses, failed)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
@@ -319,6 +333,22 @@ final class TeamCore {
         }
         if let partials { collect(base + partials.offset, Int(chunks)) }
         return report
+    }
+
+    /// Room for partial results: what the last reduction had, or new, which takes a job by itself.
+    private func partialRoom(bytes: Int) throws(MusterError) -> Extent {
+        if let spare, spare.bytes >= bytes {
+            self.spare = nil
+            return spare
+        }
+        return try allocate(bytes: bytes, of: "partial results")
+    }
+
+    /// Keeps it for the next reduction where it is nothing beside the team's own memory.
+    private func give(back partials: Extent) {
+        guard partials.bytes <= 1 << 20 else { return free(partials) }
+        if let spare { free(spare) }
+        spare = partials
     }
 
     /// Refuses chunks whose old contents would not fit into a journal.
@@ -363,8 +393,9 @@ final class TeamCore {
     func refill() throws(MusterError) -> MusterError? {
         // Asking costs a system call, so not between the jobs of a tight sequence; a worker that dies
         // there is found by the join.
-        let now = monotonicNanoseconds()
-        guard now - lastJoin > 1_000_000 || vacantKnown else { return nil }
+        guard coarseNanoseconds() &- lastSeen > TeamCore.trustNanoseconds || vacantKnown else {
+            return nil
+        }
         if muster_team_poll(team) > 0 {
             vacantKnown = true
             do throws(MusterError) {
@@ -515,7 +546,18 @@ final class TeamCore {
         muster_team_forget_deaths(team)
     }
 
-    func noteJoin() { lastJoin = monotonicNanoseconds() }
+    func noteJoin() { lastSeen = coarseNanoseconds() }
+
+    /// How long a look at the ranks' processes is good for. By the coarse clock: until its next tick, 1
+    /// to 10 ms.
+    static let trustNanoseconds: UInt64 = 1_000_000
+}
+
+/// CLOCK_MONOTONIC as of the last tick, 1 to 10 ms ago: 6 ns, a quarter of the exact one.
+func coarseNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }
 
 /// CLOCK_MONOTONIC.

@@ -18,12 +18,13 @@ struct Worker {
     let rank: UInt32
     /// The leader's knowledge, which a forked rank has a copy of; nil: a fork server started this rank.
     private let core: TeamCore?
-    /// Kernels that came after this process was forked, by number.
-    private var late: [UInt32: any _Work.Type] = [:]
-    /// For `muster_loop.taken`.
-    private let taken: UnsafeMutablePointer<UInt8>
-    /// For `muster_loop.touched`.
-    private let touched: UnsafeMutablePointer<muster_touch>
+    /// The kernel that ran last, which mostly is the next one.
+    private var last: (id: UInt32, type: any _Work.Type)?
+    /// Those before it. No dictionary: its type would be looked up by each rank for itself, in all of the
+    /// program's conformances, 40 us after the fork.
+    private var earlier: [(id: UInt32, type: any _Work.Type)] = []
+    /// This rank's way through a job; `taken` and `touched` are kept from one to the next.
+    private let loop: UnsafeMutablePointer<muster_loop>
 
     init(core: TeamCore, rank: UInt32) { self.init(team: core.team, core: core, rank: rank) }
 
@@ -31,10 +32,9 @@ struct Worker {
         self.team = team
         self.core = core
         self.rank = rank
-        taken = .allocate(capacity: Int(MUSTER_ARRAYS_MAX))
-        taken.initialize(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
-        touched = .allocate(capacity: Int(MUSTER_ARRAYS_MAX) + 1)
-        touched.initialize(repeating: muster_touch(), count: Int(MUSTER_ARRAYS_MAX) + 1)
+        loop = .allocate(capacity: 1)
+        loop.initialize(to: muster_loop())
+        muster_loop_prepare(loop)
     }
 
     /// Runs jobs until the team ends.
@@ -42,7 +42,7 @@ struct Worker {
         // A rank that starts between jobs begins after the last one, whose number its slot has.
         var seen = muster_team_slot(team, rank).pointee.done
         while muster_worker_wait(team, rank, &seen) == 1 {
-            runJob(muster_team_job(team), known: nil)
+            runJob(muster_team_job(team), seen, known: nil)
             muster_worker_done(team, rank, seen)
         }
         end()
@@ -50,20 +50,19 @@ struct Worker {
 
     /// Gives back what this rank has for itself.
     func end() {
-        taken.deallocate()
-        touched.deallocate()
+        muster_loop_discard(loop)
+        loop.deallocate()
     }
 
     /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
     /// has it at hand.
-    mutating func runJob(_ job: UnsafeMutablePointer<muster_job>, known: (any _Work.Type)?) {
+    mutating func runJob(
+        _ job: UnsafeMutablePointer<muster_job>, _ number: UInt64, known: (any _Work.Type)?
+    ) {
         let slot = muster_team_slot(team, rank)!
         slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
-        slot.pointee.outcome_job = job.pointee.number
-        var loop = muster_loop()
-        loop.taken = taken
-        loop.touched = touched
-        let status = muster_loop_begin(&loop, team, rank)
+        slot.pointee.outcome_job = number
+        let status = muster_loop_begin(loop, team, rank)
         guard status == 0 else {
             slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
             slot.pointee.outcome_status = status
@@ -75,11 +74,11 @@ struct Worker {
         }
         let bytes = UnsafeRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
         do {
-            try Worker.work(type, bytes, &loop)
+            try Worker.work(type, bytes, loop)
         } catch {
             // First what the kernel has changed, then the word about it.
-            let undone = muster_loop_undo(&loop, loop.next &- 1)
-            fail(slot, at: loop.next &- 1, error)
+            let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
+            fail(slot, at: loop.pointee.next &- 1, error)
             if undone < 0 {
                 slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
                 slot.pointee.outcome_status = undone
@@ -87,9 +86,9 @@ struct Worker {
                 slot.pointee.outcome = outcome.rawValue
                 slot.pointee.outcome_status = status
             }
-            taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
+            loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
-        muster_loop_end(&loop)
+        muster_loop_end(loop)
     }
 
     private static func work<Work: _Work>(
@@ -119,12 +118,21 @@ struct Worker {
 
     private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {
         let id = job.pointee.kernel
+        if let last, last.id == id { return last.type }
+        let type = earlier.first { $0.id == id }?.type ?? findAnew(job, id)
+        guard let type else { return nil }
+        if let last, !earlier.contains(where: { $0.id == last.id }) { earlier.append(last) }
+        last = (id, type)
+        return type
+    }
+
+    private func findAnew(
+        _ job: UnsafeMutablePointer<muster_job>, _ id: UInt32
+    ) -> (any _Work.Type)? {
         if let core, Int(id) < core.kernels.entries.count {
             return core.kernels.entries[Int(id)].type
         }
-        if let type = late[id] { return type }
         let arguments = UnsafeRawPointer(muster_job_arguments(job)!)
-        var type: (any _Work.Type)?
         if job.pointee.flags & MUSTER_JOB_KERNEL_IN_IMAGE.rawValue != 0 {
             // From a library loaded since the fork, the words mean nothing here.
             let words = arguments.load(as: (UInt, UInt).self)
@@ -132,9 +140,9 @@ struct Worker {
                 muster_address_is_static(UnsafeRawPointer(bitPattern: $0))
             }
             guard isHere else { return nil }
-            type = KernelTable.type(words: words)
+            return KernelTable.type(words: words)
         } else if job.pointee.flags & MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue != 0 {
-            type = KernelTable.type(places: arguments.load(as: (UInt, UInt).self))
+            return KernelTable.type(places: arguments.load(as: (UInt, UInt).self))
         } else {
             let length = Int(
                 arguments.load(fromByteOffset: ArgumentLayout.nameLength, as: UInt32.self))
@@ -143,10 +151,8 @@ struct Worker {
                 start + length <= ArgumentLayout.capacity
             else { return nil }
             let name = UnsafeRawBufferPointer(start: arguments + start, count: length)
-            type = _typeByName(String(decoding: name, as: UTF8.self)) as? any _Work.Type
+            return _typeByName(String(decoding: name, as: UTF8.self)) as? any _Work.Type
         }
-        late[id] = type
-        return type
     }
 }
 

@@ -21,17 +21,60 @@ public struct Environment: Sendable {
     public let pageBytes: Int
     /// Version of Muster.
     public let version: String
+    /// Each node: its number, CPUs and memory.
+    public let nodeList: [Topology.Node]
+    /// How CPUs choose their clock: "performance"; nil: the system doesn't say, as in most guests.
+    public let governor: String?
+    /// Whether the kernel moves pages to the nodes that use them; nil: not said.
+    public let isBalancing: Bool?
+    /// Transparent huge pages of private and of shared memory, in the kernel's words; nil: not said.
+    public let transparentPages: String?
+    public let transparentSharedPages: String?
+    /// "KVM", "QEMU": what the machine calls itself where it is virtual; nil: it seems to be none.
+    public let virtualization: String?
+    /// "docker", "podman", "lxc": nil: none that leaves a mark.
+    public let container: String?
+    /// Whether instructions are emulated: then no time means anything.
+    public let isEmulated: Bool
 
     /// Reads this host.
     public static func read() throws(MusterError) -> Environment {
         let topology = try Topology.read()
+        let files = HostFiles()
+        let model = cpuModelName()
         return Environment(
-            cpuModel: cpuModelName(), kernel: kernelRelease(), cpus: topology.usableCPUCount,
+            cpuModel: model, kernel: kernelRelease(), cpus: topology.usableCPUCount,
             nodes: topology.nodes.count,
             memoryTotalBytes: topology.nodes.reduce(0) { $0 + $1.memoryTotalBytes },
             lastLevelCacheBytes: topology.lastLevelCacheTotalBytes, pageBytes: topology.pageBytes,
-            version: Version.text)
+            version: Version.text, nodeList: topology.nodes,
+            governor: files.word("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            isBalancing: files.number("proc/sys/kernel/numa_balancing").map { $0 != 0 },
+            transparentPages: files.choice("sys/kernel/mm/transparent_hugepage/enabled"),
+            transparentSharedPages: files.choice(
+                "sys/kernel/mm/transparent_hugepage/shmem_enabled"),
+            virtualization: hypervisorName(files), container: containerName(files),
+            // QEMU's emulation names itself so in place of a CPU's model.
+            isEmulated: model?.contains("TCG") == true
+                || model?.hasPrefix("QEMU Virtual CPU") == true)
     }
+}
+
+/// What the firmware or the CPU says of a hypervisor.
+private func hypervisorName(_ files: HostFiles) -> String? {
+    if let type = files.word("sys/hypervisor/type") { return type }
+    let isGuest = files.line("proc/cpuinfo", "flags")?.split(separator: " ").contains("hypervisor")
+    let maker = files.text("sys/class/dmi/id/sys_vendor")?.split(separator: "\n").first
+    guard isGuest == true else { return nil }
+    return maker.map(String.init) ?? "hypervisor not named"
+}
+
+/// Marks that container engines leave.
+private func containerName(_ files: HostFiles) -> String? {
+    if let name = files.word("run/systemd/container") { return name }
+    if files.text(".dockerenv") != nil { return "docker" }
+    if files.text("run/.containerenv") != nil { return "podman" }
+    return nil
 }
 
 private func kernelRelease() -> String {

@@ -29,7 +29,7 @@ public struct Samples: Sendable {
 /// One line of a benchmark.
 public struct Row: Sendable {
     /// What the samples are.
-    public enum Quantity: Sendable {
+    public enum Quantity: String, Sendable, CaseIterable {
         /// GB/s, GB = 10^9 B.
         case rate
         /// Nanoseconds.
@@ -38,6 +38,12 @@ public struct Row: Sendable {
         case percent
         /// A time over another.
         case ratio
+    }
+
+    /// What tells a row from others of its test and kernel: a node, a size, a mix.
+    public enum Parameter: Sendable, Hashable {
+        case number(Int)
+        case text(String)
     }
 
     /// What was measured, from the general to the particular: "stream", "dispatch/leader-works",
@@ -49,8 +55,50 @@ public struct Row: Sendable {
     public let ranks: Int
     /// What the samples are.
     public let quantity: Quantity
-    /// The samples.
-    public let samples: Samples
+    /// By name: "cpu_node", "size_bytes".
+    public let parameters: [String: Parameter]
+    /// The samples; nil: it could not be measured, and `reason` says why.
+    public let samples: Samples?
+    /// Why there are no samples; nil: there are.
+    public let reason: String?
+    /// The least part of its memory that lay where it should, read back; nil: not asked for, nothing
+    /// was placed, or this system does not say.
+    public let placedFraction: Double?
+    /// Whether the results were checked: false only for a user's kernel that has no check. What was
+    /// checked and found wrong has no row.
+    public let isVerified: Bool
+
+    init(
+        test: String, kernel: String, ranks: Int, quantity: Quantity, samples: Samples,
+        parameters: [String: Parameter] = [:], placedFraction: Double? = nil,
+        isVerified: Bool = true
+    ) {
+        self.isVerified = isVerified
+        self.test = test
+        self.kernel = kernel
+        self.ranks = ranks
+        self.quantity = quantity
+        self.parameters = parameters
+        self.samples = samples
+        self.placedFraction = placedFraction
+        reason = nil
+    }
+
+    /// What could not be measured.
+    init(
+        test: String, kernel: String, ranks: Int, quantity: Quantity,
+        parameters: [String: Parameter] = [:], reason: String
+    ) {
+        self.test = test
+        self.kernel = kernel
+        self.ranks = ranks
+        self.quantity = quantity
+        self.parameters = parameters
+        samples = nil
+        placedFraction = nil
+        isVerified = false
+        self.reason = reason
+    }
 }
 
 /// A benchmark's result: only made after every loop was audited and every result checked.
@@ -78,6 +126,9 @@ struct AuditTotal {
 
     /// Precondition: a loop has run.
     var report: AuditReport { total! }
+
+    /// nil: no loop has run.
+    var reportIfAny: AuditReport? { total }
 }
 
 /// CLOCK_MONOTONIC, in nanoseconds.

@@ -109,26 +109,30 @@ public struct PagesBench {
         start = nanoseconds()
         total.add(
             try team.run(
-                Chase(
+                RandomReads(
                     values: array.input, end: end.output, multiplier: PagesBench.multiplier,
                     increment: PagesBench.increment), count: 1))
         values[.random] = (nanoseconds() - start) / Double(PagesBench.steps)
         try check(end[0] == expectedEnd, "random access", pages)
 
-        // A rank that takes over another has no page table yet. An empty loop starts it.
-        let killed = muster_team_kill(team.handle, UInt32(ranks - 1))
+        // A rank that takes over another has no page table yet. Loops with nothing to do notice the death,
+        // and start it.
+        let last = ranks - 1
+        let victim = team.processIDs[last]
+        let killed = muster_team_kill(team.handle, UInt32(last))
         guard killed == 0 else {
             throw MusterError(
-                .system, subject: "rank \(ranks - 1)", reason: "can't be ended: status \(killed)")
+                .system, subject: "rank \(last)", reason: "can't be ended: status \(killed)")
         }
-        while muster_team_poll(team.handle) == 0 { usleep(200) }
-        total.add(try team.run(Empty(), count: ranks, grain: 1))
+        while team.processIDs[last] == victim {
+            total.add(try team.run(Empty(), count: ranks, grain: 1))
+        }
         let touched = try team.array(of: UInt64.self, count: ranks)
         start = nanoseconds()
         total.add(
-            try team.eachRank(TouchAll(rank: ranks - 1, values: array.input, sum: touched.output)))
+            try team.eachRank(TouchAll(rank: last, values: array.input, sum: touched.output)))
         values[.newRank] = nanoseconds() - start
-        try check(touched[ranks - 1] == UInt64((elements + 511) / 512), "first read", pages)
+        try check(touched[last] == UInt64((elements + 511) / 512), "first read", pages)
 
         if pages == .small {
             let collapsed = array.withSpan { span in
@@ -174,7 +178,7 @@ private struct Sum: Reduction {
 }
 
 /// Reads at random, each address made of the value before: all values are 1, which the CPU can't know.
-private struct Chase: Kernel {
+private struct RandomReads: Kernel {
     let values: SharedArray<UInt64>.Input
     let end: SharedArray<UInt64>.Output
     let multiplier: UInt64

@@ -1,6 +1,6 @@
 // StormKernels.swift - what a storm's team works on, and the same work done by one process.
 
-import Muster
+internal import Muster
 
 /// The work of one round: a chain of operations of which none can be undone or done twice unnoticed.
 @inline(__always)

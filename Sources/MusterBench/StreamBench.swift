@@ -178,6 +178,8 @@ public struct StreamBench {
                 guard error.isUnenforceable else { throw error }
             }
         }
+        var notes: [String] = []
+        for note in a.notes + b.notes + c.notes where !notes.contains(note) { notes.append(note) }
         let rows = zip(["copy", "scale", "add", "triad"], rates).map { name, values in
             Row(
                 test: "stream", kernel: name, ranks: ranks, quantity: .rate,
@@ -186,7 +188,7 @@ public struct StreamBench {
         return Outcome(
             measurement: Measurement(rows: rows, audit: total.report), faults: faults,
             elements: elements, isStreaming: isStreaming, verifiedFraction: fraction,
-            hugePageBytes: a.hugePageBytes + b.hugePageBytes + c.hugePageBytes, notes: a.notes)
+            hugePageBytes: a.hugePageBytes + b.hugePageBytes + c.hugePageBytes, notes: notes)
     }
 
     /// Runs a kernel once. Returns GB/s: bytes a nanosecond.
@@ -215,7 +217,7 @@ public struct StreamBench {
 }
 
 /// By what element i differs from element 0.
-private func pattern(_ index: Int) -> Double { Double(1 << (index % 7)) }
+func pattern(_ index: Int) -> Double { Double(1 << (index % 7)) }
 
 /// Values to begin with: STREAM's, times the pattern.
 private struct Begin: Kernel {
@@ -233,7 +235,7 @@ private struct Begin: Kernel {
 }
 
 /// Counts elements that are not, to the bit, what they should be.
-private struct WrongElements: Reduction {
+struct WrongElements: Reduction {
     let array: SharedArray<Double>.Input
     let expected: Double
 

@@ -1,29 +1,253 @@
-// Bench.swift - `muster bench`: the subcommands' common frame, and how a measurement is reported.
+// Bench.swift - `muster bench`: the tour and its tests, the subcommands' common frame, and how a single
+// benchmark's measurement is printed.
 
 import ArgumentParser
+@preconcurrency import Glibc
 import Muster
 import MusterBench
 import TextTable
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure this machine and Muster's own costs.",
+        abstract: "Measure this machine, and Muster's own costs.",
         discussion: """
-            Every loop is audited and every result checked before a figure is printed. \
-            The first run of everything is dropped.
+            Without a test, a tour of about a minute: bandwidth and latency by node, by size and under \
+            load, cache lines between CPUs, and what Muster costs. With tests, those. Their options \
+            (--quick, --html FILE, --save FILE, ...): muster bench tour --help.
+
+            Processes work on shared arrays, as users' programs do. Every loop is audited, every result \
+            checked and every placement read back before a figure is printed. The first run of \
+            everything is dropped.
 
             EXAMPLES
+              muster bench                          the tour
+              muster bench --html report.html       the tour, as a page
+              muster bench --list                   the tests
+              muster bench latency c2c --json       two tests, as JSON
               muster bench stream                   memory bandwidth, one rank a CPU
               muster bench stream -n 1 --json       of one rank, as JSON
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
+              muster bench spawn                    a team, from its start to its end
+              muster bench sum                      bandwidth of reading
+              muster bench touch                    first touch of an array's memory
               muster bench recovery                 roll, journal, and a worker's death
               muster bench pages                    memory over small and huge pages
             """,
+        // A parent with options of its own would take those that are meant for its subcommands.
         subcommands: [
-            BenchStream.self, BenchDispatch.self, BenchSchedule.self, BenchRecovery.self,
-            BenchPages.self,
-        ])
+            BenchTour.self, BenchStream.self, BenchDispatch.self, BenchSchedule.self,
+            BenchSpawn.self, BenchSum.self, BenchTouch.self, BenchRecovery.self, BenchPages.self,
+        ], defaultSubcommand: BenchTour.self)
+}
+
+/// `muster bench [tour] [TEST...]`
+struct BenchTour: JSONCommand {
+    static let schema = BenchReport.schema
+    static let configuration = CommandConfiguration(
+        commandName: "tour",
+        abstract: "All tests, or those that are named, in one report.",
+        discussion: """
+            The word tour can be left out unless the first test has a command of its own. What can't be \
+            measured here is a dash, null in JSON, with its reason. A canary is read before the first \
+            test and after each, and the verdict says whether the machine was quiet and its memory as \
+            fast at the end as at the start. Ctrl-C ends it with what was measured until then, marked \
+            as partial, and exit status 130.
+
+            EXAMPLES
+              muster bench --dry-run                        what the tour would do
+              muster bench --html report.html               the tour, as a page
+              muster bench matrix --nodes 0,1 --save a.json
+              muster bench tour stream latency --samples 20
+              muster bench kernel --kernel-library ./mine.so --kernel scale3
+            """)
+
+    @Argument(help: ArgumentHelp("Tests to run in place of all: see --list.", valueName: "test"))
+    var tests: [String] = []
+
+    @OptionGroup var effort: BenchEffort
+    @OptionGroup var place: BenchWhere
+    @OptionGroup var output: BenchOutput
+
+    var json: Bool { output.json }
+
+    func validate() throws {
+        for name in tests where BenchTest.named(name) == nil {
+            throw ValidationError("\(name): no test of that name; muster bench --list shows them")
+        }
+        if tests.contains("kernel") && (place.kernelLibrary == nil || place.kernel == nil) {
+            throw ValidationError("kernel: needs --kernel-library FILE.so and --kernel NAME")
+        }
+    }
+
+    func run() throws {
+        output.color.apply()
+        if output.list { return list() }
+        let tests =
+            self.tests.isEmpty
+            ? BenchTest.all.filter(\.isInTour) : self.tests.compactMap(BenchTest.named)
+        let settings = settings()
+        let host = try Topology.read()
+        if output.dryRun {
+            plan(tests, settings, host, Output.line)
+            return
+        }
+        // The plan is for a person who waits: on stderr, so that stdout is the report alone.
+        if isatty(2) == 1 { plan(tests, settings, host) { Output.writeError($0 + "\n") } }
+        try output.check()
+        Interruption.watch()
+        let meter = Meter("bench")
+        let run = try BenchRun(
+            settings, isInterrupted: { Interruption.hasCome },
+            onProgress: { test, done in meter.show(done, test) })
+        try run.run(tests)
+        meter.clear()
+        guard let audit = run.audit else { throw Failure.cannotRun("bench: nothing was measured") }
+        let report = try BenchReport(run, tests, audit: audit)
+        try output.write(report)
+        if report.partial {
+            throw Failure(
+                line: "bench: interrupted: the report is partial", status: 130, report: report)
+        }
+    }
+
+    private func settings() -> BenchSettings {
+        var settings = BenchSettings()
+        settings.isQuick = effort.quick
+        settings.samples = effort.samples
+        settings.secondsPerTest = effort.seconds
+        settings.sizeBytes = place.size?.bytes
+        settings.nodes = place.nodes?.ids
+        settings.ranksPerNode = place.ranksPerNode
+        settings.pages = place.pages
+        settings.leastPlaced = place.verifyPlacement == 0 ? nil : place.verifyPlacement
+        if let path = place.kernelLibrary, let name = place.kernel {
+            settings.library = (path, name)
+        }
+        settings.isSpoilt = effort.corrupt
+        settings.isMisplaced = effort.misplace
+        return settings
+    }
+
+    private func list() {
+        var table = AlignedTable([("test", .left), ("tour", .left), ("what it measures", .left)])
+        for test in BenchTest.all {
+            table.add([test.name, test.isInTour ? "yes" : "no", test.summary])
+        }
+        table.print()
+    }
+
+    private func plan(
+        _ tests: [BenchTest], _ settings: BenchSettings, _ host: Topology,
+        _ line: (String) -> Void
+    ) {
+        let seconds = tests.map { $0.estimate(on: host, settings) }
+        line(
+            "plan: \(Output.counted(tests.count, "test")), about "
+                + "\(Int(seconds.reduce(0, +).rounded(.up))) s")
+        for (test, time) in zip(tests, seconds) {
+            let name = test.name + String(repeating: " ", count: max(0, 10 - test.name.count))
+            let text = "\(Int(time.rounded(.up)))"
+            line(
+                "  \(name) \(String(repeating: " ", count: max(0, 4 - text.count)))\(text) s  "
+                    + test.summary)
+        }
+    }
+}
+
+/// How much is measured.
+struct BenchEffort: ParsableArguments {
+    @Flag(help: "Small sizes and few samples: whether everything works, not figures to keep.")
+    var quick = false
+
+    @Option(
+        parsing: .unconditional,
+        help: """
+            Seconds after which a test takes no more than 3 samples of each further figure. \
+            (default: no limit)
+            """)
+    var seconds: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: """
+            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
+            staircase, loaded, schedule: 5)
+            """)
+    var samples: Int?
+
+    @Flag(help: .private) var corrupt = false
+    @Flag(help: .private) var misplace = false
+
+    func validate() throws {
+        if let samples, samples < 1 || samples > 10_000 {
+            throw ValidationError("--samples \(samples): 1 to 10000 samples")
+        }
+        if let seconds, !(seconds > 0 && seconds <= 1e6) {
+            throw ValidationError("--seconds \(seconds): more than 0, at most 1000000")
+        }
+    }
+}
+
+/// Where it is measured, and with what.
+struct BenchWhere: ParsableArguments {
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes of each array: 1073741824, 1GiB. (default: four times the last-level caches)")
+    var size: ByteCount?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Nodes for tests by node: 0-1,3. (default: all)", valueName: "list"))
+    var nodes: NumberList?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Ranks on each node, in tests by node. (default: one a CPU)")
+    var ranksPerNode: Int?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Pages of arrays: 4k, thp, 2m, 1g or auto. (default: each test's own)",
+            valueName: "pages"))
+    var pages: Pages?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Fail where less than this part of an array is where it should be; 0: don't look.",
+            valueName: "fraction"))
+    var verifyPlacement = 0.99
+
+    @Option(help: ArgumentHelp("A shared library with a kernel of yours.", valueName: "file"))
+    var kernelLibrary: String?
+
+    @Option(help: ArgumentHelp("The name of its function.", valueName: "name"))
+    var kernel: String?
+
+    func validate() throws {
+        if let size, size.bytes < 65536 {
+            throw ValidationError("--size \(size.bytes): at least 65536 bytes")
+        }
+        if let ranksPerNode, ranksPerNode < 1 || ranksPerNode > 4096 {
+            throw ValidationError("--ranks-per-node \(ranksPerNode): 1 to 4096")
+        }
+        if !(0...1).contains(verifyPlacement) {
+            throw ValidationError("--verify-placement \(verifyPlacement): from 0 to 1")
+        }
+    }
+}
+
+/// Numbers as the kernel lists them: "0-3,8".
+struct NumberList: ExpressibleByArgument {
+    let ids: [Int]
+
+    init?(argument: String) {
+        guard case .cpus(let list)? = Binding(argument), !list.isEmpty else { return nil }
+        ids = list
+    }
 }
 
 /// `--samples` and `--json`, with each benchmark's own default.
@@ -57,87 +281,8 @@ extension BenchCommand {
     var json: Bool { options.json }
 }
 
-/// A benchmark's report as JSON.
-struct BenchJSON: Encodable {
-    struct EnvironmentJSON: Encodable {
-        let cpu_model: String?
-        let kernel: String
-        let cpus: Int
-        let nodes: Int
-        let memory_total_bytes: UInt64
-        let last_level_cache_bytes: UInt64?
-        let page_bytes: Int
-        let version: String
-        let command: String
-
-        enum CodingKeys: CodingKey {
-            case cpu_model, kernel, cpus, nodes, memory_total_bytes, last_level_cache_bytes,
-                page_bytes, version, command
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(cpu_model, forKey: .cpu_model)  // null: the host doesn't say
-            try container.encode(kernel, forKey: .kernel)
-            try container.encode(cpus, forKey: .cpus)
-            try container.encode(nodes, forKey: .nodes)
-            try container.encode(memory_total_bytes, forKey: .memory_total_bytes)
-            try container.encode(last_level_cache_bytes, forKey: .last_level_cache_bytes)
-            try container.encode(page_bytes, forKey: .page_bytes)
-            try container.encode(version, forKey: .version)
-            try container.encode(command, forKey: .command)
-        }
-    }
-
-    /// `samples` are the values themselves, in the order measured: who wants another statistic than
-    /// ours has what it takes, and their number is the list's length.
-    struct SamplesJSON: Encodable {
-        let median: Double
-        let minimum: Double
-        let maximum: Double
-        let samples: [Double]
-    }
-
-    /// One of `rate_gb_per_s`, `time_ns`, `percent` and `ratio` is there.
-    struct RowJSON: Encodable {
-        let test: String
-        let kernel: String
-        let ranks: Int
-        let rate_gb_per_s: SamplesJSON?
-        let time_ns: SamplesJSON?
-        let percent: SamplesJSON?
-        let ratio: SamplesJSON?
-        let verified: Bool
-    }
-
-    let environment: EnvironmentJSON
-    let rows: [RowJSON]
-    let audit: AuditJSON
-
-    /// Only for results that were checked and found right: `verified` is always true.
-    init(_ measurement: Measurement) throws {
-        let host = try Environment.read()
-        // The program's own name without the way to it: the same command on another machine.
-        let command = (["muster"] + CommandLine.arguments.dropFirst()).joined(separator: " ")
-        environment = EnvironmentJSON(
-            cpu_model: host.cpuModel, kernel: host.kernel, cpus: host.cpus, nodes: host.nodes,
-            memory_total_bytes: host.memoryTotalBytes,
-            last_level_cache_bytes: host.lastLevelCacheBytes == 0 ? nil : host.lastLevelCacheBytes,
-            page_bytes: host.pageBytes, version: host.version, command: command)
-        rows = measurement.rows.map { row in
-            let samples = SamplesJSON(
-                median: row.samples.median, minimum: row.samples.minimum,
-                maximum: row.samples.maximum, samples: row.samples.values)
-            return RowJSON(
-                test: row.test, kernel: row.kernel, ranks: row.ranks,
-                rate_gb_per_s: row.quantity == .rate ? samples : nil,
-                time_ns: row.quantity == .time ? samples : nil,
-                percent: row.quantity == .percent ? samples : nil,
-                ratio: row.quantity == .ratio ? samples : nil, verified: true)
-        }
-        audit = AuditJSON(measurement.audit)
-    }
-}
+/// A benchmark's report as JSON, for the commands of single benchmarks.
+typealias BenchJSON = BenchReport
 
 extension Output {
     /// A measurement as a table, between a line that says how it was made and the audit.
@@ -154,10 +299,10 @@ extension Output {
             [
                 Column(title: label, value: name(row)),
                 Column(title: "ranks", value: row.ranks, align: .right),
-                Column(title: "median\(unit)", value: fixed(row.samples.median), align: .right),
-                Column(title: "min", value: fixed(row.samples.minimum), align: .right),
-                Column(title: "max", value: fixed(row.samples.maximum), align: .right),
-                Column(title: "samples", value: row.samples.values.count, align: .right),
+                Column(title: "median\(unit)", value: figure(row.samples?.median), align: .right),
+                Column(title: "min", value: figure(row.samples?.minimum), align: .right),
+                Column(title: "max", value: figure(row.samples?.maximum), align: .right),
+                Column(title: "samples", value: row.samples?.values.count ?? 0, align: .right),
             ] + (units.count > 1 ? [Column(title: "unit", value: row.quantity.unit)] : [])
         }
         rows(table.string(for: measurement.rows))
@@ -184,6 +329,9 @@ extension Output {
     static func counted(_ count: Int, _ noun: String) -> String {
         "\(count) \(noun)\(count == 1 ? "" : "s")"
     }
+
+    /// Two digits after the point; a dash for what could not be measured.
+    static func figure(_ value: Double?) -> String { value.map { fixed($0) } ?? "-" }
 
     /// Two digits after the point.
     static func fixed(_ value: Double) -> String {

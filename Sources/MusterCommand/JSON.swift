@@ -37,6 +37,13 @@ struct FailedJSON: Encodable {
 extension Output {
     /// Prints one object on stdout.
     static func json(_ report: some Encodable, schema: String, error: String?) throws {
+        line(try jsonText(report, schema: schema, error: error))
+    }
+
+    /// One object, its schema first.
+    static func jsonText(
+        _ report: some Encodable, schema: String, error: String? = nil
+    ) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         func text(_ value: some Encodable) throws -> String {
@@ -47,13 +54,13 @@ extension Output {
         let body = try text(report).replacing(/\[\n\n *\]/, with: "[]")
         // The encoder can't keep an order, so these are set before its first key.
         let first = try error.map { "\n  \"error\" : \(try text($0))," } ?? ""
-        line("{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst())
+        return "{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst()
     }
 }
 
 /// A number that may be missing: nil, NaN and infinities become null (synthesised encoders would leave
 /// the key out, or fail).
-struct Nullable: Encodable {
+struct Nullable: Encodable, Sendable {
     let value: Double?
     init(_ value: Double?) { self.value = value }
 
@@ -68,17 +75,17 @@ struct Nullable: Encodable {
 }
 
 /// The audit as every command reports it.
-struct AuditJSON: Encodable {
-    struct Interval: Encodable {
+struct AuditJSON: Codable, Sendable {
+    struct Interval: Codable, Sendable {
         let first: Int
         let last: Int
     }
-    struct Repeat: Encodable {
+    struct Repeat: Codable, Sendable {
         let first: Int
         let last: Int
         let ranks: [Int]
     }
-    struct Death: Encodable {
+    struct Death: Codable, Sendable {
         let rank: Int
         let signal: Int
         let chunk: Int?

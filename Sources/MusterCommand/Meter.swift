@@ -25,11 +25,15 @@ final class Meter {
     }
 
     /// Shows how far it is, 0...1.
-    func show(_ fraction: Double) {
+    func show(_ fraction: Double) { show(fraction, "") }
+
+    /// The same, with what it is at.
+    func show(_ fraction: Double, _ part: String) {
         let elapsed = Meter.now() - started
         guard isShown, elapsed >= 1 else { return }
         let left =
             fraction > 0.01 ? ", \(Int((elapsed / fraction - elapsed).rounded())) s left" : ""
+        let label = part.isEmpty ? self.label : "\(self.label) \(part)"
         let text = "\(label): \(Int(fraction * 100)) %\(left)"
         guard text != drawn else { return }
         Output.writeError("\r\u{1B}[K\(text)")

@@ -21,7 +21,9 @@ struct MusterCommand: ParsableCommand {
               muster topology           nodes, CPUs, memory, distances
               muster doctor             what stands in the way here, and how to mend it
               muster placement --size 1GiB   where the pages of an array lie
-              muster bench stream       memory bandwidth, as STREAM counts it
+              muster run -n 8 -- ./program   any program as a team of ranks
+              muster bench              memory and Muster, measured: a tour of a minute
+              muster compare A B        two reports of muster bench
 
             EXIT STATUS
               0   clean
@@ -32,7 +34,8 @@ struct MusterCommand: ParsableCommand {
         version: Version.text,
         subcommands: [
             Stats.self, Hello.self, Demo.self, StormCommand.self, TopologyCommand.self,
-            PlacementCommand.self, Doctor.self, Bench.self,
+            PlacementCommand.self, Doctor.self, Bench.self, ReportCommand.self,
+            CompareCommand.self, Run.self,
         ])
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.

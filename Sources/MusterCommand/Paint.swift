@@ -5,8 +5,14 @@ import Muster
 import Rainbow
 
 enum Paint {
+    /// Whether to colour, whatever stdout is; nil: as the terminal and NO_COLOR say. Set before the
+    /// first line is painted.
+    nonisolated(unsafe) static var choice: Bool?
+
+    private static var isOn: Bool { choice ?? isWanted }
+
     /// stdout is a terminal that knows colours, and NO_COLOR (no-color.org) is unset or empty.
-    private static let isOn: Bool = {
+    private static let isWanted: Bool = {
         let refused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
         let terminal = getenv("TERM").map { String(cString: $0) } ?? "dumb"
         return Output.isTerminal && !refused && terminal != "dumb"
@@ -14,6 +20,9 @@ enum Paint {
 
     static func heading(_ text: String) -> String { isOn ? text.bold : text }
     static func bar(_ text: String) -> String { isOn ? text.cyan : text }
+
+    static func alarm(_ text: String) -> String { isOn ? text.red : text }
+    static func good(_ text: String) -> String { isOn ? text.green : text }
 
     /// From green over yellow to red as `heat` goes from 0 to 1; nil: not known.
     static func heat(_ text: String, _ heat: Double?) -> String {

@@ -150,12 +150,17 @@ extension String {
     }
 }
 
-/// Ctrl-C, noted and acted upon later.
+/// Ctrl-C, noted and acted upon later; a second one ends the program at once.
 enum Interruption {
     nonisolated(unsafe) private static var came: sig_atomic_t = 0
 
     static func watch() {
-        for number in [SIGINT, SIGTERM] { signal(number) { _ in Interruption.came = 1 } }
+        for number in [SIGINT, SIGTERM] {
+            signal(number) {
+                Interruption.came = 1
+                signal($0, SIG_DFL)
+            }
+        }
     }
 
     static var hasCome: Bool { came != 0 }

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct JSONReportTests {
     /// The words in code spans of the page that documents the reports.
-    private static func documentedKeys() throws -> Set<Substring> {
+    static func documentedKeys() throws -> Set<Substring> {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let page = try String(
@@ -17,7 +17,7 @@ import Testing
         return Set(spans.flatMap { $0.split { !($0.isLetter || $0.isNumber || $0 == "_") } })
     }
 
-    private static func keys(of value: Any) -> Set<String> {
+    static func keys(of value: Any) -> Set<String> {
         if let object = value as? [String: Any] {
             return object.values.reduce(into: Set(object.keys)) { $0.formUnion(keys(of: $1)) }
         }
@@ -38,6 +38,7 @@ import Testing
             ["bench", "dispatch", "-n", "1", "--samples", "1"],
             ["bench", "schedule", "-n", "1", "--samples", "1", "--chunks", "10"],
             ["bench", "recovery", "-n", "1", "--samples", "1", "--size", "1MiB"],
+            ["bench", "latency", "mixes", "c2c", "--quick", "--samples", "1"],
         ])
     func keysAreDocumented(_ arguments: [String]) throws {
         let folder = try TemporaryFolder()

@@ -50,7 +50,9 @@ final class HostProcess {
     private let sharedMemory: Set<String>
     private var isReaped = false
 
-    init(_ scenario: String, _ arguments: [String] = []) throws {
+    init(
+        _ scenario: String, _ arguments: [String] = [], program: String = HostProcess.program
+    ) throws {
         directory = try HostProcess.makeDirectory()
         sharedMemory = sharedMemoryObjects()
         var out: [Int32] = [-1, -1]
@@ -84,17 +86,17 @@ final class HostProcess {
         sigfillset(&signals)
         posix_spawnattr_setsigdefault(&attributes, &signals)
 
-        let words = [HostProcess.program, scenario] + arguments + [directory]
+        let words = [program, scenario] + arguments + [directory]
         var argv = words.map { strdup($0) } + [nil]
         var environment = HostProcess.environment.map { strdup($0) } + [nil]
         defer { for text in argv + environment { Glibc.free(text) } }
         var child: pid_t = 0
         let status = posix_spawn(
-            &child, HostProcess.program, &actions, &attributes, &argv, &environment)
+            &child, program, &actions, &attributes, &argv, &environment)
         close(out[1])
         close(err[1])
         guard status == 0 else {
-            throw HostFailure(description: "can't start \(HostProcess.program): errno \(status)")
+            throw HostFailure(description: "can't start \(program): errno \(status)")
         }
         pid = child
     }
@@ -108,13 +110,18 @@ final class HostProcess {
     }
 
     /// The helper lies beside the test runner.
-    static let program: String = {
+    static let program = beside("muster-test-host")
+
+    /// The helper for members, in C.
+    static let memberProgram = beside("muster-test-member")
+
+    private static func beside(_ name: String) -> String {
         var buffer = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &buffer, buffer.count - 1)
         let bytes = buffer[..<max(0, length)].map { UInt8(bitPattern: $0) }
         let runner = String(decoding: bytes, as: UTF8.self)
-        return runner[..<(runner.lastIndex(of: "/") ?? runner.startIndex)] + "/muster-test-host"
-    }()
+        return runner[..<(runner.lastIndex(of: "/") ?? runner.startIndex)] + "/" + name
+    }
 
     /// Ours, but without backtraces: of a trap that is expected they only take time.
     private static let environment: [String] = {
@@ -246,10 +253,11 @@ final class HostProcess {
 @discardableResult
 func run(
     _ scenario: String, _ arguments: any CustomStringConvertible...,
+    program: String = HostProcess.program,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> [Substring] {
     let words = arguments.map(\.description)
-    let host = try HostProcess(scenario, words)
+    let host = try HostProcess(scenario, words, program: program)
     let outcome = host.finish()
     let what = "\(scenario) \(words.joined(separator: " "))"
     #expect(!outcome.isLate, "\(what) hangs", sourceLocation: sourceLocation)

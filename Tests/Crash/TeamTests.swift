@@ -52,6 +52,11 @@ extension CrashTests {
             }
         }
 
+        @Test(arguments: ["automatic", "spin", "yield", "sleep"], leaders)
+        func aLoopLikeTheOneBeforeMissesNothing(wait: String, leader: String) throws {
+            try run("familiar", 3, leader, wait)
+        }
+
         @Test func loopsOverNothing() throws { try run("empty") }
 
         @Test func anyGrainAndMoreRanksThanChunks() throws { try run("grains") }

@@ -63,6 +63,23 @@ private func length(_ interval: muster_interval) -> UInt64 { interval.end - inte
         }
     }
 
+    @Test func theFrontOfAWordIsTakenInOrder() {
+        for count: UInt64 in 0...40 {
+            for most: UInt64 in 1...9 {
+                var word = muster_schedule_pack(muster_interval(first: 3, end: 3 + count))
+                var next: UInt64 = 3
+                while true {
+                    let taken = muster_schedule_take_front(&word, most)
+                    if taken.first == taken.end { break }
+                    #expect(taken.first == next)
+                    #expect(length(taken) == most || taken.end == 3 + count)
+                    next = taken.end
+                }
+                #expect(next == 3 + count, "\(count) by \(most)")
+            }
+        }
+    }
+
     @Test func guidedPortionsShrinkAndStayAtLeastABatch() {
         for count: UInt64 in Array(0...200) + [100_000, UInt64(MUSTER_CHUNKS_MAX)] {
             for batch: UInt64 in [1, 2, 7, 300] {

@@ -17,7 +17,8 @@ extension FaultTests {
     @Suite struct Calls {
         @Test(
             arguments: [
-                "start", "array", "array-blocked", "array-bound", "file", "run", "refill", "end",
+                "start", "array", "array-blocked", "array-bound", "array-mirrored", "file", "run",
+                "refill", "end",
             ], errors)
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
             let lines = try run("fault", stage, error)
@@ -71,5 +72,17 @@ extension FaultTests {
             let lines = try run("chunks", Costs.chunks, 2, schedule)
             print("\(schedule): \(lines.last ?? "")")
         }
+    }
+}
+
+extension FaultTests {
+    /// `muster run` in a process of its own each time, since it forks the supervisor from it.
+    @Test func aLaunchMeetsAFailure() throws {
+        var n = 1
+        while try run("launch-fault", n, EMFILE).contains("delivered") {
+            n += 1
+            try #require(n < 2000, "no end of calls")
+        }
+        #expect(n > 20)
     }
 }

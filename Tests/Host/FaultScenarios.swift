@@ -75,9 +75,12 @@ private func faultOnce(
         failures += failed ? 1 : 0
     }
     switch name {
-    case "array", "array-blocked", "array-bound":
-        let placement: Placement =
-            name == "array" ? .firstTouch : name == "array-blocked" ? .blocked : .bind(node: 0)
+    case "array", "array-blocked", "array-bound", "array-mirrored":
+        let placements: [String: Placement] = [
+            "array": .firstTouch, "array-blocked": .blocked, "array-bound": .bind(node: 0),
+            "array-mirrored": .mirrored,
+        ]
+        let placement = placements[name]!
         try faulty {
             var array = try team.array(of: Int64.self, count: 4000, placement: placement)
             try array.fill(1)

@@ -146,3 +146,101 @@ func reportContents(_: [String]) throws {
     let one = try team.run(Nothing(), count: 1)
     try claim(equal: one.description, "1 chunk, exactly once, by 3 ranks", "description")
 }
+
+/// Adds its own number to its chunk, and may kill its worker, cancel or throw: decided by the leader in
+/// memory that all see, so that the kernel's bytes stay the same.
+private struct AddOrFail: Kernel {
+    let add: Int64
+    let array: SharedArray<Int64>.InPlace
+    let fate: UnsafeMutablePointer<Int32>
+
+    func process(_ chunk: borrowing Chunk) throws {
+        let index = chunk.index
+        var mine: Int32 = 0
+        if index == 5 { swap(&mine, &fate.pointee) }
+        array.update(chunk) { values in
+            for i in values.indices { values[i] &+= add }
+            if mine == 1 { raise(SIGKILL) }
+        }
+        if mine == 2 { chunk.cancelLoop() }
+        if mine == 3 { throw Failure(description: "as asked") }
+    }
+}
+
+/// A loop like the one before takes a shorter way: it must see other arguments, arrays, views, shapes,
+/// and every kind of trouble. Arguments: size, leader, how processes wait.
+func familiar(_ arguments: [String]) throws {
+    let size = try number(arguments, 0)
+    let leader: Team.Leader = arguments[1] == "works" ? .works : .waits
+    let waits: [String: Team.Wait] = [
+        "automatic": .automatic, "spin": .spin, "yield": .yield, "sleep": .sleep,
+    ]
+    guard let wait = waits[arguments[2]] else { throw Failure(description: "no such wait") }
+    let page = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)!
+    let fate = page.assumingMemoryBound(to: Int32.self)
+    defer { munmap(page, 4096) }
+    try leavingNothing("familiar") {
+        let team = try Team(size: size, leader: leader, start: usualStart, wait: wait)
+        for schedule in Schedule.allCases {
+            var x = try team.array(of: Int64.self, count: 1000)
+            var y = try team.array(of: Int64.self, count: 1000)
+            try x.fill(0)
+            try y.fill(0)
+            var sum: Int64 = 0
+            func add(
+                _ number: Int64, grain: Int = 10, _ array: borrowing SharedArray<Int64>
+            ) throws -> AuditReport {
+                try team.run(
+                    AddOrFail(add: number, array: array.inPlace, fate: fate), grain: grain,
+                    schedule: schedule)
+            }
+            for round in 1...20 {
+                try claim(try add(1, x).isClean, "the same, \(schedule)")
+                try claim(try add(Int64(round), x).exactlyOnce == 100, "another argument")
+                try claim(equal: try add(1, y).chunks, 100, "another array")
+                try claim(equal: try add(1, grain: 7, x).chunks, 143, "another grain")
+                sum += 2 + Int64(round)
+            }
+            try claim(x.toArray().allSatisfy { $0 == sum }, "sums in x, \(schedule)")
+            try claim(y.toArray().allSatisfy { $0 == 20 }, "sums in y, \(schedule)")
+            x[17] = 0  // what the leader writes between two loops of a kind
+            _ = try add(1, x)
+            try claim(equal: x[17], 1, "the leader's store, \(schedule)")
+            x[17] = sum + 1
+
+            // With a leader that works, chunk 5 may be its own: there it would die.
+            if leader == .waits {
+                fate.pointee = 1
+                let report = try add(1, x)
+                try claim(
+                    report.isClean && report.deaths.count == 1 && report.redone == 1,
+                    "a death, \(schedule): \(report)")
+                sum += 1
+                try claim(try add(1, x).deaths.isEmpty, "after a death, \(schedule)")
+                sum += 1
+            }
+            sum += 1
+            fate.pointee = 2
+            do {
+                let report = try add(1, x)
+                // Cancelled in the last chunk of all, a loop may be complete.
+                try claim(report.isClean, "cancelled, \(schedule): \(report)")
+            } catch let error as MusterError {
+                try claim(error.code == .cancelled, "cancelled, \(schedule): \(error)")
+            }
+            try x.fill(sum)
+            try claim(try add(0, x).isClean, "after it was cancelled, \(schedule)")
+            fate.pointee = 3
+            do {
+                _ = try add(1, x)
+                throw Failure(description: "an error is lost, \(schedule)")
+            } catch let error as MusterError {
+                try claim(error.code == .kernelThrew, "an error, \(schedule): \(error)")
+                try claim(x[50] == sum, "undone, \(schedule)")
+            }
+            try x.fill(sum)
+            try claim(try add(0, x).isClean, "after an error, \(schedule)")
+            try claim(x.toArray().allSatisfy { $0 == sum }, "at the end, \(schedule)")
+        }
+    }
+}

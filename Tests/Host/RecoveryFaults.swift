@@ -238,7 +238,8 @@ func deathsAtOnce(_: [String]) throws {
         defer { muster_testing_arm(MUSTER_POINT_CLAIMED, MUSTER_POINT_KILL, 0, -2, -1) }
         let team = try Debt.team(2)
         let shared = Debt.shared.left
-        let array = try team.array(of: Int8.self, count: 800_000)
+        // So few chunks that each claim takes one from the counter: the first two are lost.
+        let array = try team.array(of: Int8.self, count: 24)
         for i in 1..<8 { shared[i] = 0 }
         shared[4] = 1
         let handle = team.handle

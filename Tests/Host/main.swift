@@ -13,7 +13,8 @@ takePart(CommandLine.arguments.dropFirst().first ?? "")
 let scenarios: [String: ([String]) throws -> Void] = [
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
-    "loops": loops, "reductions": reductions, "empty": emptyLoops, "report": reportContents,
+    "loops": loops, "familiar": familiar, "reductions": reductions, "empty": emptyLoops,
+    "report": reportContents,
     "grains": grains,
     "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
     "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,
@@ -41,7 +42,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
     "work": work, "paused": paused,
-    "refused": refused,
+    "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
@@ -55,6 +56,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
     "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
+    "member": member, "launch-fault": launchFault,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

@@ -177,6 +177,55 @@ static void arrays(void)
     CHECK(make(1, 1, "interleave", "auto") == 0);
 }
 
+static int sum_up(const struct muster_work *work)
+{
+    const int *table = muster_work_input(work, 0);
+    for (uint64_t i = work->chunk.first; i < work->chunk.end; i++)
+        *(int64_t *)work->partial += table[i];
+    return 0;
+}
+
+static void add_up(void *left, const void *right, void *context)
+{
+    (void)context;
+    *(int64_t *)left += *(const int64_t *)right;
+}
+
+static struct muster_array *table_of_a_child;
+
+static void only_the_leader_mirrors(void)
+{
+    CHECK_FAILS(MUSTER_ERROR_NOT_LEADER, "forked", muster_array_mirror(table_of_a_child, &error));
+}
+
+/* Copies are written by the leader alone, and loops wait until all have the same. */
+static void mirrored(void)
+{
+    struct muster_array_options options = {.size_bytes = sizeof options,
+                                           .element_bytes = sizeof(int),
+                                           .count = 1000,
+                                           .placement = "mirrored"};
+    struct muster_array *table = NULL;
+    CHECK(muster_array_create(leader, &options, &table, &error) == 0);
+    struct muster_use use = {.array = table, .access = MUSTER_INPUT};
+    struct muster_loop_options loop = {
+        .size_bytes = sizeof loop, .kernel = sum_up, .count = 1000, .uses = &use, .use_count = 1};
+    int64_t sum = 0;
+    int *elements = muster_array_elements(table);
+    for (int i = 0; i < 1000; i++)
+        elements[i] = i;
+    CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "call muster_array_mirror before the loop",
+                muster_leader_reduce(leader, &loop, 8, add_up, NULL, &sum, &error));
+    CHECK(muster_array_mirror(table, &error) == 0);
+    CHECK(muster_leader_reduce(leader, &loop, 8, add_up, NULL, &sum, &error) == 0);
+    CHECK(sum == 499500);
+    use.access = MUSTER_OUTPUT;
+    CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "mirrored", muster_leader_run(leader, &loop, &error));
+    table_of_a_child = table;
+    apart(only_the_leader_mirrors);
+    muster_array_destroy(table);
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
     FILE *file = fopen(path, "wb");
@@ -354,6 +403,7 @@ int main(int argc, char **argv)
     teams();
     leader = team(2, MUSTER_START_FORK);
     arrays();
+    mirrored();
     files();
     refusals();
     int pid = muster_leader_process(leader, 1);

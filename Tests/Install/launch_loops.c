@@ -505,6 +505,43 @@ static void ranks_lead_nothing(void)
     muster_array_destroy(statuses);
 }
 
+/* Fails at an element that is not what was mirrored last. */
+static int look(const struct muster_work *work)
+{
+    const struct arguments *arguments = work->arguments;
+    const uint64_t *values = muster_work_input(work, 0);
+    for (uint64_t i = work->chunk.first; i < work->chunk.end; i++)
+        if (values[i] != i * arguments->at)
+            return 9;
+    return 0;
+}
+
+static void mirrored(void)
+{
+    struct muster_array_options options = {.size_bytes = sizeof options,
+                                           .element_bytes = 8,
+                                           .count = ELEMENTS,
+                                           .placement = "mirrored"};
+    struct muster_array *array = NULL;
+    CHECK(muster_array_create(leader, &options, &array, &error) == 0);
+    uint64_t *values = muster_array_elements(array);
+    for (uint64_t round = 1; round <= 2; round++) {
+        prepare(look, MUSTER_INPUT, NONE, round);
+        uses[0].array = array;
+        for (uint64_t i = 0; i < ELEMENTS; i++)
+            values[i] = i * round;
+        CHECK(muster_array_mirror(array, &error) == 0);
+        run_clean();
+        CHECK(kill(muster_leader_process(leader, 1), SIGKILL) == 0);
+        run_clean(); /* who takes over reads its node's copy as well */
+    }
+    prepare(look, MUSTER_OUTPUT, NONE, 1);
+    uses[0].array = array;
+    CHECK(muster_leader_run(leader, &loop, &error) == MUSTER_ERROR_ARGUMENT);
+    CHECK(muster_array_mirror(x, &error) == 0); /* any other array: nothing happens */
+    muster_array_destroy(array);
+}
+
 /* A function of a library that the leader alone has loaded. */
 static void no_kernel(void)
 {
@@ -545,6 +582,7 @@ static void all(uint32_t start)
     cancelled();
     file_shrank();
     audited();
+    mirrored();
     if (start == MUSTER_START_FORK) {
         ranks_lead_nothing();
         no_kernel();

@@ -134,7 +134,7 @@ byte journal_job[WORKERS], journal_chunk[WORKERS], journal_tiles[WORKERS];
 byte record_chunk[WORKERS * TILES], record_value[WORKERS * TILES];
 
 /* Dealing. */
-#ifdef STEAL
+#if defined(STEAL) || defined(DYNAMIC)
 byte claim_first[WORKERS], claim_end[WORKERS];
 #endif
 #ifdef DYNAMIC
@@ -344,20 +344,30 @@ inline claim_own()
     :: else
     fi
 #endif
-#ifdef DYNAMIC
-    if
-    :: counter < CHUNKS -> first = counter; counter++; end = counter
-    :: counter + 1 < CHUNKS -> first = counter; counter = counter + 2; end = counter
-    :: else
-    fi
-#endif
-#ifdef STEAL
+#if defined(STEAL) || defined(DYNAMIC)
     if
     :: claim_first[me] < claim_end[me] ->
         first = claim_first[me]; claim_first[me]++; end = claim_first[me]
     :: claim_first[me] + 1 < claim_end[me] ->
         first = claim_first[me]; claim_first[me] = claim_first[me] + 2; end = claim_first[me]
+#ifdef DYNAMIC
+    :: claim_first[me] >= claim_end[me] && counter < CHUNKS ->
+        first = counter; counter++; end = counter
+    :: claim_first[me] >= claim_end[me] && counter + 1 < CHUNKS ->
+        /* A portion of two: the second goes into the word. */
+        first = counter; end = first + 1; counter = counter + 2;
+        claim_first[me] = end; claim_end[me] = counter
+    :: claim_first[me] >= claim_end[me] && counter + 1 < CHUNKS && budget > 0 ->
+        /* The same, and killed before it had filled the word: nobody knows of either. */
+        counter = counter + 2;
+        budget--; life[me] = DEAD;
+        c = 0; t = 0; first = 0; end = 0; position = 0; pending = 0; redo = 0;
+        reached(portion_lost)
+        goto end_idle
+    :: claim_first[me] >= claim_end[me] && counter >= CHUNKS ->
+#else
     :: else ->
+#endif
         if
         :: claim_first[0] < claim_end[0] -> t = 0
         :: claim_first[1] < claim_end[1] -> t = 1
@@ -779,11 +789,16 @@ inline prove_death(rank)
 
 inline dispatch()
 {
-#ifdef STEAL
+#if defined(STEAL) || defined(DYNAMIC)
     n = 0;
     do
     :: n < WORKERS && epoch == PREVIOUS ->
-        claim_first[n] = block_first(n); claim_end[n] = block_end(n); n++
+#ifdef STEAL
+        claim_first[n] = block_first(n); claim_end[n] = block_end(n);
+#else
+        claim_first[n] = 0; claim_end[n] = 0;
+#endif
+        n++
     :: else -> break
     od;
     n = 0;

@@ -13,6 +13,8 @@ import Testing
         #expect(text(-EPROTO) == "not a segment of this version of Muster")
         #expect(text(-EUCLEAN) == "shared memory or a file fails validation")
         #expect(text(-ECANCELED) == "cancelled")
+        #expect(text(-EBADMSG) == "the audit found chunks that were not committed exactly once")
+        #expect(text(-ECONNRESET) == "the launcher is gone")
         #expect(text(-ENOENT) == "No such file or directory")
         #expect(text(-99_999) == "unknown error")
     }

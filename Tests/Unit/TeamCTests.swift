@@ -100,6 +100,9 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
         #expect(refused(options(size: UInt32(MUSTER_RANKS_MAX) + 1)))
         #expect(refused(options(size: .max)))
         #expect(refused(options(size: 1, leaderWorks: 2)))
+        wish.wait = MUSTER_WAIT_SLEEP.rawValue + 1
+        #expect(refused(wish), "a wait that there is not")
+        wish.wait = MUSTER_WAIT_AUTOMATIC.rawValue
         for bytes: UInt32 in [0, 4, wish.size_bytes - 1, wish.size_bytes + 1, .max] {
             wish.size_bytes = bytes
             #expect(refused(wish), "size_bytes \(bytes)")

@@ -9,6 +9,8 @@
  *   -EPROTO      a segment of another layout version, or not a segment of Muster's at all
  *   -EUCLEAN     shared memory or a file fails validation: torn, or written by a stranger
  *   -ECANCELED   the job was cancelled before every chunk was claimed
+ *   -EBADMSG     an audit found chunks that were not committed exactly once
+ *   -ECONNRESET  the launcher of this member is gone
  *
  * What is read from shared memory was written by another process: it is validated and an error
  * returned. A mistake of the calling process is an assertion, in release builds too.

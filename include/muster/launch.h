@@ -26,6 +26,10 @@
  * has not changed, since before muster_leader_create. A kernel is a function of the program or of a
  * library that was loaded by then; for a fork server, of the program itself.
  *
+ * Functions that a call is given for the leader's process (progress, combine) must not leave by
+ * longjmp or by an exception, nor call back into the leader, but for muster_leader_cancel and
+ * muster_leader_process.
+ *
  * Concurrency: a leader and its arrays belong to the thread that made it; a process that forks goes
  * on to be the leader, and its child is not (-EPERM).
  */
@@ -140,8 +144,8 @@ struct muster_array_options {
     uint32_t element_bytes; /* 1 or more; kernels see chunks of whole elements */
     uint64_t count;         /* elements */
     const char *placement;  /* "first-touch", "bind:1", "interleave", "interleave:0,2",
-                               "weighted:0=3,1=1", "blocked"; NULL: "first-touch" */
-    const char *pages;      /* "4k", "thp", "auto"; NULL: "auto" */
+                               "weighted:0=3,1=1", "blocked", "mirrored"; NULL: "first-touch" */
+    const char *pages;      /* "4k", "thp", "2m", "1g", "auto"; NULL: "auto" */
 };
 
 /* Makes an array of zero bytes, its memory committed by the ranks, each its static share.
@@ -174,7 +178,8 @@ int muster_array_map(struct muster_leader *leader, const char *path,
 
 /* The address of an array's element 0 in this process, for use between loops; NULL for an array
  * without bytes. Other processes may have it elsewhere. Of a file that was mapped without
- * `writable` for reading only. */
+ * `writable` for reading only. A mirrored array counts as written to from this call on: see
+ * muster_array_mirror. */
 void *muster_array_elements(const struct muster_array *array);
 
 /* Elements of an array. */
@@ -184,6 +189,14 @@ uint64_t muster_array_count(const struct muster_array *array);
  *
  * Returns: a string that lives as long as the array; empty: all could be done. */
 const char *muster_array_notes(const struct muster_array *array);
+
+/* Brings what the leader has written to a mirrored array to the copies on all nodes. A loop that
+ * reads one is refused after a call of muster_array_elements, until this is called; what is written
+ * through the pointer later is for the next call. Any other array is what it is: nothing happens.
+ *
+ * Returns: 0; MUSTER_ERROR_MEMORY, MUSTER_ERROR_START: ranks had to be started for it, and could
+ * not be; MUSTER_ERROR_NOT_LEADER. */
+int muster_array_mirror(struct muster_array *array, struct muster_error *error);
 
 /* Frees an array: for files, changes are in the page cache. NULL is allowed. In a process that the
  * leader's has forked nothing happens. Must not be called while a loop runs. */

@@ -2,8 +2,9 @@
  *
  * One `struct muster_loop` stands on each rank's stack for the length of a job and is that rank's
  * own memory. What other processes need to know of it goes through the slot (current) and the roll.
- * Claim and commit are inline so that kernels written in Swift get them compiled in; the claims
- * that touch shared words are one call away.
+ * Claim and commit are inline for loops in C; loops in Swift have their own, which call
+ * muster_loop_more and muster_loop_commit_apart. The claims that touch shared words are one call
+ * away.
  */
 #ifndef MUSTER_LOOP_H
 #define MUSTER_LOOP_H
@@ -75,6 +76,11 @@ struct muster_chunk {
     uint64_t end;
 };
 
+/* Makes `taken` and `touched` of an empty loop: pages that only kernels with arrays come to touch.
+ * Traps where there is no memory for them (17 KiB). Ownership: muster_loop_discard. */
+void muster_loop_prepare(struct muster_loop *loop);
+void muster_loop_discard(struct muster_loop *loop);
+
 /* Begins the job in the team's job slot: opens this rank's roll, emptied where the loop is new, and
  * its journal. A successor puts back what its predecessor was changing.
  *
@@ -85,6 +91,15 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
 /* Claims the next interval and notes it as current. Called by muster_loop_next.
  * Returns: false: nothing is left, or the job is cancelled. */
 bool muster_loop_claim(struct muster_loop *loop);
+
+/* The slow half of handing out a chunk, for loops that keep `next` to themselves: they write it
+ * back, call this, and may then hand out next ..< end without asking (in traced jobs only `next`).
+ *
+ * Returns: false: nothing is left, or the job is cancelled. */
+bool muster_loop_more(struct muster_loop *loop);
+
+/* The slow half of a commit: of a chunk that does not follow the one before, or in a traced job. */
+void muster_loop_commit_apart(struct muster_loop *loop, uint64_t chunk);
 
 /* Notes in the slot what this rank is at. Called by muster_loop_next in traced jobs.
  *

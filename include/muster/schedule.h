@@ -18,7 +18,7 @@ extern "C" {
 enum muster_schedule {
     MUSTER_STATIC = 0,  /* rank r has one block of neighbouring chunks */
     MUSTER_CYCLIC = 1,  /* rank r has chunks r, r + size, r + 2 size, ... (times batch) */
-    MUSTER_DYNAMIC = 2, /* whoever is free takes the next `batch` chunks */
+    MUSTER_DYNAMIC = 2, /* whoever is free takes the next `batch` chunks that nobody has begun */
     MUSTER_GUIDED = 3,  /* the same, in shrinking portions, never under `batch` */
     MUSTER_STATIC_STEAL =
         4, /* a block each; who has finished steals half of the fullest of the nearest rests */
@@ -114,6 +114,10 @@ static inline struct muster_interval muster_schedule_unpack(uint64_t word)
     struct muster_interval rest = {word & 0xffffffffu, word >> 32};
     return rest;
 }
+
+/* The owner takes up to `most` chunks from the front of its own word.
+ * Returns: the interval, empty when the word is. */
+struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most);
 
 /* The owner takes from the front of its own word: a sixteenth of the rest, at least one chunk.
  * Taking more at once would be cheaper still, but what is taken can't be stolen any more.

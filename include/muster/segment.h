@@ -20,7 +20,11 @@ extern "C" {
 #endif
 
 /* What a segment holds. */
-enum muster_segment_kind { MUSTER_SEGMENT_CONTROL = 1, MUSTER_SEGMENT_ARENA = 2 };
+enum muster_segment_kind {
+    MUSTER_SEGMENT_CONTROL = 1,
+    MUSTER_SEGMENT_ARENA = 2,
+    MUSTER_SEGMENT_MEMBERS = 3 /* what the ranks of a launcher share: member.h */
+};
 
 /* The first bytes of a segment with a header. Written once, before any other process can map it. */
 struct muster_segment_header {

@@ -52,7 +52,14 @@ enum muster_job_flag {
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
 struct muster_job {
+    /* A line by themselves, since they change with every job: for readers who know nothing else of
+     * it. Ranks take both numbers from the team block, in the line that they wait for. */
     uint64_t number; /* from 1 */
+    uint64_t loop;   /* of the loop's first job, which rolls and journals carry: set by dispatch */
+    uint64_t reserved1[14];
+
+    /* From here on what mostly is as in the job before: dispatch stays cheap where it is only
+     * written when it differs, since ranks then have the lines still. */
     uint32_t kind;
     uint32_t schedule;
     uint64_t first_chunk; /* this job deals chunks first_chunk ..< first_chunk + chunk_count */
@@ -70,10 +77,8 @@ struct muster_job {
     uint64_t extent_bytes;
     uint64_t block_bytes; /* MUSTER_JOB_COMMIT: bytes of a chunk */
     uint64_t unit_bytes;  /* MUSTER_JOB_COMMIT: borders of shares are multiples of it */
-    uint64_t
-        loop; /* number of the loop's first job, which rolls and journals carry: set by dispatch */
-    uint64_t list_count; /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces;
-                            MUSTER_JOB_MIRROR: number of the mirror */
+    uint64_t list_count;  /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces;
+                             MUSTER_JOB_MIRROR: number of the mirror */
     unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
 };
 
@@ -151,7 +156,7 @@ struct muster_team_block {
     uint32_t size;
     uint32_t leader_works; /* 1: the leader is rank 0 */
     int32_t leader_pid;
-    uint32_t spin_ns_worker; /* how long to spin before sleeping; 0 when CPUs are short */
+    uint32_t spin_ns_worker; /* how long to look before sleeping */
     uint32_t spin_ns_leader;
     uint32_t page_bytes; /* of this host */
     uint64_t slots_offset;
@@ -165,11 +170,12 @@ struct muster_team_block {
     uint64_t distances_offset; /* place_count rows of `size` distances, a byte each */
     uint64_t mirrors_offset;   /* MUSTER_MIRRORS_MAX entries */
     uint32_t place_count;      /* home nodes of all ranks, each counted once; 0: not known */
-    uint32_t reserved8;
+    uint32_t yields;           /* 1: between looks the CPU is offered to others; 0: it is kept */
     uint64_t reserved1[2];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
-    uint64_t reserved2[15];
+    uint64_t loop;  /* number of its loop; written before the epoch */
+    uint64_t reserved2[14];
     uint64_t cancelled;       /* number of the job that should end early; written by anybody */
     uint64_t cancel_requests; /* muster_team_cancel has been called so often */
     uint64_t reserved3[14];
@@ -198,22 +204,31 @@ struct muster_death {
 
 struct muster_team;
 
+/* What a process does until what it waits for has happened. After a fraction of a millisecond it
+ * sleeps, whatever it did before: an idle team costs nothing. */
+enum muster_wait {
+    MUSTER_WAIT_AUTOMATIC = 0, /* spin where each process has a CPU of its own, else yield */
+    MUSTER_WAIT_SPIN = 1,      /* look without end in sight: quickest, and takes the CPU */
+    MUSTER_WAIT_YIELD = 2,     /* look, and let others run between looks */
+    MUSTER_WAIT_SLEEP = 3      /* sleep at once: for CPUs that have other things to do */
+};
+
 /* How a team should be. */
 struct muster_team_options {
     uint32_t size_bytes;   /* sizeof this struct, as the caller was compiled */
     uint32_t size;         /* ranks, 1 ..= MUSTER_RANKS_MAX */
     uint32_t leader_works; /* 1: this process is rank 0 */
     uint32_t usable_cpus;  /* from muster_topology_create: decides about spinning */
-    int32_t spin_ns;       /* -1: chosen; else how long a wait spins before it sleeps */
-    uint32_t reserved;
+    int32_t spin_ns;       /* -1: chosen; else how long a wait looks before it sleeps */
+    uint32_t wait;         /* enum muster_wait */
 };
 
 /* -- leader --------------------------------------------------------------------------------- */
 
 /* Makes the shared memory of a team. No process is started.
  *
- * Returns: 0; -EINVAL: size 0 or above MUSTER_RANKS_MAX, or a size_bytes that this library does not
- * know; -ENOMEM; -EMFILE; or an errno. Ownership: muster_team_destroy. */
+ * Returns: 0; -EINVAL: size 0 or above MUSTER_RANKS_MAX, or a size_bytes or a wait that this
+ * library does not know; -ENOMEM; -EMFILE; or an errno. Ownership: muster_team_destroy. */
 int muster_team_create(const struct muster_team_options *options, struct muster_team **team);
 
 /* Ends all workers: asks them to leave, kills those that don't within a second or are in a job,
@@ -306,6 +321,10 @@ void muster_team_forget_deaths(struct muster_team *team);
 /* Audits the loop last dispatched, all of its jobs: muster_audit over the rolls of all slots. */
 int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
                           struct muster_finding *findings, uint64_t findings_capacity);
+
+/* Whether the loop last dispatched, of one job that has ended, went as it should: audited, each
+ * chunk exactly once, every rank held and its part ended well, no death, no cancelling. */
+bool muster_team_is_clean(struct muster_team *team);
 
 /* muster_audit_ranks for the loop last dispatched. */
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,

@@ -73,6 +73,18 @@ enum muster_point {
     MUSTER_POINT_COMMITTED,     /* worker: the chunk is in the roll */
     MUSTER_POINT_RESTORING,     /* worker or leader: one record has been put back */
     MUSTER_POINT_RESTORED,      /* worker or leader: all have, the journal is not emptied yet */
+    MUSTER_POINT_CONNECTED,     /* member: has the launcher's answer, nothing is mapped yet */
+    MUSTER_POINT_JOINED,        /* member: has its rank, before muster_join returns */
+    MUSTER_POINT_MAILED,        /* member: its contribution is written, it has not arrived */
+    MUSTER_POINT_ARRIVING,      /* member: in a collective call, not arrived */
+    MUSTER_POINT_ARRIVED,       /* member: arrived, nobody woken */
+    MUSTER_POINT_MET,           /* member: all have arrived, nothing read from them yet */
+    MUSTER_POINT_MAPPED,        /* member: an array is mapped, its share not touched */
+    MUSTER_POINT_ADOPTING,      /* member: knows what the dead have left, none of it claimed */
+    MUSTER_POINT_AUDITING,      /* member: all have ended the loop, not audited */
+    MUSTER_POINT_AUDITED,       /* member: audited, not noted for the launcher */
+    MUSTER_POINT_RECOVERING,    /* member: says that it recovers, before it waits */
+    MUSTER_POINT_RECOVERED,     /* member: all have, before its first collective call */
     MUSTER_POINTS
 };
 
@@ -104,7 +116,11 @@ enum muster_breakage {
     MUSTER_BROKEN_COMMIT_EARLY,   /* a chunk is committed before its kernel runs */
     MUSTER_BROKEN_STALE_ROLL,     /* a roll keeps what an earlier loop left in it */
     MUSTER_BROKEN_ROLL_FORGOTTEN, /* a successor empties the roll of who it follows */
-    MUSTER_BROKEN_REDO_ALL        /* a successor does its predecessor's interval from the start */
+    MUSTER_BROKEN_REDO_ALL,       /* a successor does its predecessor's interval from the start */
+    MUSTER_BROKEN_UNRUNG,         /* a launcher rings nobody's bell at a death */
+    MUSTER_BROKEN_FOLDED,         /* ranks combine from left to right and not in a tree */
+    MUSTER_BROKEN_ONE_MAIL,       /* mail is not used in turns */
+    MUSTER_BROKEN_STAY_DEAD       /* nobody adopts what a dead rank has left */
 };
 
 /* Breaks the protocol in this process, and in those that it forks later. */

@@ -1,0 +1,53 @@
+/* member_notes.c - what a rank notes of each audit, and how the launcher reads the notes.
+ *
+ * Every rank that comes through an audit notes it, under the loop's name, in notes of its own. So a
+ * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
+ * notes of the rank that has seen most loops of a name. A note has two sets of counts: the one that
+ * does not hold is written, then `loops` is raised (release), which makes it the one that does.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "member_state.h"
+
+static struct muster__note *find(struct muster__notes *notes, const char *name)
+{
+    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_RELAXED);
+    if (used > MUSTER__NOTES)
+        return NULL; /* somebody else has written there */
+    for (uint64_t i = 0; i < used; i++)
+        if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
+            return &notes->notes[i];
+    if (used == MUSTER__NOTES)
+        return &notes->notes[MUSTER__NOTES - 1];
+    struct muster__note *note = &notes->notes[used];
+    memset(note, 0, sizeof *note);
+    snprintf(note->name, sizeof note->name, "%s", used == MUSTER__NOTES - 1 ? "other loops" : name);
+    /* Release: the name before the count that shows it. */
+    __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
+    return note;
+}
+
+void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
+{
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    if (!note)
+        return;
+    uint64_t loops = __atomic_load_n(&note->loops, __ATOMIC_RELAXED);
+    struct muster__counts counts = note->counts[loops % 2];
+    bool failed = report->exactly_once != report->chunks;
+    if (failed && counts.failed == 0) {
+        counts.first_finding = report->first_finding;
+        memcpy(counts.first_finding_ranks, report->first_finding_ranks,
+               sizeof counts.first_finding_ranks);
+    }
+    counts.failed += failed;
+    counts.chunks += report->chunks;
+    counts.exactly_once += report->exactly_once;
+    counts.missing += report->missing;
+    counts.repeated += report->repeated;
+    counts.adopted += report->adopted;
+    counts.deaths += report->deaths;
+    note->counts[(loops + 1) % 2] = counts;
+    __atomic_store_n(&note->loops, loops + 1, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,198 @@
+// CLeader.swift - the functions of muster/launch.h: a leader in C.
+//
+// C owns a leader by an opaque pointer to a CLeader; arrays and the report belong to it. Mistakes of a
+// C caller that would be traps in Swift are errors here, with the same words.
+
+package import CMuster
+
+/// A team for C.
+final class CLeader {
+    let team: Team
+    private(set) var arrays: [UnsafeRawPointer: CArray] = [:]
+    var report: CReport?
+
+    init(_ team: consuming Team) { self.team = team }
+
+    var pointer: OpaquePointer { OpaquePointer(Unmanaged.passUnretained(self).toOpaque()) }
+
+    static func at(_ pointer: OpaquePointer) -> CLeader {
+        Unmanaged<CLeader>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+    }
+
+    func add(_ array: CArray) -> OpaquePointer {
+        let place = UnsafeRawPointer(Unmanaged.passUnretained(array).toOpaque())
+        arrays[place] = array
+        return OpaquePointer(place)
+    }
+
+    /// nil: none of this leader's.
+    func array(_ pointer: OpaquePointer?) -> CArray? {
+        pointer.flatMap { arrays[UnsafeRawPointer($0)] }
+    }
+
+    func remove(_ array: CArray) {
+        arrays[UnsafeRawPointer(Unmanaged.passUnretained(array).toOpaque())] = nil
+    }
+
+    /// Throws where this process is a copy of the leader's.
+    func checkLeader(_ subject: String) throws(MusterError) {
+        guard team.core.isLeader else { throw notLeader(subject) }
+    }
+}
+
+/// `.system` with EPERM: no other error of a leader's has that number.
+func notLeader(_ subject: String) -> MusterError {
+    MusterError(
+        .system, subject: subject,
+        reason: "this process was forked by the leader's, and only that one leads the team",
+        errorNumber: 1)
+}
+
+func invalid(_ subject: String, _ reason: String) -> MusterError {
+    MusterError(.invalidArgument, subject: subject, reason: reason, errorNumber: 22)
+}
+
+/// Reads an options struct of the size that the caller was compiled with. What a shorter one of an
+/// earlier version lacks is zero.
+func options<Options: BitwiseCopyable>(
+    _ pointer: UnsafePointer<Options>?, least: Int, empty: Options, _ name: String
+) throws(MusterError) -> Options {
+    guard let pointer else { throw invalid(name, "is NULL") }
+    let size = Int(
+        UnsafeRawPointer(pointer).loadUnaligned(as: UInt32.self))  // every one begins with it
+    guard size >= least, size <= MemoryLayout<Options>.size else {
+        throw invalid(
+            name,
+            "size_bytes is \(size), and this library knows \(least) to "
+                + "\(MemoryLayout<Options>.size): set it to sizeof the struct")
+    }
+    var options = empty
+    withUnsafeMutableBytes(of: &options) { $0.copyMemory(from: .init(start: pointer, count: size)) }
+    return options
+}
+
+/// A string of C's. Bytes that are no UTF-8 become replacement characters.
+func text(_ pointer: UnsafePointer<CChar>?) -> String? { pointer.map { String(cString: $0) } }
+
+/// Runs what a C function does, and puts its error into words.
+func report(
+    _ error: UnsafeMutablePointer<muster_error>?, _ body: () throws(MusterError) -> Void
+) -> CInt {
+    do throws(MusterError) {
+        try body()
+        return 0
+    } catch let problem {
+        let code = problem.cCode
+        if let error { problem.write(code, to: error) }
+        return code
+    }
+}
+
+extension MusterError {
+    /// `enum muster_error_code`.
+    var cCode: Int32 {
+        switch code {
+        case .invalidArgument: MUSTER_ERROR_ARGUMENT.rawValue
+        case .threads: MUSTER_ERROR_THREADS.rawValue
+        case .start: MUSTER_ERROR_START.rawValue
+        case .memory: MUSTER_ERROR_MEMORY.rawValue
+        case .placement: MUSTER_ERROR_PLACEMENT.rawValue
+        case .file: MUSTER_ERROR_FILE.rawValue
+        case .fileShrank: MUSTER_ERROR_FILE_SHRANK.rawValue
+        case .kernelThrew: MUSTER_ERROR_KERNEL.rawValue
+        case .kernelUnknown: MUSTER_ERROR_NO_KERNEL.rawValue
+        case .workerDied, .rankDied: MUSTER_ERROR_DEATH.rawValue
+        case .quarantined: MUSTER_ERROR_QUARANTINE.rawValue
+        case .serverDied: MUSTER_ERROR_SERVER.rawValue
+        case .cancelled: MUSTER_ERROR_CANCELLED.rawValue
+        case .audit: MUSTER_ERROR_AUDIT.rawValue
+        case .system, .launcher:  // a leader has no launcher
+            errorNumber == 1 ? MUSTER_ERROR_NOT_LEADER.rawValue : MUSTER_ERROR_SYSTEM.rawValue
+        }
+    }
+
+    /// The names that a remedy has in Swift, and in C.
+    private static let names = [
+        (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
+        ("recovery: .fail", "recovery = MUSTER_FAIL"),
+        ("mirror() on the array", "muster_array_mirror"),
+    ]
+
+    func write(_ code: Int32, to error: UnsafeMutablePointer<muster_error>) {
+        var raw = muster_error()
+        raw.code = code
+        raw.error_number = errorNumber
+        raw.kernel_status = kernelStatus
+        var line = description
+        for (swift, c) in MusterError.names { line = line.replacing(swift, with: c) }
+        withUnsafeMutableBytes(of: &raw.subject) { copy(subject, to: $0) }
+        withUnsafeMutableBytes(of: &raw.message) { copy(line, to: $0) }
+        error.pointee = raw
+    }
+}
+
+/// Copies as many whole characters as there is room for, and a NUL.
+private func copy(_ text: String, to room: UnsafeMutableRawBufferPointer) {
+    var bytes = Array(text.utf8.prefix(room.count - 1))
+    while !bytes.isEmpty, String(validating: bytes, as: UTF8.self) == nil { bytes.removeLast() }
+    room.copyBytes(from: bytes)
+    room[bytes.count] = 0
+}
+
+// MARK: - Leader
+
+@c @implementation
+package func muster_leader_serve() { Team.serveIfAsked() }
+
+@c @implementation
+package func muster_leader_create(
+    _ given: UnsafePointer<muster_leader_options>!, _ leader: UnsafeMutablePointer<OpaquePointer?>!,
+    _ error: UnsafeMutablePointer<muster_error>!
+) -> CInt {
+    report(error) { () throws(MusterError) in
+        let options = try options(
+            given, least: MemoryLayout<muster_leader_options>.size, empty: muster_leader_options(),
+            "leader options")
+        let starts: [Team.Start] = [.automatic, .fork, .forkServer]
+        guard Int(options.start) < starts.count else {
+            throw invalid("start \(options.start)", "is none of enum muster_start")
+        }
+        let spelled = text(options.binding) ?? "spread"
+        guard let binding = Binding(spelled) else {
+            throw invalid(
+                "binding \(spelled)", "is none of spread, compact, none, and no list of CPUs")
+        }
+        let team = try Team(
+            size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
+            start: starts[Int(options.start)])
+        leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
+    }
+}
+
+@c @implementation
+package func muster_leader_destroy(_ leader: OpaquePointer!) {
+    // A forked process has a copy of all this: what it refers to is the leader's.
+    guard let leader, CLeader.at(leader).team.core.isLeader else { return }
+    Unmanaged<CLeader>.fromOpaque(UnsafeRawPointer(leader)).release()
+}
+
+@c @implementation
+package func muster_leader_size(_ leader: OpaquePointer!) -> UInt32 {
+    UInt32(CLeader.at(leader).team.size)
+}
+
+@c @implementation
+package func muster_leader_process(_ leader: OpaquePointer!, _ rank: UInt32) -> CInt {
+    let team = CLeader.at(leader).team.core
+    return rank < UInt32(team.size) ? muster_team_process(team.team, rank) : 0
+}
+
+@c @implementation
+package func muster_leader_cancel(_ leader: OpaquePointer!) {
+    muster_team_cancel(CLeader.at(leader).team.core.team)
+}
+
+@c @implementation
+package func muster_leader_report(_ leader: OpaquePointer!) -> UnsafePointer<muster_report>! {
+    CLeader.at(leader).report.map { UnsafePointer($0.raw) }
+}

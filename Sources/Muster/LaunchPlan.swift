@@ -1,0 +1,169 @@
+// LaunchPlan.swift - what a launch is asked to do, and what became of it.
+
+internal import CMuster
+
+/// What is to be started, where, and what a death means.
+package struct LaunchPlan: Sendable {
+    /// What follows when a rank fails: exits with another status than 0, or is killed.
+    package enum OnDeath: String, Sendable, CaseIterable {
+        /// All others are ended.
+        case kill
+        /// The others go on without it.
+        case `continue`
+        /// It is started again, up to a limit; then as `kill`.
+        case restart
+    }
+
+    /// A program and its arguments.
+    package enum Command: Sendable {
+        /// The last so many arguments of this process: taken from there, they need not be UTF-8.
+        case ownArguments(count: Int)
+        case words([String])
+
+        /// The program as it was named.
+        package var program: String {
+            switch self {
+            case .ownArguments(let count): CommandLine.arguments.suffix(count).first ?? ""
+            case .words(let words): words.first ?? ""
+            }
+        }
+    }
+
+    package var command: Command
+    /// Ranks.
+    package var size: Int
+    /// Who started this launcher.
+    package var outer: OuterLauncher
+    package var binding: Binding = .spread
+    /// Policy of each process's own memory; nil: as this process's.
+    package var placement: Placement?
+    /// Each line begins with its rank.
+    package var tagsOutput = false
+    /// A file for each rank and stream here, in place of this process's own output.
+    package var outputDirectory: String?
+    /// Seconds until everything is ended; nil: never.
+    package var timeout: Double?
+    package var onDeath: OnDeath = .kill
+    /// How often each rank is started again.
+    package var restarts = 3
+    /// Seconds between the signal that asks programs to end and the one that ends them.
+    package var grace = 0.5
+
+    /// A plan with defaults.
+    package init(_ command: Command, size: Int, outer: OuterLauncher) {
+        self.command = command
+        self.size = size
+        self.outer = outer
+    }
+
+    /// The number of a rank across all hosts.
+    package func globalRank(_ rank: Int) -> Int { outer.hostRank * size + rank }
+    /// Ranks of all hosts.
+    package var globalSize: Int { outer.hostSize * size }
+}
+
+/// What became of a launch.
+package struct LaunchReport: Sendable {
+    /// How a process ended.
+    package struct Exit: Sendable {
+        package let pid: Int
+        /// From 1; one more with each restart.
+        package let incarnation: Int
+        /// What it exited with; nil: a signal killed it.
+        package let code: Int?
+        /// The signal that killed it.
+        package let signal: Int?
+        /// The process that had joined as this rank died, though the one that was started lived on.
+        package var lostMember: Bool
+        /// Since the launch.
+        package let seconds: Double
+
+        package var isFailure: Bool { code != 0 || lostMember }
+        /// As a shell shows it: 128 + signal for a killed process.
+        package var status: Int { signal.map { 128 + $0 } ?? (lostMember ? max(1, code!) : code!) }
+    }
+
+    /// A rank.
+    package struct Rank: Sendable {
+        package let rank: Int
+        package let globalRank: Int
+        package let seat: Seat
+        /// Its processes, in their order.
+        package var exits: [Exit] = []
+        /// Whether one of them has joined the team.
+        package var hasJoined = false
+    }
+
+    /// A process that asked for a rank and did not get it.
+    package struct Refusal: Sendable {
+        package let rank: Int
+        package let pid: Int
+        /// Positive, as in errno.
+        package let errorNumber: Int
+        package let reason: String
+    }
+
+    /// Why everything was ended before it had come to its own end.
+    package enum Cause: Sendable, Equatable {
+        /// A rank failed, and `onDeath` says that all others end.
+        case failure(rank: Int)
+        /// A signal to the launcher.
+        case signal(Int)
+        case timeout
+        /// Nobody reads the output any more.
+        case closedOutput
+        /// The output can't be written; positive, as in errno.
+        case output(Int)
+    }
+
+    package var ranks: [Rank] = []
+    package var refusals: [Refusal] = []
+    package var cause: Cause?
+    /// The rank that failed first and was not started again.
+    package var firstFailure: Int?
+    /// Of all verified loops, by name.
+    package var loops: [LaunchAudit] = []
+    package var seconds = 0.0
+
+    /// "SIGINT"
+    package static func name(signal: Int) -> String {
+        String(cString: muster_signal_name(Int32(clamping: signal)))
+    }
+
+    /// Every verified loop committed each chunk exactly once.
+    package var auditIsClean: Bool { loops.allSatisfy { $0.failed == 0 } }
+
+    /// What the launcher exits with. nil: by SIGPIPE, as programs end whose output nobody reads.
+    package var exitStatus: Int? {
+        switch cause {
+        case .closedOutput: return nil
+        case .output: return 2
+        case .timeout: return 124
+        case .signal(let number):
+            // Programs that take a signal as a request and end well have ended well.
+            if ranks.contains(where: { $0.exits.last?.isFailure ?? true }) { return 128 + number }
+        case .failure, nil:
+            if let rank = firstFailure, let exit = ranks[rank].exits.last { return exit.status }
+        }
+        return auditIsClean ? 0 : 1
+    }
+}
+
+/// What the audits of all loops of one name amount to (`muster_launcher_audited`).
+package struct LaunchAudit: Sendable {
+    package let name: String
+    /// Loops that ended and were audited, and those of them at fault.
+    package let loops: Int
+    package let failed: Int
+    package let chunks: Int
+    package let exactlyOnce: Int
+    package let missing: Int
+    package let repeated: Int
+    /// Chunks left by dead ranks and run by survivors.
+    package let adopted: Int
+    package let deaths: Int
+    /// Of the first loop at fault, the first range of chunks at fault.
+    package let finding: Range<Int>?
+    /// Who committed it.
+    package let findingRanks: [Int]
+}

@@ -1,0 +1,129 @@
+// LaunchTeam.swift - the team that the programs of a launch can join: who holds which rank.
+
+internal import CMuster
+
+/// The launcher's side of a team of members (`muster_launcher_create`).
+final class LaunchTeam {
+    /// Something that members did.
+    enum Event {
+        case joined(rank: Int, pid: Int32)
+        case refused(LaunchReport.Refusal)
+        case left(rank: Int)
+        case died(rank: Int, pid: Int32)
+    }
+
+    private let launcher: OpaquePointer
+
+    /// - Throws: `.system`.
+    init(_ plan: LaunchPlan, seats: [Seat]) throws(MusterError) {
+        let nodes = seats.map { Int32($0.homeNode) }
+        let cpus = seats.map { Int32($0.cpu ?? -1) }
+        let isBound = cpus.allSatisfy { $0 >= 0 }
+        let usable = isBound ? Set(cpus).count : try Topology.read().usableCPUCount
+        var made: OpaquePointer?
+        let status = nodes.withUnsafeBufferPointer { nodes in
+            cpus.withUnsafeBufferPointer { cpus in
+                var options = muster_launcher_options()
+                options.size_bytes = UInt32(MemoryLayout<muster_launcher_options>.size)
+                options.size = UInt32(plan.size)
+                options.usable_cpus = UInt32(usable)
+                options.spin_ns = -1
+                options.global_first = UInt32(plan.globalRank(0))
+                options.global_size = UInt32(plan.globalSize)
+                options.nodes = nodes.baseAddress
+                options.cpus = cpus.baseAddress
+                return muster_launcher_create(&options, &made)
+            }
+        }
+        guard status == 0, let made else {
+            throw .system(.system, "a team of \(plan.size)", "can't be made", status: status)
+        }
+        launcher = made
+    }
+
+    deinit { muster_launcher_destroy(launcher) }
+
+    /// Value of MUSTER_TEAM.
+    var address: String { String(cString: muster_launcher_address(launcher)) }
+
+    /// Readable while `serve` has something to do.
+    var descriptor: Int32 { muster_launcher_descriptor(launcher) }
+
+    /// Does what members ask for. Never waits.
+    func serve() throws(MusterError) -> [Event] {
+        var events: [Event] = []
+        var raw = [muster_launcher_event](repeating: muster_launcher_event(), count: 64)
+        while true {
+            let count = muster_launcher_serve(launcher, &raw, UInt32(raw.count))
+            guard count >= 0 else {
+                throw .system(.system, "the team's socket", "can't be served", status: count)
+            }
+            events += raw.prefix(Int(count)).compactMap(event)
+            if count < raw.count { return events }
+        }
+    }
+
+    private func event(_ raw: muster_launcher_event) -> Event? {
+        let rank = Int(raw.rank)
+        switch raw.kind {
+        case MUSTER_LAUNCHER_JOINED.rawValue: return .joined(rank: rank, pid: raw.pid)
+        case MUSTER_LAUNCHER_LEFT.rawValue: return .left(rank: rank)
+        case MUSTER_LAUNCHER_DIED.rawValue: return .died(rank: rank, pid: raw.pid)
+        case MUSTER_LAUNCHER_REFUSED.rawValue:
+            let reason =
+                switch -raw.status {
+                case 16: "a live process holds it"  // EBUSY
+                case 22: "there is no such rank"  // EINVAL
+                case 108: "it was given up"  // ESHUTDOWN
+                default: statusText(raw.status)
+                }
+            return .refused(
+                LaunchReport.Refusal(
+                    rank: rank, pid: Int(raw.pid), errorNumber: Int(-raw.status), reason: reason))
+        default: return nil
+        }
+    }
+
+    /// The rank will not come back: others no longer wait for it.
+    func lose(_ rank: Int) { _ = muster_launcher_lose(launcher, UInt32(rank)) }
+
+    /// The rank may be joined anew. false: a live process holds it.
+    func reopen(_ rank: Int) -> Bool { muster_launcher_reopen(launcher, UInt32(rank)) > 0 }
+
+    /// Kills the process that holds a rank, whoever started it.
+    func kill(_ rank: Int) { _ = muster_launcher_kill(launcher, UInt32(rank), 9) }
+
+    /// Audits of all loops so far.
+    func audits() throws(MusterError) -> [LaunchAudit] {
+        var audits: [LaunchAudit] = []
+        var raw = muster_launcher_audit()
+        while true {
+            let status = muster_launcher_audited(launcher, UInt32(audits.count), &raw)
+            guard status >= 0 else {
+                throw .system(.audit, "the team's audits", "can't be read", status: status)
+            }
+            if status == 0 { return audits }
+            audits.append(LaunchAudit(raw))
+        }
+    }
+}
+
+extension LaunchAudit {
+    init(_ raw: muster_launcher_audit) {
+        name = withUnsafeBytes(of: raw.name) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        loops = Int(raw.loops)
+        failed = Int(raw.failed)
+        chunks = Int(raw.chunks)
+        exactlyOnce = Int(raw.exactly_once)
+        missing = Int(raw.missing)
+        repeated = Int(raw.repeated)
+        adopted = Int(raw.adopted)
+        deaths = Int(raw.deaths)
+        let (first, end) = (Int(raw.first_finding.first), Int(raw.first_finding.end))
+        finding = first < end ? first..<end : nil
+        findingRanks = [raw.first_finding_ranks.0, raw.first_finding_ranks.1]
+            .filter { $0 != .max }.map(Int.init)
+    }
+}

@@ -1,0 +1,88 @@
+// MemberArray.swift - an array that all ranks of a launched program share.
+
+internal import CMuster
+
+/// What a rank has of a loop: a ``Claim``, or what `for` hands out. Its elements are this rank's to
+/// write until they are committed.
+public protocol LoopPart: ~Copyable {
+    /// The elements.
+    var range: Range<Int> { get }
+}
+
+/// Elements that all ranks share under one name (`muster_member_array`).
+///
+/// While a loop runs, a rank writes only what it has claimed; what others have written is there after
+/// the loop's end, or a barrier.
+public struct MemberArray<Element: BitwiseCopyable> {
+    /// Number of elements.
+    public let count: Int
+    @usableFromInline let start: UnsafeMutablePointer<Element>
+    private let core: MemberCore
+
+    init(core: MemberCore, start: UnsafeMutablePointer<Element>, count: Int) {
+        self.core = core
+        self.start = start
+        self.count = count
+    }
+
+    /// One element. Precondition: `index` is in 0..<count.
+    @inlinable public subscript(index: Int) -> Element {
+        get {
+            precondition(index >= 0 && index < count, "no element \(index): there are \(count)")
+            return start[index]
+        }
+        nonmutating set {
+            precondition(index >= 0 && index < count, "no element \(index): there are \(count)")
+            start[index] = newValue
+        }
+    }
+
+    /// The elements of a claim, to be read. Precondition: the array is as long as the loop.
+    @inlinable @_lifetime(borrow part)
+    public func span<Part: LoopPart & ~Copyable>(_ part: borrowing Part) -> Span<Element> {
+        let range = part.range
+        precondition(range.upperBound <= count, "the loop goes beyond the array")
+        let span = Span(_unsafeStart: UnsafePointer(start + range.lowerBound), count: range.count)
+        return _overrideLifetime(span, borrowing: part)
+    }
+
+    /// Lends the elements of a claim for writing: index 0 is the claim's first element.
+    ///
+    /// Precondition: the array is as long as the loop.
+    @inlinable
+    public func write<Part: LoopPart & ~Copyable, Failure: Error>(
+        _ part: borrowing Part, _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
+    ) throws(Failure) {
+        let range = part.range
+        precondition(range.upperBound <= count, "the loop goes beyond the array")
+        var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
+        try body(&values)
+    }
+
+    /// Lends all elements, for what is not dealt in chunks. Nobody else may write to what `body` reads.
+    @inlinable
+    public func withUnsafeMutableBufferPointer<Result, Failure: Error>(
+        _ body: (UnsafeMutableBufferPointer<Element>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(UnsafeMutableBufferPointer(start: start, count: count))
+    }
+}
+
+extension Member {
+    /// The array of this name; made, all zero, where there is none. Collective.
+    ///
+    /// Each rank touches its own static share first. The array lives as long as the launcher: a rank
+    /// that was started again finds it with its contents.
+    public func array<Element: BitwiseCopyable>(
+        _ name: String, of type: Element.Type, count: Int
+    ) throws(MusterError) -> MemberArray<Element> {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Element>.stride)
+        var address: UnsafeMutableRawPointer?
+        // A size that can't be is passed on all the same, so that no other rank waits for this one.
+        let status = muster_member_array(
+            core.pointer, name, overflow || bytes < 0 ? 0 : UInt64(bytes), &address)
+        try core.check(status, "array \"\(name)\" of \(count) elements")
+        return MemberArray(
+            core: core, start: address!.assumingMemoryBound(to: Element.self), count: count)
+    }
+}

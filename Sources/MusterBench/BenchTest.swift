@@ -1,0 +1,152 @@
+// BenchTest.swift - the registry: every test of the benchmark, with its name, its method in words, about
+// how long it takes, and what it runs. The tool's list, plan, report and page are made from it; a new
+// test is one entry here.
+
+public import Muster
+
+/// A test of the benchmark.
+public struct BenchTest: Sendable {
+    /// One word: "latency".
+    public let name: String
+    /// What it measures, in a line.
+    public let summary: String
+    /// How it measures: sentences that stand in every report.
+    public let method: [String]
+    /// Whether it is part of the tour.
+    public let isInTour: Bool
+    /// About how many seconds it takes, for the plan and for the time left.
+    let seconds: @Sendable (Topology, BenchSettings) -> Double
+    let body: @Sendable (BenchRun) throws(MusterError) -> Void
+
+    init(
+        _ name: String, _ summary: String, method: [String], isInTour: Bool = true,
+        seconds: @escaping @Sendable (Topology, BenchSettings) -> Double,
+        body: @escaping @Sendable (BenchRun) throws(MusterError) -> Void
+    ) {
+        self.name = name
+        self.summary = summary
+        self.method = method
+        self.isInTour = isInTour
+        self.seconds = { host, settings in
+            let time = seconds(host, settings)
+            let limited = settings.secondsPerTest.map { min(time, $0 * 1.5) } ?? time
+            return settings.isQuick ? limited / 20 : limited
+        }
+        self.body = body
+    }
+
+    /// About how many seconds it takes on a host.
+    public func estimate(on host: Topology, _ settings: BenchSettings) -> Double {
+        seconds(host, settings)
+    }
+
+    /// All of them, in the order of the tour.
+    public static let all: [BenchTest] = [
+        .stream, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded, .lines,
+        .dispatch, .schedule, .recovery, .pages, .kernel,
+    ]
+
+    /// The test of that name.
+    public static func named(_ name: String) -> BenchTest? { all.first { $0.name == name } }
+}
+
+// MARK: - Benchmarks that also have a command of their own
+
+extension BenchTest {
+    static let stream = BenchTest(
+        "stream", "copy, scale, add, triad as STREAM counts them",
+        method: [
+            "three arrays of doubles, one rank a CPU; bytes as STREAM counts them: copy and scale 16 "
+                + "an element, add and triad 24; dispatch, join and audit are within the time"
+        ],
+        seconds: { _, _ in 1.5 }
+    ) { run throws(MusterError) in
+        let settings = run.settings
+        let bench = try StreamBench(
+            ranks: min(run.host.usableCPUCount, 4096),
+            arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
+            pages: settings.pages ?? .automatic)
+        let outcome = try bench.run(
+            isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
+            progress: run.show)
+        if let fault = outcome.faults.first {
+            try run.require(
+                false, "stream: array \(fault.array)",
+                "\(fault.wrongElements) of \(outcome.elements) elements are wrong")
+        }
+        var placed: Double?
+        if let fraction = outcome.verifiedFraction {
+            placed = try run.placed(settings.isMisplaced ? 0 : fraction, "stream")
+        }
+        for row in outcome.measurement.rows {
+            run.add(
+                Row(
+                    test: row.test, kernel: row.kernel, ranks: row.ranks, quantity: row.quantity,
+                    samples: row.samples!,
+                    parameters: ["size_bytes": .number(outcome.elements * 8)],
+                    placedFraction: placed))
+        }
+        run.add(outcome.measurement.audit)
+    }
+
+    static let dispatch = BenchTest(
+        "dispatch", "a job with nothing to do: dispatch, join, audit",
+        method: [
+            "an empty job of one chunk a rank, ns a job, mean of a batch; leader-waits: every rank is "
+                + "another process; leader-works: the leader is rank 0"
+        ],
+        seconds: { host, _ in 1 + 0.5 * Double(min(host.usableCPUCount, 16)) }
+    ) { run throws(MusterError) in
+        run.add(
+            try DispatchBench(
+                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10)
+            ).run(progress: run.show))
+    }
+
+    static let schedule = BenchTest(
+        "schedule", "a chunk with nothing to do, under each schedule",
+        method: [
+            "empty chunks of one element, roll and audit on; ns of the whole loop divided by its chunks"
+        ],
+        seconds: { _, _ in 1 }
+    ) { run throws(MusterError) in
+        run.add(
+            try ScheduleBench(
+                ranks: min(run.host.usableCPUCount, 4096),
+                chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5)
+            ).run(progress: run.show))
+    }
+
+    static let recovery = BenchTest(
+        "recovery", "what roll, journal and a worker's death cost",
+        method: [
+            "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written, "
+                + "without a journal, tile by tile, whole chunk, in turn"
+        ],
+        isInTour: false, seconds: { _, _ in 15 }
+    ) { run throws(MusterError) in
+        run.add(
+            try RecoveryBench(
+                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10),
+                arrayBytes: run.settings.arrayBytes(run.host)
+            ).run(progress: run.show))
+    }
+
+    static let pages = BenchTest(
+        "pages", "memory over small and huge pages: commit, collapse, sum, random, a new rank",
+        method: [
+            "one array after the other of 4 KiB pages, of collapsed huge pages and of the system's pool, "
+                + "in turn; commit and collapse: making them; random: one rank, each address known only "
+                + "after the read before; new rank: a rank that has just started reads of each 4 KiB"
+        ],
+        isInTour: false, seconds: { _, _ in 20 }
+    ) { run throws(MusterError) in
+        let settings = run.settings
+        let bytes = max(4 << 20, settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : 1 << 30))
+        let outcome = try PagesBench(
+            ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(5), arrayBytes: bytes
+        ).run(progress: run.show)
+        for note in outcome.notes { run.note("pages: \(note)") }
+        run.add(outcome.measurement)
+    }
+}

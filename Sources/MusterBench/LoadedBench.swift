@@ -1,0 +1,250 @@
+// LoadedBench.swift - latency of memory while it is busy: `loaded`.
+//
+// Rank 0 follows a pointer chase; all others move memory in a given proportion of reads to writes and
+// wait a while after each KiB. The shorter the wait, the more traffic, and the longer each load of the
+// chase takes. The two figures of one wait make one point of a curve.
+
+internal import CMuster
+internal import Muster
+
+private let patienceNanoseconds: UInt64 = 5_000_000_000
+
+/// Words of the shared page; two a rank from `first` on.
+private enum Word {
+    static let stop = 0
+    static let elapsed = 1
+    static let end = 2
+    static let before = 3
+    static let after = 4
+    static let first = 5
+    static func started(_ rank: Int) -> Int { first + 3 * rank }
+    static func bytes(_ rank: Int) -> Int { first + 3 * rank + 1 }
+    static func time(_ rank: Int) -> Int { first + 3 * rank + 2 }
+    static func all(_ ranks: Int) -> Int { first + 3 * ranks }
+}
+
+/// Chunk r is rank r's share: chunk 0 chases, the others make traffic until it is done.
+private struct Loaded: Kernel {
+    let chain: SharedArray<UInt64>.Input
+    let from: SharedArray<UInt64>.Input
+    let to: SharedArray<UInt64>.Output
+    let page: SharedPage
+    let mix: Mix
+    let delay: Int
+    let start: Int
+    let steps: Int
+    /// Number of the run, from 1: flags of earlier ones don't count.
+    let turn: UInt64
+
+    func process(_ chunk: borrowing Chunk) throws {
+        if chunk.index > 0 { return move(chunk) }
+        for rank in 1..<chunk.size {
+            guard
+                muster_relay_wait(page.word(Word.started(rank)), turn, patienceNanoseconds) == 0
+            else {
+                throw MusterError(
+                    .system, subject: "loaded", reason: "rank \(rank) was silent for 5 s")
+            }
+        }
+        let found = chain.span(0..<chain.count, in: chunk).withUnsafeBufferPointer {
+            LinkChase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
+        }
+        muster_relay_post(page.word(Word.stop), turn)
+        guard let found else {
+            throw MusterError(
+                .audit, subject: "loaded", reason: "the chain leads out of its array")
+        }
+        page[Word.elapsed] = found.elapsed
+        page[Word.end] = Double(found.end)
+        page[Word.before] = Double(found.ordinalBefore)
+        page[Word.after] = Double(found.ordinalAfter)
+    }
+
+    /// Piece by piece, so that the end is seen soon.
+    private func move(_ chunk: borrowing Chunk) {
+        let from = from.span(chunk)
+        let piece = 8192
+        to.write(chunk) { to in
+            to.withUnsafeMutableBufferPointer { to in
+                from.withUnsafeBufferPointer { from in
+                    var bytes: UInt64 = 0
+                    var place = 0
+                    let began = nanoseconds()
+                    repeat {
+                        if place + piece > to.count { place = 0 }
+                        let words = min(piece, to.count)
+                        var sum: UInt64 = 0
+                        bytes += muster_mix_run(
+                            mix.raw, from.baseAddress! + place, words * 8,
+                            to.baseAddress! + place, words * 8, turn, UInt64(delay), &sum)
+                        place += piece
+                        // After the first piece: the chase begins when traffic is under way, and a rank
+                        // that loses its CPU right then has still moved something.
+                        muster_relay_post(page.word(Word.started(chunk.rank)), turn)
+                    } while !muster_relay_has(page.word(Word.stop), turn)
+                    page[Word.time(chunk.rank)] = nanoseconds() - began
+                    page[Word.bytes(chunk.rank)] = Double(bytes)
+                }
+            }
+        }
+    }
+}
+
+extension BenchTest {
+    /// Turns of an empty loop after each KiB.
+    private static func delays(_ settings: BenchSettings) -> [Int] {
+        settings.isQuick ? [0, 2048] : [0, 64, 128, 256, 512, 1024, 2048, 8192]
+    }
+
+    static let loaded = BenchTest(
+        "loaded", "latency while others move memory, by mix and by how much they move",
+        method: [
+            "rank 0 follows a random pointer chase, as in latency, huge pages; every other rank of its "
+                + "node reads and writes arrays on the same node in the given proportion, and waits "
+                + "for delay_turns turns of an empty loop after each KiB",
+            "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together while the "
+                + "chase ran. mix none: the chase alone",
+        ],
+        seconds: { _, settings in Double(delays(settings).count * Mix.all.count) * 0.1 + 1 }
+    ) { run throws(MusterError) in
+        guard
+            let node = run.nodes.first(where: {
+                run.obstacle(cpu: $0, memory: $0) == nil && run.cpus(of: $0).count > 1
+            })
+        else {
+            for (kernel, quantity) in [("chase", Row.Quantity.time), ("traffic", .rate)] {
+                run.add(
+                    Row(
+                        test: "loaded", kernel: kernel, ranks: 2, quantity: quantity,
+                        reason: "needs a node with memory and two CPUs that this process may use"))
+            }
+            return
+        }
+        let cpus = run.cpus(of: node)
+        let page = try SharedPage(words: Word.all(cpus.count))
+        defer { page.release() }
+        let team = try Team(size: cpus.count, binding: .cpus(cpus))
+        let bytes = run.settings.arrayBytes(run.host)
+        let pages = run.settings.pages ?? .transparent
+        var chain = try team.array(
+            of: UInt64.self, count: bytes / 8, placement: run.placement(on: node.id), pages: pages)
+        // Shares of whole lines, and rank 0's is never touched.
+        let share = max(64, bytes / 8 / cpus.count / 64 * 64)
+        let from = try team.array(
+            of: UInt64.self, count: share * cpus.count, placement: run.placement(on: node.id),
+            pages: pages)
+        let to = try team.array(
+            of: UInt64.self, count: share * cpus.count, placement: run.placement(on: node.id),
+            pages: pages)
+        let isSpoilt = run.settings.isSpoilt
+        let links = chain.withMutableSpan { words in
+            words.withUnsafeMutableBufferPointer {
+                linkChain(
+                    $0.baseAddress!, bytes: $0.count * 8, stride: Int(MUSTER_PROBE_LINE_BYTES),
+                    window: Int.max, seed: 1, isSpoilt: isSpoilt)
+            }
+        }
+        guard links > 0 else {
+            throw MusterError(.memory, subject: "loaded", reason: "no memory to shuffle links")
+        }
+
+        var turn: UInt64 = 0
+        var position = 0
+        // Typed as the loop's one way to take a sample: nanoseconds a load, GB/s of the rest.
+        func sample(
+            _ team: borrowing Team, _ chain: SharedArray<UInt64>.Input,
+            _ from: SharedArray<UInt64>.Input, _ to: SharedArray<UInt64>.Output, mix: Mix,
+            delay: Int, steps: Int
+        ) throws(MusterError) -> (latency: Double, rate: Double) {
+            turn += 1
+            // Traffic's pieces know of their end by the turn: 0 is nobody's.
+            run.add(
+                try team.run(
+                    Loaded(
+                        chain: chain, from: from, to: to, page: page, mix: mix, delay: delay,
+                        start: position, steps: steps, turn: turn),
+                    grain: share, recovery: .fail))
+            try run.require(
+                (Int(page[Word.before]) + steps) % links == Int(page[Word.after]), "loaded",
+                "\(steps) steps along a chain of \(links) links ended at a wrong one")
+            position = Int(page[Word.end])
+            var rate = 0.0
+            for rank in 1..<team.size {
+                rate += page[Word.bytes(rank)] / max(1, page[Word.time(rank)])
+            }
+            return (page[Word.elapsed] / Double(steps), rate)
+        }
+
+        let time = run.settings.isQuick ? 5e5 : 5e6
+        let delays = delays(run.settings)
+        var found: [(mix: Mix, delay: Int, latency: Samples, rate: Samples)] = []
+        for (number, mix) in Mix.all.enumerated() {
+            for (place, delay) in delays.enumerated() {
+                try run.progress(
+                    Double(number * delays.count + place) / Double(Mix.all.count * delays.count))
+                // First run, dropped: as many steps of the next as take the time.
+                let first = try sample(
+                    team, chain.input, from.input, to.output, mix: mix, delay: delay, steps: 4096)
+                let steps = max(1024, Int(time / first.latency) / 16 * 16)
+                var latencies: [Double] = []
+                var rates: [Double] = []
+                for _ in 0..<run.samples(5) {
+                    let (latency, rate) = try sample(
+                        team, chain.input, from.input, to.output, mix: mix, delay: delay,
+                        steps: steps)
+                    latencies.append(latency)
+                    rates.append(rate)
+                }
+                found.append((mix, delay, Samples(latencies), Samples(rates)))
+            }
+        }
+        var alone: [Double] = []
+        let lonely = try Team(size: 1, binding: .cpus([cpus[0]]))
+        let result = try lonely.array(of: ChaseResult.self, count: 1)
+        var quiet = try lonely.array(
+            of: UInt64.self, count: bytes / 8, placement: run.placement(on: node.id), pages: pages)
+        quiet.withMutableSpan { words in
+            words.withUnsafeMutableBufferPointer {
+                _ = muster_chase_link(
+                    $0.baseAddress, $0.count * 8, Int(MUSTER_PROBE_LINE_BYTES), Int.max, 1)
+            }
+        }
+        var place = 0
+        for round in 0...run.samples(5) {
+            let steps = run.settings.isQuick ? 4096 : 65536
+            run.add(
+                try lonely.run(
+                    LinkChase(
+                        memory: quiet.input, result: result.output, start: place, steps: steps),
+                    count: 1, grain: 1, recovery: .fail))
+            place = result[0].end
+            if round > 0 { alone.append(result[0].elapsed / Double(steps)) }
+        }
+        let parts = [
+            try run.placed(chain, on: node.id, "loaded"),
+            try run.placed(from, on: node.id, "loaded"),
+            try run.placed(to, on: node.id, "loaded"),
+        ]
+        let placed = parts.compactMap { $0 }.min()
+        let base: [String: Row.Parameter] = [
+            "cpu_node": .number(node.id), "memory_node": .number(node.id),
+        ]
+        run.add(
+            Row(
+                test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: Samples(alone),
+                parameters: base.merging(["mix": .text("none")]) { $1 }, placedFraction: placed))
+        for point in found {
+            let parameters = base.merging([
+                "mix": .text(point.mix.name), "delay_turns": .number(point.delay),
+            ]) { $1 }
+            run.add(
+                Row(
+                    test: "loaded", kernel: "chase", ranks: cpus.count, quantity: .time,
+                    samples: point.latency, parameters: parameters, placedFraction: placed))
+            run.add(
+                Row(
+                    test: "loaded", kernel: "traffic", ranks: cpus.count, quantity: .rate,
+                    samples: point.rate, parameters: parameters, placedFraction: placed))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// BenchOutput.swift - where a report of `muster bench` goes: text, JSON, CSV, a page.
+
+import ArgumentParser
+import FoundationEssentials
+import Muster
+@preconcurrency import Rainbow
+
+/// When text is coloured.
+enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, always, never
+}
+
+struct BenchOutput: ParsableArguments {
+    @Flag(help: "Say which tests there are.")
+    var list = false
+
+    @Flag(help: "Say what would be run and about how long it takes.")
+    var dryRun = false
+
+    @Flag(help: "Print one JSON object (schema muster.bench/1) in place of text.")
+    var json = false
+
+    @Option(help: ArgumentHelp("Write the JSON object to a file.", valueName: "file"))
+    var save: String?
+
+    @Option(help: ArgumentHelp("Write a row a figure as CSV; -: to stdout.", valueName: "file"))
+    var csv: String?
+
+    @Option(help: ArgumentHelp("Write one self-contained page; -: to stdout.", valueName: "file"))
+    var html: String?
+
+    @Option(help: "Colours: auto (a terminal, unless NO_COLOR is set), always, never.")
+    var color: ColorChoice = .auto
+
+    func validate() throws {
+        let toStandardOutput = [json, csv == "-", html == "-"].count { $0 }
+        if toStandardOutput > 1 {
+            throw ValidationError("--json, --csv - and --html -: one of them has standard output")
+        }
+    }
+
+    /// Before the first test: a minute's measurements should not be lost to a wrong path.
+    func check() throws { try ReportFiles.check([save, csv, html]) }
+
+    func write(_ report: BenchReport) throws {
+        if let save {
+            try ReportFiles.write(
+                Output.jsonText(report, schema: BenchReport.schema) + "\n", to: save)
+        }
+        try ReportFiles.write(report, csv: csv, html: html)
+        if json {
+            Output.line(try Output.jsonText(report, schema: BenchReport.schema))
+        } else if csv != "-" && html != "-" {
+            report.print()
+        }
+    }
+}
+
+extension ColorChoice {
+    /// Before the first line.
+    func apply() {
+        guard self != .auto else { return }
+        Paint.choice = self == .always
+        if self == .always {
+            Rainbow.outputTarget = .console
+            Rainbow.enabled = true
+        }
+    }
+}
+
+/// Files that a report is written to; "-" is stdout.
+enum ReportFiles {
+    /// Whether they can be made.
+    static func check(_ paths: [String?]) throws {
+        for path in paths.compactMap({ $0 }) where path != "-" {
+            let folder = URL(filePath: path).deletingLastPathComponent().path
+            var isFolder = false
+            let exists = FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder)
+            guard exists, isFolder, !path.hasSuffix("/") else {
+                throw Failure.cannotRun("\(path): can't write there: \(folder) is no folder")
+            }
+        }
+    }
+
+    /// CSV and page.
+    static func write(_ report: BenchReport, csv: String?, html: String?) throws {
+        if let csv { try write(report.csv, to: csv) }
+        if let html { try write(report.page, to: html) }
+    }
+
+    static func write(_ text: String, to path: String) throws {
+        if path == "-" {
+            // CSV's lines end in "\r\n", which is one character to Swift.
+            let end = text.hasSuffix("\r\n") ? "\r" : ""
+            Output.line((text.last?.isNewline == true ? String(text.dropLast()) : text) + end)
+            return
+        }
+        do {
+            try Data(text.utf8).write(to: URL(filePath: path))
+        } catch {
+            throw Failure.cannotRun("\(path): can't write it: \(FileErrors.reason(error))")
+        }
+    }
+}
+
+extension BenchReport {
+    /// A line a row; columns of all parameters of the report; samples separated by blanks. Numbers are
+    /// the JSON's to the last bit.
+    var csv: String {
+        var names: [String] = []
+        for row in rows { for name in row.names where !names.contains(name) { names.append(name) } }
+        let head =
+            ["test", "kernel", "ranks"] + names
+            + [
+                "unit", "median", "minimum", "maximum", "samples", "placed_fraction", "verified",
+                "reason",
+            ]
+        var lines = [head]
+        for row in rows {
+            var line = [row.test, row.kernel, "\(row.ranks)"]
+            line += names.map { row.parameters[$0]?.description ?? "" }
+            line.append(row.quantity.unit)
+            if let figures = row.figures {
+                line += ["\(figures.median)", "\(figures.minimum)", "\(figures.maximum)"]
+                line.append(figures.samples.map { "\($0)" }.joined(separator: " "))
+            } else {
+                line += ["", "", "", ""]
+            }
+            line += [
+                row.placed_fraction.map { "\($0)" } ?? "", "\(row.verified)", row.reason ?? "",
+            ]
+            lines.append(line)
+        }
+        return lines.map { $0.map(BenchReport.quoted).joined(separator: ",") + "\r\n" }.joined()
+    }
+
+    /// As RFC 4180 has it.
+    private static func quoted(_ cell: String) -> String {
+        cell.contains { $0 == "," || $0 == "\"" || $0.isNewline }
+            ? "\"" + cell.replacing("\"", with: "\"\"") + "\"" : cell
+    }
+}

@@ -1,0 +1,50 @@
+// BenchSum.swift - `muster bench sum`.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct BenchSum: BenchCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sum",
+        abstract: "Bandwidth of reading: the sum of an array.",
+        discussion: """
+            A reduction over doubles, 8 bytes an element; dispatch, join, audit and the combining \
+            of partial results are within the time. A sum that is not the right one ends it.
+
+            EXAMPLES
+              muster bench sum
+              muster bench sum -n 4 --size 1GiB --json
+            """)
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var options: BenchOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes of the array: 1073741824, 1GiB. (default: four times the last-level caches)")
+    var size: ByteCount?
+
+    func validate() throws {
+        if let size, size.bytes < 8 {
+            throw ValidationError(
+                "--size \(size.bytes): an array has at least one element, 8 bytes")
+        }
+    }
+
+    func run() throws {
+        var bench = try SumBench(
+            ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
+        bench.binding = team.binding
+        let meter = Meter("bench sum")
+        let measurement = try bench.run(progress: meter.show)
+        meter.clear()
+        if json { return try print(json: BenchJSON(measurement)) }
+        try Output.table(
+            measurement, label: "kernel",
+            method: [
+                "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "
+                    + "GB = 10^9 B; first run dropped"
+            ])
+    }
+}

@@ -1,0 +1,47 @@
+// BenchTouch.swift - `muster bench touch`.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct BenchTouch: BenchCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "touch",
+        abstract: "How fast an array's memory is touched first, by all ranks at once.",
+        discussion: """
+            The time of making an array, divided into its bytes: room, pages zeroed by the kernel \
+            where the rank runs that they belong to. Once with the host's ordinary pages and, \
+            where there are any, with transparent huge pages.
+
+            EXAMPLES
+              muster bench touch
+              muster bench touch -n 1 --size 1GiB
+            """)
+
+    @OptionGroup var team: TeamOptions
+    @OptionGroup var options: BenchOptions
+
+    @Option(
+        parsing: .unconditional, help: "Bytes of the array: 1073741824, 1GiB. (default: 256MiB)")
+    var size: ByteCount?
+
+    func validate() throws {
+        if let size, size.bytes < 8 {
+            throw ValidationError(
+                "--size \(size.bytes): an array has at least one element, 8 bytes")
+        }
+    }
+
+    func run() throws {
+        var bench = TouchBench(
+            ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
+        bench.binding = team.binding
+        let meter = Meter("bench touch")
+        let measurement = try bench.run(progress: meter.show)
+        meter.clear()
+        if json { return try print(json: BenchJSON(measurement)) }
+        try Output.table(
+            measurement, label: "pages",
+            method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])
+    }
+}

@@ -1,0 +1,252 @@
+// Run.swift - `muster run`: any program as the ranks of a team.
+
+import ArgumentParser
+@preconcurrency import Glibc
+import Muster
+
+struct Run: ParsableCommand {
+    static let schema = "muster.run/1"
+    static let configuration = CommandConfiguration(
+        abstract: "Starts any program as a team of ranks.",
+        discussion: """
+            Starts N processes of PROGRAM. Each finds in its environment who it is: MUSTER_RANK, \
+            MUSTER_SIZE, MUSTER_LOCAL_RANK, MUSTER_NODE (its NUMA node), MUSTER_CPU, \
+            MUSTER_GLOBAL_RANK, MUSTER_GLOBAL_SIZE, MUSTER_INCARNATION (above 1: started again). A \
+            program that calls muster_join (C, C++, Python) or Member.join (Swift) shares arrays \
+            and verified loops with the other ranks; one that does not is fine as well.
+
+            Output is passed on line by line, no line torn, each rank's in its order. Standard \
+            input goes to rank 0. INT, TERM, HUP, QUIT, USR1, USR2, TSTP and CONT are forwarded to \
+            all ranks; after one of the first four, what has not ended within --grace is killed, \
+            and a second one kills at once. Whatever ranks have started, in the background too, ends \
+            with them. The audits of all verified loops are printed on standard error at the end.
+
+            --placement sets the policy of each process's own memory: first-touch (the kernel's \
+            default), bind:NODE (only there), interleave[:NODES] (page by page), blocked (each rank \
+            on its home node as long as there is room). Shared arrays have placements of their own.
+
+            Under mpirun, srun, flux or in a Kubernetes indexed job, each `muster run` is one host: \
+            global rank = host rank x N + rank. It says which variables decided. MUSTER_HOST_RANK \
+            and MUSTER_HOST_SIZE come before them.
+
+            EXAMPLES
+              muster run -n 8 -- python3 member.py
+              muster run -n 4 --tag-output -- hostname
+              muster run -n 4 --on-death restart --restarts 5 -- ./solver input.dat
+              mpirun -n 2 muster run -n 16 -- ./solver
+              muster run -n 4 --output-dir logs --timeout 60 --json report.json -- ./solver
+
+            EXIT STATUS
+              0    all ranks exited with 0, and each chunk was done exactly once
+              1    the ranks did, but an audit failed
+              2    ranks could not be started, or output or REPORT not written
+              64   wrong usage
+              124  --timeout was reached
+              126  PROGRAM can't be executed
+              127  there is no such PROGRAM
+              128+S  signal S killed a rank (137: KILL, 139: SEGV) or ended the run
+              1-255  else: what the first rank to fail exited with
+            """)
+
+    // So that "-n -3" is a wrong number, not a missing one.
+    @Option(
+        name: [.customShort("n"), .customLong("ranks")], parsing: .unconditional,
+        help: """
+            Ranks of the team. (default: one for each CPU that this process may use, or of the list \
+            given with --bind)
+            """)
+    var ranks: Int?
+
+    @OptionGroup var place: BindingOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Policy of each process's own memory: "
+                + "first-touch | bind:NODE | interleave[:NODE,...] | blocked. "
+                + "(default: as inherited)",
+            valueName: "placement"))
+    var placement: Placement?
+
+    @Flag(help: "Begin each line with \"[RANK] \", the global rank.")
+    var tagOutput = false
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Write each rank's output to RANK.stdout and RANK.stderr in this directory instead.",
+            valueName: "directory"))
+    var outputDir: String?
+
+    @Option(parsing: .unconditional, help: "End everything after so many seconds.")
+    var timeout: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "When a rank fails: kill the others, continue without it, or restart it.",
+            valueName: "kill|continue|restart"))
+    var onDeath: LaunchPlan.OnDeath = .kill
+
+    @Option(
+        parsing: .unconditional,
+        help: "How often --on-death restart starts each rank again before it ends the others.")
+    var restarts = 3
+
+    @Option(
+        parsing: .unconditional,
+        help: "Seconds between the signal that asks ranks to end and the one that ends them.")
+    var grace = 0.5
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Write one JSON object to this file at the end.", valueName: "report"))
+    var json: String?
+
+    @Argument(
+        parsing: .captureForPassthrough,
+        help: ArgumentHelp(
+            "The program, and its arguments; best after \"--\".", valueName: "program"))
+    var command: [String] = []
+
+    /// PROGRAM and its arguments, without the "--" before them.
+    private var program: ArraySlice<String> {
+        command.first == "--" ? command.dropFirst() : command[...]
+    }
+
+    func validate() throws {
+        // What comes before PROGRAM and is no option of ours arrives here as well.
+        if ["-h", "--help", "-help"].contains(command.first) { throw CleanExit.helpRequest(self) }
+        if let first = command.first, first.hasPrefix("-"), first != "--" {
+            throw ValidationError("Unknown option '\(first)'")
+        }
+        guard !program.isEmpty else {
+            throw ValidationError("PROGRAM is missing: muster run -n 4 -- PROGRAM ARGUMENTS")
+        }
+        if let ranks, ranks < 1 || ranks > 4096 {
+            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
+        }
+        if case .weighted = placement {
+            throw ValidationError(
+                "--placement weighted: the kernel has weights for the whole system only, not for a "
+                    + "process's own memory")
+        }
+        if tagOutput && outputDir != nil {
+            throw ValidationError(
+                "--tag-output and --output-dir: one of them, since files are by rank already")
+        }
+        for (name, value) in [("--timeout", timeout), ("--grace", grace)] {
+            if let value, !(value > 0 && value <= 1e8) {
+                throw ValidationError("\(name) \(value): more than 0, at most 100000000")
+            }
+        }
+        if !(0...1_000_000).contains(restarts) {
+            throw ValidationError("--restarts \(restarts): from 0 to 1000000")
+        }
+        if outputDir == "" || json == "" {
+            throw ValidationError("--output-dir and --json need a name")
+        }
+    }
+
+    func run() throws {
+        let outer = try OuterLauncher.read()
+        var plan = LaunchPlan(
+            .ownArguments(count: program.count), size: try size(outer), outer: outer)
+        plan.binding = place.bind
+        plan.placement = placement
+        plan.tagsOutput = tagOutput
+        plan.outputDirectory = outputDir
+        plan.timeout = timeout
+        plan.onDeath = onDeath
+        plan.restarts = restarts
+        plan.grace = grace
+        if outer.hostSize > 1 || !outer.variables.isEmpty {
+            let first = plan.globalRank(0)
+            Output.note(
+                "\(outer.description): global ranks \(first)-\(first + plan.size - 1) of "
+                    + "\(plan.globalSize)")
+        }
+        try finish(plan, try launch(plan))
+    }
+
+    private func launch(_ plan: LaunchPlan) throws -> LaunchReport {
+        do {
+            return try Launch(plan, words: words).run()
+        } catch {
+            guard error.code == .start else { throw error }
+            throw Failure(
+                line: error.description, status: startStatus(error), report: FailedJSON(nil))
+        }
+    }
+
+    /// As shells have it, where the program itself is at fault.
+    private func startStatus(_ error: MusterError) -> Int32 {
+        guard error.subject == program.first else { return 2 }
+        return error.errorNumber == ENOENT ? 127 : 126
+    }
+
+    private func size(_ outer: OuterLauncher) throws -> Int {
+        let cpus = try Topology.read().usableCPUCount
+        if ranks == nil && outer.hostSize > 1 {
+            throw ValidationError(
+                "-n is missing: \(outer.description), and global ranks need the same -n on each")
+        }
+        var most = cpus
+        if case .cpus(let list) = place.bind { most = list.count }
+        let size = ranks ?? max(1, min(most, 4096))
+        guard outer.hostSize <= Int(UInt32.max) / size else {
+            throw ValidationError("-n \(size) on \(outer.hostSize) hosts: too many ranks in all")
+        }
+        try place.report(size: size)
+        return size
+    }
+
+    /// What is said while ranks run.
+    private func words(_ event: Launch.Event) -> String? {
+        switch event {
+        case .unbound(_, let number):
+            return "muster: note: ranks are not bound to CPUs: "
+                + "\(String(cString: strerror(Int32(number))))"
+        case .refused(let refusal):
+            return "muster: process \(refusal.pid) asked for rank \(refusal.rank) and was refused: "
+                + refusal.reason
+        case .failed(let rank, let exit, let consequence):
+            let what = "muster: rank \(rank) (process \(exit.pid)) \(RunReport.words(exit))"
+            switch consequence {
+            case .othersEnd: return what + ": ending the others"
+            case .othersGoOn: return what + ": the others go on"
+            case .restart(let left):
+                return what + ": starting it again (\(restarts - left) of \(restarts))"
+            }
+        case .signalled(let number):
+            return "muster: \(RunReport.name(signal: number)): ending \(plural(ranks))"
+        case .timedOut(let seconds):
+            return "muster: \(Figures.short(seconds)) s are over: ending all ranks"
+        case .killed:
+            return "muster: killing what has not ended within \(Figures.short(grace)) s"
+        }
+    }
+
+    private func plural(_ ranks: Int?) -> String { ranks == 1 ? "the rank" : "all ranks" }
+
+    /// The end: audits as text, the report as JSON, and the exit status.
+    private func finish(_ plan: LaunchPlan, _ report: LaunchReport) throws {
+        for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
+        if let json {
+            try RunReport.write(
+                RunJSON(plan, report, command: Array(program)), schema: Self.schema, to: json)
+        }
+        guard let status = report.exitStatus else {
+            // As every program ends whose output nobody reads.
+            signal(SIGPIPE, SIG_DFL)
+            raise(SIGPIPE)
+            throw Said(status: 141)
+        }
+        if case .output(let number) = report.cause {
+            throw Failure.cannotRun(
+                "standard output: can't write to it: \(String(cString: strerror(Int32(number))))")
+        }
+        if status != 0 { throw Said(status: Int32(status)) }
+    }
+}
+
+extension LaunchPlan.OnDeath: ExpressibleByArgument {}

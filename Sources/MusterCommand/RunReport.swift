@@ -1,0 +1,271 @@
+// RunReport.swift - what `muster run` has to say at the end: lines for people, and `muster.run/1`.
+
+@preconcurrency import Glibc
+import Muster
+
+enum RunReport {
+    /// "exited with status 3", "was killed by signal 9 (SIGKILL)"
+    static func words(_ exit: LaunchReport.Exit) -> String {
+        if let signal = exit.signal {
+            return "was killed by signal \(signal) (\(name(signal: signal)))"
+        }
+        if exit.lostMember && exit.code == 0 { return "has lost the process that had joined" }
+        return "exited with status \(exit.code ?? 0)"
+    }
+
+    /// "SIGINT"
+    static func name(signal: Int) -> String { LaunchReport.name(signal: signal) }
+
+    /// A line for each verified loop's name.
+    static func audits(_ report: LaunchReport) -> [String] {
+        let width = report.loops.map(\.name.count).max() ?? 0
+        return report.loops.map { loop in
+            let name = Output.plain(loop.name)
+            let padding = String(repeating: " ", count: max(0, width - name.count))
+            return "audit  \(name)\(padding)  \(verdict(loop, ranks: report.ranks.count))"
+        }
+    }
+
+    /// "2 loops, 512 chunks, each exactly once, by 8 ranks"
+    private static func verdict(_ loop: LaunchAudit, ranks: Int) -> String {
+        let loops = loop.loops == 1 ? "" : "\(loop.loops) loops, "
+        let chunks = loop.chunks == 1 ? "1 chunk" : "\(loop.chunks) chunks"
+        var text: String
+        if loop.failed == 0 {
+            let each = loop.chunks == 1 ? "exactly once" : "each exactly once"
+            text = "\(loops)\(chunks), \(each), by \(ranks == 1 ? "1 rank" : "\(ranks) ranks")"
+        } else {
+            text =
+                "\(loops)\(loop.exactlyOnce) of \(chunks) exactly once; \(loop.missing) missing, "
+                + "\(loop.repeated) repeated"
+            if let finding = loop.finding, !finding.isEmpty {
+                let range =
+                    finding.count == 1
+                    ? "\(finding.lowerBound)" : "\(finding.lowerBound)-\(finding.upperBound - 1)"
+                let by = loop.findingRanks.map(String.init).joined(separator: " and ")
+                text += "; first: \(range)" + (by.isEmpty ? ", by nobody" : " by rank \(by)")
+            }
+        }
+        if loop.deaths > 0 {
+            text += "; \(loop.deaths) \(loop.deaths == 1 ? "death" : "deaths")"
+        }
+        if loop.adopted > 0 { text += ", \(loop.adopted) adopted" }
+        return text
+    }
+
+    /// Writes the report: a file whole or not at all; what is no file, like /dev/stdout, as it is.
+    static func write(_ report: RunJSON, schema: String, to path: String) throws {
+        let text = try Output.jsonText(report, schema: schema, error: report.error) + "\n"
+        var information = stat()
+        let isThere = lstat(path, &information) == 0
+        let isFile = !isThere || information.st_mode & S_IFMT == S_IFREG
+        let temporary = isFile ? "\(path).\(getpid())" : path
+        func failure() -> Failure {
+            let reason = String(cString: strerror(errno))
+            if isFile { unlink(temporary) }
+            return .cannotRun("\(path): can't be written: \(reason)")
+        }
+        let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard fd >= 0 else { throw failure() }
+        var left = Array(text.utf8)[...]
+        while !left.isEmpty {
+            let written = left.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
+            if written < 0 && errno == EINTR { continue }
+            guard written > 0 else {
+                defer { close(fd) }
+                throw failure()
+            }
+            left = left.dropFirst(written)
+        }
+        guard close(fd) == 0, !isFile || rename(temporary, path) == 0 else { throw failure() }
+    }
+}
+
+/// `muster.run/1`
+struct RunJSON: Encodable {
+    struct Variable: Encodable {
+        let name: String
+        let value: Int
+        let launcher: String
+    }
+    struct Host: Encodable {
+        let rank: Int
+        let size: Int
+        let variables: [Variable]
+    }
+    struct Exit: Encodable {
+        let pid: Int
+        let incarnation: Int
+        let exit_code: Int?
+        let signal: Int?
+        let lost_member: Bool
+        let elapsed_s: Double
+
+        enum CodingKeys: CodingKey {
+            case pid, incarnation, exit_code, signal, lost_member, elapsed_s
+        }
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(pid, forKey: .pid)
+            try container.encode(incarnation, forKey: .incarnation)
+            try container.encode(exit_code, forKey: .exit_code)
+            try container.encode(signal, forKey: .signal)
+            try container.encode(lost_member, forKey: .lost_member)
+            try container.encode(elapsed_s, forKey: .elapsed_s)
+        }
+    }
+    struct Rank: Encodable {
+        let rank: Int
+        let global_rank: Int
+        let cpu: Int?
+        let node: Int
+        let joined: Bool
+        let restarts: Int
+        let exits: [Exit]
+
+        enum CodingKeys: CodingKey { case rank, global_rank, cpu, node, joined, restarts, exits }
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(rank, forKey: .rank)
+            try container.encode(global_rank, forKey: .global_rank)
+            try container.encode(cpu, forKey: .cpu)
+            try container.encode(node, forKey: .node)
+            try container.encode(joined, forKey: .joined)
+            try container.encode(restarts, forKey: .restarts)
+            try container.encode(exits, forKey: .exits)
+        }
+    }
+    struct Refusal: Encodable {
+        let rank: Int
+        let pid: Int
+        let reason: String
+    }
+    struct Loop: Encodable {
+        struct Finding: Encodable {
+            let first: Int
+            let last: Int
+            let ranks: [Int]
+        }
+        let name: String
+        let loops: Int
+        let loops_at_fault: Int
+        let chunks: Int
+        let exactly_once: Int
+        let missing_count: Int
+        let repeated_count: Int
+        let adopted: Int
+        let death_count: Int
+        let first_fault: Finding?
+
+        enum CodingKeys: CodingKey {
+            case name, loops, loops_at_fault, chunks, exactly_once, missing_count, repeated_count
+            case adopted, death_count, first_fault
+        }
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(name, forKey: .name)
+            try container.encode(loops, forKey: .loops)
+            try container.encode(loops_at_fault, forKey: .loops_at_fault)
+            try container.encode(chunks, forKey: .chunks)
+            try container.encode(exactly_once, forKey: .exactly_once)
+            try container.encode(missing_count, forKey: .missing_count)
+            try container.encode(repeated_count, forKey: .repeated_count)
+            try container.encode(adopted, forKey: .adopted)
+            try container.encode(death_count, forKey: .death_count)
+            try container.encode(first_fault, forKey: .first_fault)
+        }
+    }
+
+    let command: [String]
+    let size: Int
+    let global_size: Int
+    let host: Host
+    let binding: String
+    let placement: String?
+    let on_death: String
+    let exit_status: Int
+    let ended_by: String?
+    let elapsed_s: Double
+    let ranks: [Rank]
+    let refused: [Refusal]
+    let verified_loops: [Loop]
+    /// Why the exit status is not 0, in words.
+    let error: String?
+
+    enum CodingKeys: CodingKey {
+        case command, size, global_size, host, binding, placement, on_death, exit_status, ended_by
+        case elapsed_s, ranks, refused, verified_loops
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(command, forKey: .command)
+        try container.encode(size, forKey: .size)
+        try container.encode(global_size, forKey: .global_size)
+        try container.encode(host, forKey: .host)
+        try container.encode(binding, forKey: .binding)
+        try container.encode(placement, forKey: .placement)
+        try container.encode(on_death, forKey: .on_death)
+        try container.encode(exit_status, forKey: .exit_status)
+        try container.encode(ended_by, forKey: .ended_by)
+        try container.encode(elapsed_s, forKey: .elapsed_s)
+        try container.encode(ranks, forKey: .ranks)
+        try container.encode(refused, forKey: .refused)
+        try container.encode(verified_loops, forKey: .verified_loops)
+    }
+
+    init(_ plan: LaunchPlan, _ report: LaunchReport, command: [String]) {
+        self.command = command
+        size = plan.size
+        global_size = plan.globalSize
+        host = Host(
+            rank: plan.outer.hostRank, size: plan.outer.hostSize,
+            variables: plan.outer.variables.map {
+                Variable(name: $0.name, value: $0.value, launcher: $0.launcher)
+            })
+        binding = plan.binding.description
+        placement = plan.placement?.description
+        on_death = plan.onDeath.rawValue
+        exit_status = report.exitStatus ?? 141
+        elapsed_s = report.seconds
+        ranks = report.ranks.map { rank in
+            Rank(
+                rank: rank.rank, global_rank: rank.globalRank, cpu: rank.seat.cpu,
+                node: rank.seat.homeNode, joined: rank.hasJoined,
+                restarts: max(0, rank.exits.count - 1),
+                exits: rank.exits.map {
+                    Exit(
+                        pid: $0.pid, incarnation: $0.incarnation, exit_code: $0.code,
+                        signal: $0.signal, lost_member: $0.lostMember, elapsed_s: $0.seconds)
+                })
+        }
+        refused = report.refusals.map { Refusal(rank: $0.rank, pid: $0.pid, reason: $0.reason) }
+        verified_loops = report.loops.map { loop in
+            Loop(
+                name: loop.name, loops: loop.loops, loops_at_fault: loop.failed,
+                chunks: loop.chunks, exactly_once: loop.exactlyOnce, missing_count: loop.missing,
+                repeated_count: loop.repeated, adopted: loop.adopted, death_count: loop.deaths,
+                first_fault: loop.finding.map {
+                    Loop.Finding(
+                        first: $0.lowerBound, last: $0.upperBound - 1, ranks: loop.findingRanks)
+                })
+        }
+        switch report.cause {
+        case .failure: ended_by = "failure"
+        case .signal(let number): ended_by = RunReport.name(signal: number)
+        case .timeout: ended_by = "timeout"
+        case .closedOutput: ended_by = "closed output"
+        case .output: ended_by = "output"
+        case nil: ended_by = nil
+        }
+        error = RunJSON.error(report, ended_by)
+    }
+
+    private static func error(_ report: LaunchReport, _ endedBy: String?) -> String? {
+        if report.exitStatus == 0 { return nil }
+        if let rank = report.firstFailure, let exit = report.ranks[rank].exits.last {
+            return "rank \(rank) \(RunReport.words(exit))"
+        }
+        return endedBy.map { "ended by \($0)" } ?? "an audit failed"
+    }
+}

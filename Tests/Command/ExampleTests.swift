@@ -1,0 +1,149 @@
+// ExampleTests.swift - the examples of Tests/Examples: each as one would run it, and with ranks killed in it.
+
+import Foundation
+import Testing
+
+/// libmuster.so for Python, of the C core alone, compiled once.
+private enum Library {
+    static let compiler = ["cc", "gcc", "clang"].compactMap(find).first
+    static let python = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : nil
+
+    static func find(_ program: String) -> String? {
+        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+        return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+    }
+
+    /// Why Python's example can't run here; nil: it can.
+    static let obstacle: String? = {
+        guard compiler != nil else { return "no C compiler is here" }
+        guard let python else { return "/usr/bin/python3 is not here" }
+        let numpy = try? CommandRunner.run(["-c", "import numpy"], program: python)
+        return numpy?.status == 0 ? nil : "NumPy is not here (apt-get install python3-numpy)"
+    }()
+
+    nonisolated(unsafe) private static let folder = try? TemporaryFolder()
+
+    /// Its path. The constant lives as long as the tests do.
+    static let path: String? = {
+        guard let compiler, let folder else { return nil }
+        let sources = root.appendingPathComponent("CSources")
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: sources.path)) ?? []
+        let files = names.filter { $0.hasSuffix(".c") }
+            .map { sources.appendingPathComponent($0).path }
+        let path = folder.path("libmuster.so")
+        let result = try? CommandRunner.run(
+            [
+                "-std=gnu11", "-O1", "-shared", "-fPIC",
+                "-I", root.appendingPathComponent("include").path, "-o", path,
+            ] + files + ["-lnuma", "-ldl"], program: compiler)
+        return result?.status == 0 ? path : nil
+    }()
+
+    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+    static let member = root.appendingPathComponent("Tests/Examples/PythonMember/member.py").path
+}
+
+private func built(_ name: String) -> String {
+    URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
+        .appendingPathComponent(name).path
+}
+
+@Suite(.serialized) struct ExampleTests {
+    /// What every rank prints behind its own share: the same in all, and for any number of them.
+    private func results(_ result: CommandResult) -> Set<Substring> {
+        Set(result.output.split(separator: "\n").compactMap { $0.split(separator: ", ").last })
+    }
+
+    @Test(
+        "In C++ and Swift: alone and as a team, with the same result",
+        arguments: ["example-cxx-member", "example-swift-member"])
+    func compiled(_ name: String) throws {
+        let alone = try CommandRunner.run([], program: built(name))
+        #expect(alone.status == 0 && results(alone).count == 1, "\(alone)")
+        let team = try CommandRunner.run(["run", "-n", "4", "--", built(name)])
+        #expect(team.status == 0, "\(team)")
+        #expect(team.output.split(separator: "\n").count == 4 && results(team) == results(alone))
+        #expect(team.errors.contains("each exactly once, by 4 ranks"), "\(team.errors)")
+        if name.contains("swift") { #expect(results(team) == ["78498 primes below 1000000"]) }
+    }
+
+    private func python(
+        _ options: [String], elements: Int, rounds: Int,
+        meanwhile: (pid_t) throws -> Void = { _ in }
+    ) throws -> CommandResult {
+        let library = try #require(Library.path, "libmuster.so does not compile")
+        return try CommandRunner.run(
+            ["run", "-n", "8"] + options + [
+                "--", Library.python!, Library.member, "\(elements)", "\(rounds)",
+            ], environment: ["MUSTER_LIBRARY": library, "PYTHONDONTWRITEBYTECODE": "1"],
+            meanwhile: meanwhile)
+    }
+
+    @Test(
+        "In Python: eight processes fill and reduce one NumPy view, each chunk once",
+        .enabled(if: Library.obstacle == nil, "\(Library.obstacle ?? "")"))
+    func inPython() throws {
+        let result = try python([], elements: 1 << 20, rounds: 1)
+        #expect(result.status == 0, "\(result)")
+        #expect(result.output.split(separator: "\n").count == 8 && results(result).count == 1)
+        #expect(
+            result.errors
+                == ["fill", "sum "].map {
+                    "muster: audit  \($0)  256 chunks, each exactly once, by 8 ranks\n"
+                }.joined())
+    }
+
+    @Test(
+        "In Python, killed at any moment: what --on-death says",
+        .enabled(if: Library.obstacle == nil, "\(Library.obstacle ?? "")"),
+        arguments: ["kill", "continue", "restart"])
+    func killedInPython(_ onDeath: String) throws {
+        let calm = try results(python([], elements: 1 << 16, rounds: 1))
+        let seed = UInt64.random(in: 0...999_999)
+        var random = Splitmix(state: seed)
+        for _ in 0..<2 {
+            // From before the first import to after the last chunk.
+            var left = Int.random(in: 0...700, using: &random)
+            let victim = Int.random(in: 0..<8, using: &random)
+            var killed: pid_t?
+            let result = try python(
+                ["--on-death", onDeath], elements: 1 << 16, rounds: 20
+            ) { pid in
+                let ranks = RunTests.ranks(of: pid)
+                guard killed == nil, ranks.count == 8 else { return }
+                left -= 1
+                if left < 0 && kill(ranks[victim], SIGKILL) == 0 { killed = ranks[victim] }
+            }
+            let hit = killed.map { result.errors.contains("(process \($0)) was killed") } ?? false
+            let comment: Comment = "seed \(seed), \(onDeath), \(hit): \(result)"
+            // A rank that had printed its line before it died has the result all the same.
+            let lines = result.output.split(separator: "\n").count
+            switch (onDeath, hit) {
+            case ("kill", true): #expect(result.status == 137, comment)
+            case ("continue", true):
+                #expect(result.status == 137 && (7...8).contains(lines), comment)
+            case ("restart", true): #expect(result.status == 0 && (8...9).contains(lines), comment)
+            default: #expect(result.status == 0 && lines == 8, comment)
+            }
+            if onDeath != "kill" || !hit { #expect(results(result) == calm, comment) }
+            if onDeath != "kill" {
+                #expect(
+                    result.errorLines.filter { $0.contains("audit") }
+                        .allSatisfy { $0.contains("each exactly once") }, comment)
+            }
+        }
+    }
+}
+
+/// splitmix64: small, and the same everywhere.
+private struct Splitmix: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

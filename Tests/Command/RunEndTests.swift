@@ -1,0 +1,161 @@
+// RunEndTests.swift - how a `muster run` ends: by signals, by its own death, and what it leaves. Nothing.
+
+import Foundation
+import Testing
+
+@Suite struct RunEndTests {
+    /// Live processes that have this in their environment, where no two runs have the same.
+    private static func processes(marked mark: String) -> [pid_t] {
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return all.compactMap { pid_t($0) }.filter { pid in
+            guard let bytes = FileManager.default.contents(atPath: "/proc/\(pid)/environ") else {
+                return false
+            }
+            return bytes.range(of: Data("MARK=\(mark)\0".utf8)) != nil
+        }
+    }
+
+    /// Runs a script in 4 ranks, acts once `ready` of their processes are there, and checks that none
+    /// is left once the tool has ended.
+    private func end(
+        _ script: String, options: [String] = [], processes ready: Int,
+        _ act: @escaping (pid_t) -> Void
+    ) throws -> CommandResult {
+        let mark = UUID().uuidString
+        var hasActed = false
+        let result = try runShell(["-n", "4"] + options, script, environment: ["MARK": mark]) {
+            pid in
+            // The tool itself and its supervisor have the mark too.
+            if !hasActed && Self.processes(marked: mark).count >= ready + 2 {
+                hasActed = true
+                act(pid)
+            }
+        }
+        #expect(hasActed)
+        // After kill -9 the other process ends them, in a moment; in all other cases it has by now.
+        let deadline = Date().addingTimeInterval(CommandRunner.patience)
+        while result.signal == SIGKILL, !Self.processes(marked: mark).isEmpty, Date() < deadline {
+            usleep(5000)
+        }
+        #expect(Self.processes(marked: mark).isEmpty, "left over")
+        return result
+    }
+
+    /// In each rank: a child in the background, a grandchild in a session of its own, all deaf.
+    private static let deaf = """
+        trap '' INT TERM HUP; sleep 1000 & setsid sh -c 'sleep 1000 & wait' & wait; sleep 1000
+        """
+
+    @Test(
+        "INT, TERM, HUP and QUIT are forwarded, and end all",
+        arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
+    func signals(_ number: Int32) throws {
+        let result = try end("ulimit -c 0; exec sleep 1000", processes: 4) { kill($0, number) }
+        #expect(result.status == 128 + number && result.errorLines.count == 1, "\(result)")
+    }
+
+    @Test("Ranks that take a signal as a request and end well have ended well")
+    func request() throws {
+        let result = try end("trap 'echo bye; exit 0' TERM; sleep 1000 & wait", processes: 8) {
+            kill($0, SIGTERM)
+        }
+        #expect(result.status == 0 && result.output == "bye\nbye\nbye\nbye\n", "\(result)")
+    }
+
+    @Test("Ctrl-C at a terminal reaches each rank once")
+    func once() throws {
+        // As the terminal does it: to the whole group.
+        let result = try end(
+            "trap 'echo int; n=x$n; [ $n = x ] || exit 4' INT; sleep 1000 & wait; sleep 0.1; exit 3",
+            processes: 8
+        ) {
+            kill(-$0, SIGINT)
+        }
+        #expect(result.status == 130, "\(result)")
+        #expect(result.output == "int\nint\nint\nint\n", "\(result)")
+    }
+
+    @Test("Who does not listen is killed, with all that came of it")
+    func deaf() throws {
+        let result = try end(Self.deaf, options: ["--grace", "0.1"], processes: 12) {
+            kill($0, SIGINT)
+        }
+        #expect(result.status == 130 && result.errors.contains("killing"), "\(result)")
+    }
+
+    @Test("A second Ctrl-C kills at once")
+    func twice() throws {
+        let result = try end(Self.deaf, options: ["--grace", "100000"], processes: 12) { pid in
+            kill(pid, SIGINT)
+            usleep(20_000)
+            kill(pid, SIGINT)
+        }
+        #expect(result.status == 130, "\(result)")
+    }
+
+    @Test(
+        "kill -9 of the launcher, or of its supervisor, leaves nothing", arguments: [true, false])
+    func launcherDies(_ isGuard: Bool) throws {
+        let result = try end(Self.deaf, processes: 12) { pid in
+            kill(isGuard ? pid : CommandRunner.children(of: pid)[0], SIGKILL)
+        }
+        #expect(result.signal == SIGKILL, "\(result)")
+    }
+
+    @Test("A timeout ends all")
+    func timeout() throws {
+        let result = try end(
+            Self.deaf, options: ["--timeout", "2", "--grace", "0.1"], processes: 12, { _ in })
+        #expect(result.status == 124 && result.errors.contains("2 s are over"), "\(result)")
+    }
+
+    @Test("What ranks leave in the background ends with them")
+    func background() throws {
+        let mark = UUID().uuidString
+        let result = try runShell(
+            ["-n", "2", "--grace", "0.1"],
+            "(trap '' TERM; setsid sleep 1000 &); sleep 1000 & echo done",
+            environment: ["MARK": mark])
+        #expect(result.status == 0 && result.output == "done\ndone\n", "\(result)")
+        #expect(Self.processes(marked: mark).isEmpty)
+    }
+
+    @Test("USR1 and USR2 are forwarded and end nothing")
+    func userSignals() throws {
+        // The group gets them too: what waits in the background must not mind.
+        let script = """
+            trap 'echo 1' USR1; trap 'echo 2; kill $!' USR2
+            (trap '' USR1 USR2; exec sleep 1000) & wait; wait; wait; :
+            """
+        let result = try end(script, processes: 8) { pid in
+            kill(pid, SIGUSR1)
+            usleep(50_000)
+            kill(pid, SIGUSR2)
+        }
+        #expect(result.status == 0, "\(result)")
+        #expect(result.output.filter { $0 == "1" }.count == 4)
+        #expect(result.output.filter { $0 == "2" }.count == 4)
+    }
+
+    @Test("Ctrl-Z stops the launcher and its ranks, and they go on")
+    func stopping() throws {
+        func state(_ pid: pid_t) -> Character? {
+            let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+            return text?.split(separator: ") ", maxSplits: 1).last?.first
+        }
+        var phase = 0
+        let result = try runShell(["-n", "2"], "sleep 0.5; echo done") { pid in
+            let all = [pid] + CommandRunner.children(of: pid) + RunTests.ranks(of: pid)
+            switch phase {
+            case 0 where all.count == 4:
+                kill(-pid, SIGTSTP)
+                phase = 1
+            case 1 where all.allSatisfy { state($0) == "T" }:
+                kill(-pid, SIGCONT)
+                phase = 2
+            default: break
+            }
+        }
+        #expect(phase == 2 && result.status == 0 && result.output == "done\ndone\n", "\(result)")
+    }
+}

@@ -1,0 +1,113 @@
+// RunMemberTests.swift - `muster run` and programs that join: audits, deaths, refusals.
+
+import Foundation
+import Testing
+
+/// The helper program whose scenario `member` joins.
+let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
+    .appendingPathComponent("muster-test-host").path
+
+@Suite struct RunMemberTests {
+    private func member(
+        _ options: [String], _ what: String..., environment: [String: String] = [:],
+        meanwhile: (pid_t) throws -> Void = { _ in }
+    ) throws -> CommandResult {
+        try CommandRunner.run(
+            ["run"] + options + ["--", testHost, "member"] + what + ["/"], environment: environment,
+            meanwhile: meanwhile)
+    }
+
+    @Test("Every loop's audit is printed and reported, and a bad one is exit status 1")
+    func audits() throws {
+        let clean = try member(["-n", "3"], "all")
+        #expect(clean.status == 0, "\(clean)")
+        #expect(clean.errors == "muster: audit  leaky  10 chunks, each exactly once, by 3 ranks\n")
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        let leaky = try member(["-n", "3", "--json", path], "skip")
+        #expect(leaky.status == 1, "\(leaky)")
+        #expect(
+            leaky.errors
+                == "muster: audit  leaky  9 of 10 chunks exactly once; 1 missing, 0 repeated; first: 3, "
+                + "by nobody\n")
+        let report = try CommandResult(
+            output: String(contentsOfFile: path, encoding: .utf8)
+        ).json()
+        let missing = JSONReportTests.keys(of: report)
+            .subtracting(try JSONReportTests.documentedKeys().map(String.init))
+        #expect(missing.isEmpty, "not in JSONReports.md: \(missing.sorted())")
+        #expect(report["error"] as? String == "an audit failed")
+        let loops = try #require(report["verified_loops"] as? [[String: Any]])
+        #expect(loops.count == 1 && loops[0]["missing_count"] as? Int == 1)
+        let fault = try #require(loops[0]["first_fault"] as? [String: Any])
+        #expect(fault["first"] as? Int == 3 && fault["last"] as? Int == 3)
+        let ranks = try #require(report["ranks"] as? [[String: Any]])
+        #expect(ranks.allSatisfy { $0["joined"] as? Bool == true })
+    }
+
+    @Test("A death: the others recover without it, or with a process in its place, or end")
+    func deaths() throws {
+        let goOn = try member(["-n", "3", "--on-death", "continue"], "die")
+        #expect(goOn.status == 137, "\(goOn)")
+        #expect(
+            goOn.output.split(separator: "\n").sorted()
+                == (1..<3).map { "rank \($0) recovered, rank 0 is gone" })
+        let again = try member(["-n", "3", "--on-death", "restart"], "die")
+        #expect(again.status == 0, "\(again)")
+        #expect(
+            again.output.split(separator: "\n").sorted()
+                == (0..<3).map { "rank \($0) recovered, rank 0 is there" })
+        let end = try member(["-n", "3"], "die")
+        #expect(end.status == 137 && end.errors.contains("ending the others"), "\(end)")
+    }
+
+    @Test("Who has joined is watched, whoever has started it")
+    func grandchildren() throws {
+        for (script, status, words) in [
+            ("\"$0\" member die /; exit 0", Int32(1), "has lost the process that had joined"),
+            ("\"$0\" member die / & sleep 1000", 137, "was killed by signal 9"),
+        ] {
+            let result = try CommandRunner.run([
+                "run", "-n", "2", "--", "sh", "-c", script, testHost,
+            ])
+            #expect(result.status == status, "\(result)")
+            #expect(result.errors.contains("rank 0") && result.errors.contains(words), "\(result)")
+        }
+        let again = try CommandRunner.run([
+            "run", "-n", "2", "--on-death", "restart", "--", "sh", "-c", "\"$0\" member die /; :",
+            testHost,
+        ])
+        #expect(again.status == 0 && again.output.contains("rank 0 is there"), "\(again)")
+    }
+
+    @Test("A rank that ends without joining is not waited for", arguments: ["exit 0", "sleep 0.2"])
+    func neverJoins(_ rankZero: String) throws {
+        let result = try CommandRunner.run([
+            "run", "-n", "2", "--", "sh", "-c",
+            "[ $MUSTER_RANK = 0 ] && { \(rankZero); exit 0; }; exec \"$0\" member wait /", testHost,
+        ])
+        #expect(result.status == 0 && result.output == "rank 1: a rank died\n", "\(result)")
+    }
+
+    @Test("Two processes with one number: the second is refused, and that is reported")
+    func sameNumber() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        let result = try CommandRunner.run([
+            "run", "-n", "2", "--json", path, "--", "env", "MUSTER_RANK=1", testHost, "member",
+            "wait", "/",
+        ])
+        #expect(result.status == 1, "\(result)")
+        #expect(result.errors.contains("asked for rank 1 and was refused: a live process holds it"))
+        #expect(result.errors.contains("a live process holds this rank"))
+        let report = try CommandResult(
+            output: String(contentsOfFile: path, encoding: .utf8)
+        ).json()
+        let refused = try #require(report["refused"] as? [[String: Any]])
+        #expect(refused.count == 1 && refused[0]["rank"] as? Int == 1)
+        let other = try CommandRunner.run([
+            "run", "-n", "1", "--", "env", "MUSTER_RANK=1", testHost, "member", "leave", "/",
+        ])
+        #expect(other.status == 1 && other.errors.contains("there is no such rank"), "\(other)")
+    }
+}

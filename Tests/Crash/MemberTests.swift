@@ -1,0 +1,80 @@
+// MemberTests.swift - ranks of a launched program: what they do together, with any of them killed in it.
+//
+// The scenarios are in Tests/MemberHost, in C, and those that use the Swift face in Tests/Host.
+
+import Testing
+
+extension CrashTests {
+    @Suite struct Members {
+        private func member(
+            _ scenario: String, _ arguments: any CustomStringConvertible...,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws -> [Substring] {
+            let host = try HostProcess(
+                scenario, arguments.map(\.description), program: HostProcess.memberProgram)
+            let outcome = host.finish()
+            #expect(!outcome.isLate, "\(scenario) hangs", sourceLocation: sourceLocation)
+            #expect(
+                outcome.exitStatus == 0, "\(scenario): \(outcome.errors)\(outcome.output)",
+                sourceLocation: sourceLocation)
+            host.expectNothingLeft(scenario, sourceLocation: sourceLocation)
+            for line in outcome.lines where line.hasPrefix("skipped: ") {
+                print("\(scenario): \(line)")
+            }
+            return outcome.lines
+        }
+
+        @Test(arguments: ["join-errors", "call-errors", "loop-errors", "launcher-errors"])
+        func eachDocumentedError(scenario: String) throws { _ = try member(scenario) }
+
+        @Test func aFailureOfAnySystemCallLeavesNothing() throws {
+            let lines = try member("faults")
+            #expect(lines.count >= 2)
+        }
+
+        @Test func theSmallestProgramGivesTheSameBitsForAnySize() throws {
+            _ = try member("example")
+        }
+
+        @Test func aDeathInAnyCallIsAnErrorInEverySurvivor() throws {
+            // Seven calls, their points, each of three ranks.
+            #expect(try member("deaths") == ["deaths 99"])
+        }
+
+        @Test func survivorsAdoptWhatADeadRankHasLeft() throws {
+            // Five schedules, seven points, and two deaths at once.
+            #expect(try member("adoption") == ["adoptions 40"])
+        }
+
+        @Test func ranksThatStartAgainRecover() throws { _ = try member("recovery") }
+
+        @Test func aGrandchildIsWhoIsWatched() throws { _ = try member("grandchild") }
+
+        @Test func membersDieWithTheirLauncher() throws { _ = try member("launcher-death") }
+
+        @Test func randomHistoriesEqualTheModel() throws {
+            let seed = try chosenSeed()
+            print("seed \(seed) (MUSTER_SEED)")
+            let lines = try member("history", seed, 150)
+            let words = try #require(lines.last).split(separator: " ")
+            // "histories 150 steps S armed A deaths D ...": most of what is armed is reached.
+            try #require(words.count == 12)
+            #expect(try #require(Int(words[3])) > 1000)
+            #expect(try #require(Int(words[7])) > 10)
+        }
+
+        /// The tests above can fail: each breakage is found.
+        @Test(arguments: ["folded", "one-mail", "unrung", "stay-dead"])
+        func aBreakageIsFound(canary: String) throws {
+            let host = try HostProcess(
+                "history", ["7", "200", canary], program: HostProcess.memberProgram)
+            let outcome = host.finish()
+            #expect(!outcome.isLate)
+            #expect(outcome.exitStatus == (canary == "unrung" ? 3 : 1), "\(outcome.output)")
+            host.expectNothingLeft(canary)
+        }
+
+        @Test(.enabled(if: canFork, whyNotFork))
+        func membersInSwift() throws { try run("swift-members") }
+    }
+}

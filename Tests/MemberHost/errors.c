@@ -1,0 +1,510 @@
+/* errors.c - each error that member.h and launcher.h document, in each function. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher_state.h"
+
+/* Serves a launcher until a child has ended. Returns: its exit status. */
+static int serve_until_end(struct muster_launcher *launcher, pid_t child,
+                           struct muster_launcher_event *last)
+{
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        struct muster_launcher_event event;
+        while (muster_launcher_serve(launcher, &event, 1) == 1)
+            if (last && event.kind != MUSTER_LAUNCHER_DIED && event.kind != MUSTER_LAUNCHER_LEFT)
+                *last = event;
+        usleep(200);
+    }
+    CHECK(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static struct muster_launcher *launcher_of(uint32_t size)
+{
+    struct muster_launcher_options options = {
+        .size_bytes = sizeof options, .size = size, .spin_ns = 0};
+    struct muster_launcher *launcher = NULL;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
+    return launcher;
+}
+
+/* Joins in a child. Returns: the status of the join there. */
+static int join_elsewhere(struct muster_launcher *launcher, const char *address, uint32_t rank,
+                          bool stays, pid_t *process, struct muster_launcher_event *event)
+{
+    int *status = shared(sizeof *status);
+    *status = 1;
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct muster_join_options options = {
+            .size_bytes = sizeof options, .address = address, .rank = rank};
+        struct muster_member *me;
+        __atomic_store_n(status, muster_join_with(&options, &me), __ATOMIC_SEQ_CST);
+        while (stays)
+            pause();
+        _exit(0);
+    }
+    if (process)
+        *process = child;
+    if (!stays) {
+        (void)serve_until_end(launcher, child, event);
+        return *status;
+    }
+    while (__atomic_load_n(status, __ATOMIC_SEQ_CST) == 1) {
+        struct muster_launcher_event events[4];
+        (void)muster_launcher_serve(launcher, events, 4);
+        usleep(200);
+    }
+    return *status;
+}
+
+/* -- a launcher that lies ------------------------------------------------------------------- */
+
+enum lie {
+    CLOSES,
+    OTHER_VERSION,
+    OTHER_MAGIC,
+    NO_DESCRIPTOR,
+    WRONG_MEMORY,
+    WRONG_SIZE,
+    SMALL_TEAM
+};
+
+static int join_liar(enum lie lie)
+{
+    char name[64];
+    snprintf(name, sizeof name, "muster-liar-%d-%d", getpid(), lie);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path + 1, name, strlen(name));
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+    CHECK(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 4) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int caller = accept(listener, NULL, NULL);
+        struct muster__hello hello;
+        CHECK(recv(caller, &hello, sizeof hello, 0) == sizeof hello);
+        struct muster__answer answer = {.magic = MUSTER__HELLO_MAGIC,
+                                        .layout_version = MUSTER_LAYOUT_VERSION};
+        struct muster_segment segment = {.fd = -1};
+        if (lie == CLOSES)
+            _exit(0);
+        answer.layout_version += lie == OTHER_VERSION;
+        answer.magic += lie == OTHER_MAGIC;
+        if (lie == WRONG_MEMORY)
+            CHECK_STATUS(muster_segment_create("liar", MUSTER_SEGMENT_CONTROL, 1 << 20, &segment),
+                         0);
+        if (lie == WRONG_SIZE)
+            CHECK_STATUS(muster_segment_create("liar", MUSTER_SEGMENT_MEMBERS, 1 << 20, &segment),
+                         0);
+        /* Where the answer is all that is wrong, the memory behind it is right. */
+        if (lie == SMALL_TEAM || lie == OTHER_VERSION || lie == OTHER_MAGIC) {
+            struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 1};
+            struct muster__member_plan plan;
+            struct muster__member_parts parts;
+            CHECK_STATUS(muster__member_segment(&options, &segment, &plan, &parts), 0);
+        }
+        int fd = lie == NO_DESCRIPTOR ? -1 : segment.fd >= 0 ? segment.fd : listener;
+        CHECK_STATUS(muster__os_send_descriptor(caller, fd, &answer, sizeof answer), 0);
+        (void)recv(caller, &hello, sizeof hello, 0);
+        _exit(0);
+    }
+    char text[80];
+    snprintf(text, sizeof text, "@%s", name);
+    struct muster_join_options options = {
+        .size_bytes = sizeof options, .address = text, .rank = lie == SMALL_TEAM ? 3 : 0};
+    struct muster_member *me = NULL;
+    int status = muster_join_with(&options, &me);
+    CHECK(!me);
+    close(listener);
+    CHECK(waitpid(child, NULL, 0) == child);
+    return status;
+}
+
+/* The status of muster_join under an environment, in a child. */
+static int join_under(const char *const variables[])
+{
+    pid_t child = fork();
+    if (child == 0) {
+        clearenv();
+        for (; *variables; variables++)
+            putenv((char *)(uintptr_t)*variables);
+        struct muster_member *me;
+        int status = muster_join(&me);
+        char advice[512];
+        CHECK_STATUS(muster_join_advice(status, advice, sizeof advice), 0);
+        CHECK(strlen(advice) > 0 && !strchr(advice, '\n'));
+        if (status == -ENOTCONN)
+            CHECK(strstr(advice, "muster run"));
+        if (status == -ENOTUNIQ)
+            CHECK(strstr(advice, "OMPI_COMM_WORLD_RANK") && strstr(advice, "PMI_RANK"));
+        _exit(-status);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    return -WEXITSTATUS(status);
+}
+
+#define UNDER(...) join_under((const char *const[]){__VA_ARGS__, NULL})
+
+int join_errors(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(60);
+    struct muster_member *me = NULL;
+    struct muster_join_options options = {.size_bytes = 4};
+    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
+    options = (struct muster_join_options){.size_bytes = sizeof options, .spin_ns = -2};
+    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
+    options = (struct muster_join_options){.size_bytes = sizeof options, .address = "muster-1"};
+    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
+    options.address = "@muster-nobody-listens-here";
+    CHECK_STATUS(muster_join_with(&options, &me), -ECONNREFUSED);
+    CHECK(!me);
+
+    CHECK_STATUS(UNDER("MUSTER_TEAM=@muster-nobody-listens-here", "MUSTER_RANK=0"), -ECONNREFUSED);
+    CHECK_STATUS(UNDER("MUSTER_TEAM=@x"), -EINVAL);
+    CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=1x"), -EINVAL);
+    CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=4294967296"), -EINVAL);
+    CHECK_STATUS(UNDER("PATH=/bin"), 0);
+    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"), -ENOTCONN);
+    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1"), 0);
+    CHECK_STATUS(
+        UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2", "PMI_RANK=0", "PMI_SIZE=2"),
+        -ENOTUNIQ);
+    CHECK_STATUS(UNDER("JOB_COMPLETION_INDEX=3"), -ENOTCONN);
+    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=7", "OMPI_COMM_WORLD_SIZE=2"), -EINVAL);
+
+    CHECK_STATUS(join_liar(CLOSES), -ECONNRESET);
+    CHECK_STATUS(join_liar(OTHER_VERSION), -EPROTO);
+    CHECK_STATUS(join_liar(OTHER_MAGIC), -EPROTO);
+    CHECK_STATUS(join_liar(NO_DESCRIPTOR), -EUCLEAN);
+    CHECK_STATUS(join_liar(WRONG_MEMORY), -EPROTO);
+    CHECK_STATUS(join_liar(WRONG_SIZE), -EUCLEAN);
+    CHECK_STATUS(join_liar(SMALL_TEAM), -EUCLEAN);
+
+    struct muster_launcher *launcher = launcher_of(3);
+    const char *address = muster_launcher_address(launcher);
+    struct muster_launcher_event event = {0};
+    CHECK_STATUS(join_elsewhere(launcher, address, 3, false, NULL, &event), -EINVAL);
+    CHECK(event.kind == MUSTER_LAUNCHER_REFUSED && event.rank == 3 && event.status == -EINVAL);
+    pid_t holder = 0;
+    CHECK_STATUS(join_elsewhere(launcher, address, 1, true, &holder, NULL), 0);
+    CHECK(muster_launcher_process(launcher, 1) == holder);
+    CHECK_STATUS(join_elsewhere(launcher, address, 1, false, NULL, &event), -EBUSY);
+    CHECK(event.kind == MUSTER_LAUNCHER_REFUSED && event.status == -EBUSY);
+    /* Nor does the memory itself let a second one in. */
+    CHECK(launcher->parts.posts[1].holder == (uint64_t)holder);
+    launcher->parts.posts[2].holder = 1;
+    CHECK_STATUS(join_elsewhere(launcher, address, 2, false, NULL, NULL), -EBUSY);
+    CHECK_STATUS(muster_launcher_lose(launcher, 0), 0);
+    CHECK_STATUS(join_elsewhere(launcher, address, 0, false, NULL, &event), -ESHUTDOWN);
+    kill(holder, SIGKILL);
+    waitpid(holder, NULL, 0);
+    if (geteuid() == 0) {
+        pid_t child = fork();
+        if (child == 0) {
+            CHECK(setuid(65534) == 0);
+            options = (struct muster_join_options){
+                .size_bytes = sizeof options, .address = address, .rank = 0};
+            CHECK_STATUS(muster_join_with(&options, &me), -EPERM);
+            _exit(0);
+        }
+        CHECK(serve_until_end(launcher, child, NULL) == 0);
+    } else {
+        printf("skipped: another user's process, for want of root\n");
+    }
+    muster_launcher_destroy(launcher);
+
+    char text[8];
+    CHECK_STATUS(muster_join_advice(-EBUSY, text, 0), -EINVAL);
+    CHECK_STATUS(muster_join_advice(-EBUSY, text, sizeof text), 0);
+    CHECK(strlen(text) == 7);
+    CHECK_STATUS(muster_leave(NULL), 0);
+    return 0;
+}
+
+/* -- a member's calls ----------------------------------------------------------------------- */
+
+static struct muster_member *alone(void)
+{
+    struct muster_member *me = NULL;
+    unsetenv("MUSTER_TEAM");
+    CHECK_STATUS(muster_join(&me), 0);
+    return me;
+}
+
+static int mismatched(struct team *team, uint32_t rank, uint32_t incarnation)
+{
+    struct muster_member *me = join_as(team, rank);
+    double x[3] = {1, 2, 3};
+    void *address;
+    (void)incarnation;
+    bool odd = rank == 1;
+    CHECK_STATUS(odd ? muster_member_barrier(me)
+                     : muster_member_all_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM),
+                 -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, x, 1 + odd, MUSTER_F64, MUSTER_SUM), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM + odd), -EINVAL);
+    CHECK_STATUS(muster_member_broadcast(me, x, 8, odd), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM, odd), -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, x, 1, MUSTER_F64, MUSTER_SUM, odd), -EINVAL);
+    CHECK_STATUS(muster_member_array(me, odd ? "a" : "b", 100, &address), -EINVAL);
+    /* One rank's mistake is everybody's. */
+    CHECK_STATUS(muster_member_array(me, odd ? "" : "c", 100, &address), -EINVAL);
+    struct muster_member_loop_options options = {
+        .size_bytes = sizeof options, .elements = 10 + odd, .grain = 1};
+    struct muster_member_loop *loop;
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    options.elements = 10;
+    options.flags = odd ? 2 : 0;
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    /* And after all of that they still meet. */
+    CHECK_STATUS(muster_member_barrier(me), 0);
+    return muster_leave(me);
+}
+
+int call_errors(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(60);
+    struct muster_member *me = alone();
+    struct muster_member_description description = {.size_bytes = 1};
+    CHECK_STATUS(muster_member_describe(me, &description), -EINVAL);
+    description.size_bytes = sizeof description;
+    CHECK_STATUS(muster_member_describe(me, &description), 0);
+    CHECK(description.alone == 1 && description.size == 1 && description.rank == 0 &&
+          description.global_size == 1 && description.incarnation == 1 && description.node == -1);
+    CHECK(muster_member_alive(me, 0) == 1 && muster_member_alive(me, 1) == 0 &&
+          muster_member_alive(me, UINT32_MAX) == 0);
+    CHECK(muster_type_bytes(MUSTER_F64) == 8 && muster_type_bytes(MUSTER_U32) == 4 &&
+          muster_type_bytes(0) == 0 && muster_type_bytes(7) == 0);
+    CHECK_STATUS(muster_member_barrier(me), 0);
+    CHECK_STATUS(muster_recover(me), 0);
+
+    double x = 1;
+    CHECK_STATUS(muster_member_broadcast(me, &x, 8, 1), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_F64, MUSTER_SUM, 1), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, 0, MUSTER_SUM, 0), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_F64, 0, 0), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, &x, 1, MUSTER_F64, MUSTER_XOR), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, &x, UINT64_MAX, MUSTER_F64, MUSTER_SUM), -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_F64, MUSTER_SUM, 2), -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_F64, 8, 0), -EINVAL);
+
+    void *first, *second;
+    char name[80];
+    memset(name, 'n', sizeof name);
+    name[64] = '\0';
+    CHECK_STATUS(muster_member_array(me, name, 1, &first), -EINVAL);
+    name[63] = '\0';
+    CHECK_STATUS(muster_member_array(me, name, 1, &first), 0);
+    CHECK_STATUS(muster_member_array(me, "", 1, &first), -EINVAL);
+    CHECK_STATUS(muster_member_array(me, "a\n", 1, &first), -EINVAL);
+    CHECK_STATUS(muster_member_array(me, "a", 0, &first), -EINVAL);
+    CHECK_STATUS(muster_member_array(me, "a", 5000, &first), 0);
+    CHECK_STATUS(muster_member_array(me, "a", 5000, &second), 0);
+    CHECK(first == second && ((unsigned char *)first)[4999] == 0);
+    CHECK_STATUS(muster_member_array(me, "a", 5001, &second), -EINVAL);
+    CHECK_STATUS(muster_member_array(me, "huge", 1ull << 60, &second), -ENOMEM);
+    CHECK_STATUS(muster_member_array(me, "most", UINT64_MAX, &second), -ENOMEM);
+    for (uint32_t i = 2; i < MUSTER_ARRAYS_MAX; i++) {
+        snprintf(name, sizeof name, "array %u", i);
+        CHECK_STATUS(muster_member_array(me, name, 1, &second), 0);
+    }
+    CHECK_STATUS(muster_member_array(me, "one more", 1, &second), -ENOSPC);
+    CHECK_STATUS(muster_leave(me), 0);
+
+    struct team team = {.size = 3, .program = mismatched};
+    run_team(&team);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        CHECK(ended_well(&team, rank));
+    CHECK(team.left == 3 && team.died == 0);
+    end_team(&team);
+    return 0;
+}
+
+/* -- loops ---------------------------------------------------------------------------------- */
+
+static void sum(void *into, const void *right, void *context)
+{
+    (void)context;
+    *(double *)into += *(const double *)right;
+}
+
+int loop_errors(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(60);
+    struct muster_member *me = alone();
+    struct muster_member_loop *loop = NULL;
+    struct muster_chunk chunk;
+    const struct muster_member_loop_options good = {
+        .size_bytes = sizeof good, .schedule = MUSTER_DYNAMIC, .elements = 100, .grain = 10};
+    struct muster_member_loop_options bad = good;
+    CHECK_STATUS(muster_member_loop_begin(me, NULL, &loop), -EINVAL);
+    bad.size_bytes = 1;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.schedule = MUSTER_LISTED;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.flags = 2;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.partial_bytes = MUSTER_PARTIAL_BYTES_MAX + 1;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.batch = MUSTER_CHUNKS_MAX + 1ull;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.elements = UINT64_MAX;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    char name[80];
+    memset(name, 'n', sizeof name);
+    name[79] = '\0';
+    bad = good, bad.name = name;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    bad = good, bad.elements = 1ull << 36, bad.partial_bytes = 0, bad.grain = 1;
+    me->plan.roll_capacity = 1000; /* as where address space is short */
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
+    me->plan.roll_capacity = MUSTER_CHUNKS_MAX;
+    CHECK(!loop);
+
+    /* One chunk is left out and one committed twice. */
+    CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
+    struct muster_member_loop *again;
+    CHECK_STATUS(muster_member_loop_begin(me, &good, &again), -EINVAL);
+    int status;
+    while ((status = muster_member_loop_next_call(loop, &chunk)) > 0) {
+        CHECK(muster_member_loop_partial_call(loop, &chunk) == NULL);
+        if (chunk.index == 7)
+            muster_member_loop_commit_call(loop, &chunk);
+        if (chunk.index != 3)
+            muster_member_loop_commit_call(loop, &chunk);
+    }
+    CHECK_STATUS(status, 0);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
+    struct muster_member_report report = {.size_bytes = sizeof report};
+    CHECK_STATUS(muster_member_loop_end(loop, &report), -EBADMSG);
+    CHECK(report.chunks == 10 && report.exactly_once == 8 && report.missing == 1 &&
+          report.repeated == 1 && report.first_finding.first == 3 &&
+          report.first_finding.end == 4 && !report.first_finding.repeated &&
+          report.first_finding_ranks[0] == UINT32_MAX);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EINVAL);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EINVAL);
+
+    /* Partial results only where there are any, and the loop was clean. */
+    double result[12];
+    struct muster_member_loop_options partial = good;
+    partial.partial_bytes = 8;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -EINVAL);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        muster_member_loop_commit(loop, &chunk);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, 0, MUSTER_SUM, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_OR, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_OR, 0, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_SUM, 2, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_SUM, 0, result), 0);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
+    partial.partial_bytes = 12;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        muster_member_loop_commit(loop, &chunk);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_I32, MUSTER_SUM, result), 0);
+    CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        muster_member_loop_commit(loop, &chunk);
+    report.size_bytes = 3;
+    CHECK_STATUS(muster_member_loop_end(loop, &report), -EINVAL);
+    CHECK(report.size_bytes == 3);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -EINVAL);
+
+    /* A loop without chunks gives the identity. */
+    partial.partial_bytes = 8;
+    partial.elements = 0;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_PRODUCT, result), 0);
+    CHECK(result[0] == 1);
+
+    /* What somebody else has scribbled into the roll. */
+    CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
+    ((struct muster_roll *)(uintptr_t)me->rolls[0])->length = 1ull << 40;
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EUCLEAN);
+    me->post->state = 9;
+    me->parts.block->breaks = 2;
+    CHECK_STATUS(muster_member_barrier(me), -EOWNERDEAD);
+    CHECK_STATUS(muster_recover(me), -EUCLEAN);
+    CHECK_STATUS(muster_leave(me), 0);
+    return 0;
+}
+
+/* -- the launcher --------------------------------------------------------------------------- */
+
+int launcher_errors(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(60);
+    struct muster_launcher *launcher = NULL;
+    struct muster_launcher_options options = {.size_bytes = 2, .size = 1};
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), -EINVAL);
+    options.size_bytes = sizeof options;
+    options.size = 0;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), -EINVAL);
+    options.size = MUSTER_RANKS_MAX + 1;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), -EINVAL);
+    CHECK(!launcher);
+    launcher = launcher_of(2);
+    CHECK_STATUS(muster_launcher_lose(launcher, 2), -EINVAL);
+    CHECK_STATUS(muster_launcher_reopen(launcher, 2), -EINVAL);
+    CHECK_STATUS(muster_launcher_kill(launcher, 2, SIGKILL), -EINVAL);
+    CHECK_STATUS(muster_launcher_kill(launcher, 0, 0), -EINVAL);
+    CHECK_STATUS(muster_launcher_kill(launcher, 0, 65), -EINVAL);
+    CHECK_STATUS(muster_launcher_kill(launcher, 0, SIGKILL), -ESRCH);
+    CHECK(muster_launcher_process(launcher, 0) == 0 && muster_launcher_process(launcher, 9) == 0);
+    CHECK_STATUS(muster_launcher_reopen(launcher, 1), 2);
+    pid_t holder;
+    const char *address = muster_launcher_address(launcher);
+    CHECK_STATUS(join_elsewhere(launcher, address, 0, true, &holder, NULL), 0);
+    CHECK_STATUS(muster_launcher_lose(launcher, 0), -EBUSY);
+    CHECK_STATUS(muster_launcher_reopen(launcher, 0), -EBUSY);
+    CHECK_STATUS(muster_launcher_kill(launcher, 0, SIGKILL), 0);
+    CHECK(waitpid(holder, NULL, 0) == holder);
+    CHECK_STATUS(muster_launcher_kill(launcher, 0, SIGKILL), -ESRCH);
+    struct muster_launcher_event event;
+    CHECK_STATUS(muster_launcher_serve(launcher, &event, 1), 1);
+    CHECK(event.kind == MUSTER_LAUNCHER_DIED && event.rank == 0 && event.pid == holder);
+    CHECK_STATUS(muster_launcher_lose(launcher, 0), 0);
+    CHECK_STATUS(muster_launcher_lose(launcher, 0), 0);
+    CHECK_STATUS(muster_launcher_reopen(launcher, 0), 2);
+
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 0);
+    launcher->parts.notes[1].used = MUSTER__NOTES + 1;
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), -EUCLEAN);
+    launcher->parts.notes[1].used = 1;
+    memset(launcher->parts.notes[1].notes[0].name, 'x', MUSTER_NAME_BYTES);
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), -EUCLEAN);
+    muster_launcher_destroy(launcher);
+    muster_launcher_destroy(NULL);
+    return 0;
+}

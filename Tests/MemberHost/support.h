@@ -1,0 +1,104 @@
+/* support.h - a launcher for tests: forks the ranks of a team, watches them, and says how each
+ * ended.
+ *
+ * What ranks find out goes into shared memory that the test maps before it starts them. A check
+ * that fails says where and ends its process with status 1; a team that hangs is ended by the
+ * test's own watchdog with status 3, so a hang is never taken for anything else.
+ */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include <muster/launcher.h>
+#include <muster/member.h>
+#include <muster/testing.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/types.h>
+
+#define RANKS_MOST 16u
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            fail(__FILE__, __LINE__, #condition);                                                  \
+    } while (0)
+
+/* The status of a call, expected to be `wanted`. */
+#define CHECK_STATUS(call, wanted)                                                                 \
+    do {                                                                                           \
+        int status_of_call = (call);                                                               \
+        if (status_of_call != (wanted))                                                            \
+            fail_status(__FILE__, __LINE__, #call, status_of_call, (wanted));                      \
+    } while (0)
+
+_Noreturn void fail(const char *file, int line, const char *what);
+_Noreturn void fail_status(const char *file, int line, const char *what, int status, int wanted);
+
+/* What follows the death of a rank. */
+enum policy { LOSE, RESTART };
+
+struct team {
+    uint32_t size;
+    enum policy policy;
+    uint32_t restarts_most; /* of all ranks together; then they are lost */
+    int32_t spin_ns;        /* of the launcher's options */
+    /* A rank's program, in a process of its own. Its result is the process's exit status. */
+    int (*program)(struct team *team, uint32_t rank, uint32_t incarnation);
+    void *context; /* in shared memory */
+    void (*event)(struct team *team, const struct muster_launcher_event *event); /* or NULL */
+
+    /* Filled in. */
+    struct muster_launcher *launcher;
+    char address[MUSTER_NAME_BYTES];
+    pid_t pids[RANKS_MOST];   /* 0: none */
+    int statuses[RANKS_MOST]; /* of the process that had the rank last, as waitpid gives it */
+    uint32_t joined, refused, left, died, restarts;
+};
+
+/* Runs a team to its end. */
+void run_team(struct team *team);
+
+/* Ends whatever is left, and the launcher. Audits can be read before. */
+void end_team(struct team *team);
+
+/* Whether a rank's last process ended by itself with status 0, or was killed. */
+bool ended_well(const struct team *team, uint32_t rank);
+bool was_killed(const struct team *team, uint32_t rank);
+
+/* Every rank is one or the other; says which is not. */
+void check_ends(const struct team *team);
+
+/* Joins as the rank of a team. */
+struct muster_member *join_as(const struct team *team, uint32_t rank);
+
+/* Zeroed memory that forked processes share. */
+void *shared(size_t size_bytes);
+
+/* Seconds until a hang is ended. */
+void watch(unsigned seconds);
+
+/* A small generator (xorshift64*), the same everywhere. */
+struct random {
+    uint64_t state;
+};
+uint64_t random_next(struct random *random);
+uint32_t random_below(struct random *random, uint32_t limit);
+
+/* Scenarios. arguments: after the scenario's name. */
+int join_errors(int count, char **arguments);
+int call_errors(int count, char **arguments);
+int launcher_errors(int count, char **arguments);
+int loops(int count, char **arguments);
+int loop_errors(int count, char **arguments);
+int deaths(int count, char **arguments);
+int adoption(int count, char **arguments);
+int recovery(int count, char **arguments);
+int history(int count, char **arguments);
+int same_bits(int count, char **arguments);
+int grandchild(int count, char **arguments);
+int launcher_death(int count, char **arguments);
+int faults(int count, char **arguments);
+int example(int count, char **arguments);
+int bench(int count, char **arguments);
+
+#endif

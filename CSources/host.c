@@ -1,6 +1,7 @@
 /* host.c - single files of a host, live or recorded, and what it lets a process do. */
 #include <limits.h>
 #include <muster/host.h>
+#include <muster/placement.h>
 #include <numaif.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,18 @@ int muster_host_try_placement(void)
         return status;
     status = muster__os_mbind(page, size_bytes, MPOL_DEFAULT, NULL, 0, 0);
     muster__os_unmap(page, size_bytes);
-    return status;
+    uint64_t nodes[MUSTER_NODES_MAX / 64];
+    int mode = 0;
+    if (status == 0)
+        status = muster__os_task_policy(&mode, nodes, MUSTER_NODES_MAX);
+    return status < 0 ? status : muster__os_set_task_policy(mode, nodes, MUSTER_NODES_MAX);
+}
+
+int muster_host_try_residency(void)
+{
+    int here = 0, node = 0;
+    void *page = &here; /* on the stack: in memory */
+    return muster__os_move_pages(&page, 1, NULL, &node);
 }
 
 int muster_host_try_affinity(void)

@@ -296,3 +296,20 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
         }
     return 0;
 }
+
+int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
+                            char name[MUSTER_NAME_BYTES])
+{
+    if (rank >= launcher->plan.size)
+        return -EINVAL;
+    const struct muster__notes *notes = &launcher->parts.notes[rank];
+    uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_ACQUIRE);
+    if (open == 0)
+        return 0;
+    char copy[MUSTER_NAME_BYTES];
+    memcpy(copy, notes->open_name, sizeof copy);
+    if (open != 1 || !memchr(copy, 0, sizeof copy))
+        return -EUCLEAN;
+    memcpy(name, copy, sizeof copy);
+    return 1;
+}

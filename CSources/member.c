@@ -89,6 +89,7 @@ static int take_team(struct muster_member *me, int fd, uint32_t rank,
     if (!__atomic_compare_exchange_n(&me->post->holder, &nobody, (uint64_t)muster__os_pid(), false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return -EBUSY;
+    muster__note_over(me); /* what an earlier process of this rank was in */
     struct muster__member_block *block = me->parts.block;
     me->generation = answer->must_recover ? UINT64_MAX : 0;
     muster__count_live(me, NULL);

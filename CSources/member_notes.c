@@ -4,6 +4,9 @@
  * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
  * notes of the rank that has seen most loops of a name. A note has two sets of counts: the one that
  * does not hold is written, then `loops` is raised (release), which makes it the one that does.
+ *
+ * A loop that its program forgets to end is never audited, and nobody is told: so a rank also notes
+ * what loop it is in, and the launcher finds that at the end.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +29,19 @@ static struct muster__note *find(struct muster__notes *notes, const char *name)
     /* Release: the name before the count that shows it. */
     __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
     return note;
+}
+
+void muster__note_begun(struct muster_member *me)
+{
+    struct muster__notes *notes = &me->parts.notes[me->rank];
+    muster__note_over(me);
+    snprintf(notes->open_name, sizeof notes->open_name, "%s", me->loop_name);
+    __atomic_store_n(&notes->open, 1, __ATOMIC_RELEASE); /* the name first */
+}
+
+void muster__note_over(struct muster_member *me)
+{
+    __atomic_store_n(&me->parts.notes[me->rank].open, 0, __ATOMIC_RELEASE);
 }
 
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)

@@ -100,8 +100,10 @@ struct muster__note {
 };
 
 struct muster__notes {
-    uint64_t used; /* notes in use */
-    uint64_t reserved[15];
+    uint64_t used;                     /* notes in use */
+    uint64_t open;                     /* 1: the rank is in a loop that it has not ended */
+    char open_name[MUSTER_NAME_BYTES]; /* of that loop */
+    uint64_t reserved[6];
     struct muster__note notes[MUSTER__NOTES];
 };
 
@@ -323,6 +325,8 @@ void muster__close_loop(struct muster_member *me);
 /* -- member_notes.c ------------------------------------------------------------------------- */
 
 /* Notes what an audit found. */
+void muster__note_begun(struct muster_member *me);
+void muster__note_over(struct muster_member *me);
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
 
 #endif

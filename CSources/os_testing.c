@@ -52,8 +52,10 @@ int muster_testing_refuse(enum muster_refusal what)
 {
     static const uint32_t placement[] = {SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,
                                          SYS_move_pages};
-    static const uint32_t affinity[] = {SYS_sched_setaffinity};
-    const uint32_t *numbers = what == MUSTER_REFUSE_PLACEMENT ? placement : affinity;
+    static const uint32_t affinity[] = {SYS_sched_setaffinity}, residency[] = {SYS_move_pages};
+    const uint32_t *numbers = what == MUSTER_REFUSE_PLACEMENT  ? placement
+                              : what == MUSTER_REFUSE_AFFINITY ? affinity
+                                                               : residency;
     uint8_t count = what == MUSTER_REFUSE_PLACEMENT ? 4 : 1;
     struct sock_filter code[8];
     struct sock_fprog program = {.len = (unsigned short)(count + 3), .filter = code};

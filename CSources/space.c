@@ -253,52 +253,95 @@ static int read_number(const char *path, uint64_t *number)
     return end == text ? -EUCLEAN : 0;
 }
 
+/* What the files of one version of the cgroup hierarchy are called. */
+struct hierarchy {
+    const char *root, *limit, *usage;
+    const char *caches[2]; /* lines of memory.stat, with what is below */
+};
+
+static const struct hierarchy hierarchies[] = {
+    {CGROUP_ROOT, "memory.max", "memory.current", {"\ninactive_file ", "\nactive_file "}},
+    {CGROUP_ROOT "/memory",
+     "memory.limit_in_bytes",
+     "memory.usage_in_bytes",
+     {"\ntotal_inactive_file ", "\ntotal_active_file "}},
+};
+
 /* The page cache of files that a cgroup holds, shared memory left out. */
-static uint64_t reclaimable_bytes(const char *group)
+static uint64_t reclaimable_bytes(const struct hierarchy *names, const char *group)
 {
     char path[PATH_BYTES_MOST + 64], text[16384];
-    snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.stat", group);
+    snprintf(path, sizeof path, "%s%s/memory.stat", names->root, group);
     if (muster__os_read_text(path, text, sizeof text) < 0)
         return 0;
-    unsigned long long active = 0, inactive = 0;
-    const char *line = strstr(text, "\ninactive_file ");
-    if (line)
-        (void)sscanf(line, " inactive_file %llu", &inactive);
-    line = strstr(text, "\nactive_file ");
-    if (line)
-        (void)sscanf(line, " active_file %llu", &active);
-    return active + inactive;
+    uint64_t sum = 0;
+    for (int i = 0; i < 2; i++) {
+        const char *line = strstr(text, names->caches[i]);
+        if (line)
+            sum += strtoull(line + strlen(names->caches[i]), NULL, 10);
+    }
+    return sum;
 }
 
-/* Walks from this process's cgroup up to the root; version 2 of the hierarchy only. */
-static void limit_by_cgroups(uint64_t *available_bytes)
+/* Walks from a cgroup up to the root of its hierarchy. group: its path, cut on the way. */
+static void limit_by_groups(const struct hierarchy *names, char *group, uint64_t *available_bytes)
 {
-    char text[PATH_BYTES_MOST];
-    if (muster__os_read_text("/proc/self/cgroup", text, sizeof text) < 0)
-        return;
-    char *group = strstr(text, "0::");
-    if (!group)
-        return;
-    group += 3;
-    group[strcspn(group, "\n")] = '\0';
     for (;;) {
         char path[PATH_BYTES_MOST + 64];
         uint64_t most = 0, used = 0;
-        snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.max", group);
-        bool limited = read_number(path, &most) == 0 && most != UINT64_MAX;
-        snprintf(path, sizeof path, CGROUP_ROOT "%s/memory.current", group);
+        snprintf(path, sizeof path, "%s%s/%s", names->root, group, names->limit);
+        /* Version 1 writes a number near 2^63 for "none". */
+        bool limited = read_number(path, &most) == 0 && most < UINT64_MAX / 4;
+        snprintf(path, sizeof path, "%s%s/%s", names->root, group, names->usage);
         if (limited && read_number(path, &used) == 0) {
             /* Page cache counts as used and is given back on demand. */
-            uint64_t cache = reclaimable_bytes(group);
+            uint64_t cache = reclaimable_bytes(names, group);
             used -= cache < used ? cache : used;
             uint64_t left = most > used ? most - used : 0;
             if (left < *available_bytes)
                 *available_bytes = left;
         }
         char *slash = strrchr(group, '/');
-        if (!slash || group[0] == '\0')
+        if (!slash)
             return;
         *slash = '\0';
+    }
+}
+
+/* Whether "memory" is among controllers that are set off by commas. */
+static bool has_memory(const char *controllers)
+{
+    static const char wanted[] = "memory";
+    for (const char *name = controllers;; name++) {
+        size_t length = strcspn(name, ",");
+        if (length == sizeof wanted - 1 && strncmp(name, wanted, length) == 0)
+            return true;
+        name += length;
+        if (*name == '\0')
+            return false;
+    }
+}
+
+/* The cgroups above this process, of both versions: a host may have the one or the other, or both.
+ * Lines are "number:controllers:path"; version 2's has number 0 and no controllers. */
+static void limit_by_cgroups(uint64_t *available_bytes)
+{
+    char text[2 * PATH_BYTES_MOST];
+    if (muster__os_read_text("/proc/self/cgroup", text, sizeof text) < 0)
+        return;
+    char *rest = NULL;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(++controllers, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = '\0';
+        if (strlen(group) >= PATH_BYTES_MOST)
+            continue;
+        if (*controllers == '\0')
+            limit_by_groups(&hierarchies[0], group, available_bytes);
+        else if (has_memory(controllers))
+            limit_by_groups(&hierarchies[1], group, available_bytes);
     }
 }
 

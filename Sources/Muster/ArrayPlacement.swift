@@ -170,17 +170,11 @@ extension TeamCore {
         guard status == 0, let host else {
             throw .system(.placement, subject, "can't read this host's topology", status: status)
         }
-        let checked = muster_placement_check(&raw, host)
-        guard checked == 0 else {
-            let nodes = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
-                .filter { $0.memory_total_bytes > 0 }.map { String($0.id) }
+        do throws(MusterError) {
+            try placement.check(&raw, on: host)
+        } catch {
             muster_topology_destroy(host)
-            throw MusterError(
-                .placement, subject: "placement \(placement)",
-                reason: checked == -13  // EACCES
-                    ? "this process's cpuset does not allow that node"
-                    : "no such node with memory; this host has \(nodes.joined(separator: ", "))",
-                errorNumber: -checked)
+            throw error
         }
         return host
     }

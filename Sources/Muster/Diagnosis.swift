@@ -39,7 +39,8 @@ public struct Diagnosis: Sendable {
 
     init(of host: Topology, _ files: HostFiles) {
         let checks: [(id: String, check: (Topology, HostFiles) -> Outcome)] = [
-            ("placement-refused", placementRefused), ("affinity-refused", affinityRefused),
+            ("placement-refused", placementRefused), ("residency-refused", residencyRefused),
+            ("affinity-refused", affinityRefused),
             ("cpuset", cpuset), ("numa-balancing", numaBalancing),
             ("weighted-interleave", weightedInterleave), ("map-count", mapCount),
             ("shared-huge-pages", sharedHugePages), ("huge-page-pool", hugePagePool),
@@ -71,9 +72,23 @@ private func placementRefused(_: Topology, _ files: HostFiles) -> Outcome {
     let status = muster_host_try_placement()
     guard status < 0 else { return .clear }
     return .found(
-        evidence: "mbind of a page of its own: \(statusText(status))",
+        evidence: "mbind of a page of its own and set_mempolicy of its own policy: "
+            + statusText(status),
         effect: "every array is placed by first touch, whatever was asked for",
         remedy: "docker run --cap-add SYS_NICE ... (the default seccomp profile then lets mbind "
+            + "through; Kubernetes: securityContext.capabilities.add: [SYS_NICE])")
+}
+
+private func residencyRefused(_: Topology, _ files: HostFiles) -> Outcome {
+    guard files.isLive else { return .unknown }
+    let status = muster_host_try_residency()
+    guard status < 0 else { return .clear }
+    return .found(
+        evidence: "move_pages, asked for the node of a page of its own: \(statusText(status))",
+        effect:
+            "placements are asked for, and where pages lie can't be read back: nothing is verified",
+        remedy:
+            "docker run --cap-add SYS_NICE ... (the default seccomp profile then lets move_pages "
             + "through; Kubernetes: securityContext.capabilities.add: [SYS_NICE])")
 }
 

@@ -63,12 +63,15 @@ package final class Launch {
     /// Whether even what is written, but not yet read by others, is not waited for.
     private var isUrgent = false
     private var isUnboundSaid = false
+    /// The policy of each process's own memory; nil: as this process's.
+    private let policy: muster_placement?
 
     /// - Throws: `.invalidArgument` for a binding that can't be; `.system`.
     package init(_ plan: LaunchPlan, words: @escaping (Event) -> String?) throws(MusterError) {
         self.plan = plan
         self.words = words
         let seats = try plan.binding.seats(size: plan.size)
+        policy = try plan.placement?.checkedRaw()
         report.ranks = seats.enumerated().map { rank, seat in
             LaunchReport.Rank(rank: rank, globalRank: plan.globalRank(rank), seat: seat)
         }
@@ -118,6 +121,9 @@ package final class Launch {
             throw error
         }
         report.loops = try team.audits()
+        // Who was killed or failed is told of by that.
+        let endedWell = report.ranks.filter { $0.exits.last.map { !$0.isFailure } ?? false }
+        report.unended = try team.unended(endedWell.map(\.rank))
         report.seconds = seconds
         return report
     }
@@ -160,7 +166,7 @@ package final class Launch {
             program.errors = outputs[1]
             program.cpu = seat.cpu.map { UInt32($0) } ?? .max
             program.home = UInt32(seat.homeNode)
-            guard var placement = plan.placement?.raw else {
+            guard var placement = policy else {
                 return muster_supervisor_start(supervisor, &program, &step, &stepStatus)
             }
             return withUnsafePointer(to: &placement) {

@@ -123,15 +123,23 @@ package struct LaunchReport: Sendable {
     package var firstFailure: Int?
     /// Of all verified loops, by name.
     package var loops: [LaunchAudit] = []
+    /// Loops that a rank has begun and, though it ended well, never ended: nobody audited them.
+    package var unended: [Unended] = []
     package var seconds = 0.0
+
+    /// A loop that was not ended, and the rank that was in it.
+    package struct Unended: Sendable {
+        package let rank: Int
+        package let name: String
+    }
 
     /// "SIGINT"
     package static func name(signal: Int) -> String {
         String(cString: muster_signal_name(Int32(clamping: signal)))
     }
 
-    /// Every verified loop committed each chunk exactly once.
-    package var auditIsClean: Bool { loops.allSatisfy { $0.failed == 0 } }
+    /// Every verified loop was ended, and committed each chunk exactly once.
+    package var auditIsClean: Bool { unended.isEmpty && loops.allSatisfy { $0.failed == 0 } }
 
     /// What the launcher exits with. nil: by SIGPIPE, as programs end whose output nobody reads.
     package var exitStatus: Int? {

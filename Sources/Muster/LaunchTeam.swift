@@ -106,6 +106,22 @@ final class LaunchTeam {
             audits.append(LaunchAudit(raw))
         }
     }
+
+    /// The loop that each rank of `ranks` has begun and never ended, if any.
+    func unended(_ ranks: [Int]) throws(MusterError) -> [LaunchReport.Unended] {
+        var found: [LaunchReport.Unended] = []
+        for rank in ranks {
+            var name = [CChar](repeating: 0, count: Int(MUSTER_NAME_BYTES))
+            let status = muster_launcher_unended(launcher, UInt32(rank), &name)
+            guard status >= 0 else {
+                throw .system(.audit, "the team's audits", "can't be read", status: status)
+            }
+            guard status == 1 else { continue }
+            let bytes = name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+            found.append(.init(rank: rank, name: String(decoding: bytes, as: UTF8.self)))
+        }
+        return found
+    }
 }
 
 extension LaunchAudit {

@@ -82,6 +82,44 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Refuses nodes that are not there or may not be used: the kernel would drop them without a word.
+    func check(
+        _ raw: inout muster_placement, on host: UnsafeMutablePointer<muster_topology>
+    ) throws(MusterError) {
+        let status = muster_placement_check(&raw, host)
+        guard status != 0 else { return }
+        throw MusterError(
+            .placement, subject: "placement \(self)",
+            reason: status == -13  // EACCES
+                ? "this process's cpuset does not allow that node" : Placement.noNode(on: host),
+            errorNumber: -status)
+    }
+
+    private static func noNode(on host: UnsafeMutablePointer<muster_topology>) -> String {
+        let nodes = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
+            .filter { $0.memory_total_bytes > 0 }.map { String($0.id) }
+        return "no such node with memory; this host has \(nodes.joined(separator: ", "))"
+    }
+
+    /// The C core's form, checked against this host.
+    func checkedRaw() throws(MusterError) -> muster_placement {
+        var host: UnsafeMutablePointer<muster_topology>?
+        let status = muster_topology_create(nil, &host)
+        guard status == 0, let host else {
+            throw .system(
+                .placement, "placement \(self)", "can't read this host's topology", status: status)
+        }
+        defer { muster_topology_destroy(host) }
+        // nil: a number that no kernel has.
+        guard var raw else {
+            throw MusterError(
+                .placement, subject: "placement \(self)", reason: Placement.noNode(on: host),
+                errorNumber: 19)  // ENODEV
+        }
+        try check(&raw, on: host)
+        return raw
+    }
+
     /// As the C core has it; nil: a node's number that no kernel can have, or a weight that is none.
     var raw: muster_placement? {
         var raw = muster_placement()

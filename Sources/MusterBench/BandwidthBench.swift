@@ -189,17 +189,9 @@ struct BandwidthRig: ~Copyable {
 
     /// The part of the arrays that lies where their placement says.
     func placed() throws(MusterError) -> Double? {
-        guard run.settings.leastPlaced != nil else { return nil }
-        let part: Double
-        do {
-            part = min(
-                try a.verifiedFraction(), try b.verifiedFraction(), try c.verifiedFraction())
-        } catch {
-            run.note("where pages lie could not be read back: \(error)")
-            return nil
+        try run.placed(subject) { () throws(MusterError) in
+            min(try a.verifiedFraction(), try b.verifiedFraction(), try c.verifiedFraction())
         }
-        // For tests of the check.
-        return try run.placed(run.settings.isMisplaced ? 0 : part, subject)
     }
 }
 
@@ -306,10 +298,8 @@ extension BenchTest {
                 MixWrong(mix: mix, to: to.input, value: UInt64(turn + 1)), grain: grain)
             run.add(report)
             try run.require(wrong == 0, "mixes \(mix.name)", "\(wrong) words are wrong")
-            var placed: Double?
-            if run.settings.leastPlaced != nil {
-                let part = min(try from.verifiedFraction(), try to.verifiedFraction())
-                placed = try run.placed(run.settings.isMisplaced ? 0 : part, "mixes")
+            let placed = try run.placed("mixes") { () throws(MusterError) in
+                min(try from.verifiedFraction(), try to.verifiedFraction())
             }
             run.add(
                 Row(

@@ -191,14 +191,39 @@ public final class BenchRun {
         do {
             found = try array.residency()
         } catch {
-            note("where pages lie could not be read back: \(error)")
-            return nil
+            return try unread(error, subject)
         }
         // One node only: the pages can't be elsewhere, but the check can look for them there.
         let isAlone = settings.isMisplaced && placement(on: node) == .bind(node: node)
         let there = found.bytesByNode[isAlone ? node + 1 : node] ?? 0
         return try placed(
             Double(there) / Double(max(1, found.totalBytes)), "\(subject): memory of node \(node)")
+    }
+
+    /// The same for a part that `read` reads back.
+    func placed(
+        _ subject: String, _ read: () throws(MusterError) -> Double
+    ) throws(MusterError) -> Double? {
+        guard settings.leastPlaced != nil else { return nil }
+        let part: Double
+        do throws(MusterError) {
+            part = try read()
+        } catch {
+            return try unread(error, subject)
+        }
+        return try placed(settings.isMisplaced ? 0 : part, subject)
+    }
+
+    /// Where pages lie is not known: a note, or an error where it was asked for.
+    func unread(_ error: MusterError, _ subject: String) throws(MusterError) -> Double? {
+        guard settings.demandsPlacement else {
+            note("where pages lie could not be read back: \(error)")
+            return nil
+        }
+        throw MusterError(
+            .audit, subject: subject,
+            reason: "where its pages lie could not be read back, which --verify-placement asks for "
+                + "(\(error))", report: audit)
     }
 
     /// The same for a fraction that was read back elsewhere.

@@ -21,6 +21,8 @@ public struct BenchSettings: Sendable {
     public var pages: Pages?
     /// The least part of an array that must lie where it should; nil: not read back.
     public var leastPlaced: Double? = 0.99
+    /// Whether pages whose place can't be read back are an error, not a note.
+    public var demandsPlacement = false
     /// A shared library with a kernel of the user's, and its name there.
     public var library: (path: String, kernel: String)?
     /// For tests: one word of a result is changed before it is checked.

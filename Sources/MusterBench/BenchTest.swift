@@ -77,6 +77,10 @@ extension BenchTest {
         var placed: Double?
         if let fraction = outcome.verifiedFraction {
             placed = try run.placed(settings.isMisplaced ? 0 : fraction, "stream")
+        } else if settings.leastPlaced != nil {
+            let error = MusterError(
+                .placement, subject: "stream", reason: "this system does not say it")
+            placed = try run.unread(error, "stream")
         }
         for row in outcome.measurement.rows {
             run.add(

@@ -143,11 +143,8 @@ extension BenchTest {
         } else {
             run.note("kernel \(name): there is no \(name)_check, so its results were not checked")
         }
-        var placed: Double?
-        if run.settings.leastPlaced != nil {
-            let part = min(
-                try to.verifiedFraction(), try a.verifiedFraction(), try b.verifiedFraction())
-            placed = try run.placed(run.settings.isMisplaced ? 0 : part, "kernel")
+        let placed = try run.placed("kernel") { () throws(MusterError) in
+            min(try to.verifiedFraction(), try a.verifiedFraction(), try b.verifiedFraction())
         }
         run.add(
             Row(

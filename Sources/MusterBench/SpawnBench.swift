@@ -10,7 +10,7 @@ public import Muster
 public struct SpawnBench {
     /// Where ranks run.
     public var binding: Binding = .spread
-    let sizes: [Int]
+    public let sizes: [Int]
     let samples: Int
 
     /// Teams of each of `sizes`; `samples` of each, at least 1.

@@ -33,13 +33,19 @@ struct TeamOptions: ParsableArguments {
         var most = cpus
         if case .cpus(let list) = binding { most = list.count }
         let size = ranks ?? max(least, min(most, 4096))
-        if size > cpus {
-            Output.note(
-                "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns, sleep "
-                    + "instead of spinning, and are bound to none")
-        }
+        Output.noteSharing(size, of: cpus)
         try place.report(size: size)
         return size
+    }
+}
+
+extension Output {
+    /// Says it where ranks outnumber the CPUs.
+    static func noteSharing(_ size: Int, of cpus: Int) {
+        guard size > cpus else { return }
+        note(
+            "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns, sleep "
+                + "instead of spinning, and are bound to none")
     }
 }
 

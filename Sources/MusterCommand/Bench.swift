@@ -120,7 +120,9 @@ struct BenchTour: JSONCommand {
         settings.nodes = place.nodes?.ids
         settings.ranksPerNode = place.ranksPerNode
         settings.pages = place.pages
-        settings.leastPlaced = place.verifyPlacement == 0 ? nil : place.verifyPlacement
+        let least = place.verifyPlacement ?? 0.99
+        settings.leastPlaced = least == 0 ? nil : least
+        settings.demandsPlacement = place.verifyPlacement != nil
         if let path = place.kernelLibrary, let name = place.kernel {
             settings.library = (path, name)
         }
@@ -217,9 +219,12 @@ struct BenchWhere: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Fail where less than this part of an array is where it should be; 0: don't look.",
+            """
+            Fail where less than this part of an array is where it should be, or where that can't be \
+            read back; 0: don't look. (default: 0.99, and a note where it can't be read)
+            """,
             valueName: "fraction"))
-    var verifyPlacement = 0.99
+    var verifyPlacement: Double?
 
     @Option(help: ArgumentHelp("A shared library with a kernel of yours.", valueName: "file"))
     var kernelLibrary: String?
@@ -234,7 +239,7 @@ struct BenchWhere: ParsableArguments {
         if let ranksPerNode, ranksPerNode < 1 || ranksPerNode > 4096 {
             throw ValidationError("--ranks-per-node \(ranksPerNode): 1 to 4096")
         }
-        if !(0...1).contains(verifyPlacement) {
+        if let verifyPlacement, !(0...1).contains(verifyPlacement) {
             throw ValidationError("--verify-placement \(verifyPlacement): from 0 to 1")
         }
     }

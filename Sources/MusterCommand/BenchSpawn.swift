@@ -36,6 +36,10 @@ struct BenchSpawn: BenchCommand {
         var bench = SpawnBench(
             sizes: ranks.isEmpty ? [2, 8, 32, 64] : ranks, samples: options.samples ?? 10)
         bench.binding = place.bind
+        for size in bench.sizes where place.reportBindings {
+            Output.writeError("team of \(size):\n")
+            try place.report(size: size)
+        }
         let meter = Meter("bench spawn")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()

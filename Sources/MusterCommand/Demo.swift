@@ -46,7 +46,9 @@ struct Demo: JSONCommand {
     }
 
     func run() throws {
-        let size = try ranks ?? min(16, max(4, Topology.read().usableCPUCount))
+        let cpus = try Topology.read().usableCPUCount
+        let size = ranks ?? min(16, max(4, cpus))
+        Output.noteSharing(size, of: cpus)
         try place.report(size: size)
         let meter = Meter("demo")
         var demo = PoolDemo(size: size, rounds: rounds)

@@ -38,7 +38,7 @@ struct Run: ParsableCommand {
 
             EXIT STATUS
               0    all ranks exited with 0, and each chunk was done exactly once
-              1    the ranks did, but an audit failed
+              1    the ranks did, but an audit failed, or a loop was never ended
               2    ranks could not be started, or output or REPORT not written
               64   wrong usage
               124  --timeout was reached
@@ -130,6 +130,10 @@ struct Run: ParsableCommand {
                 "--placement weighted: the kernel has weights for the whole system only, not for a "
                     + "process's own memory")
         }
+        if placement == .mirrored {
+            throw ValidationError(
+                "--placement mirrored: arrays have copies, a process's own memory has none")
+        }
         if tagOutput && outputDir != nil {
             throw ValidationError(
                 "--tag-output and --output-dir: one of them, since files are by rank already")
@@ -196,6 +200,8 @@ struct Run: ParsableCommand {
         guard outer.hostSize <= Int(UInt32.max) / size else {
             throw ValidationError("-n \(size) on \(outer.hostSize) hosts: too many ranks in all")
         }
+        // Standard error is the programs' too: only where a person reads it.
+        if isatty(2) == 1 { Output.noteSharing(size, of: cpus) }
         try place.report(size: size)
         return size
     }

@@ -18,12 +18,21 @@ enum RunReport {
 
     /// A line for each verified loop's name.
     static func audits(_ report: LaunchReport) -> [String] {
-        let width = report.loops.map(\.name.count).max() ?? 0
-        return report.loops.map { loop in
-            let name = Output.plain(loop.name)
+        let width = (report.loops.map(\.name) + report.unended.map(\.name)).map(\.count).max() ?? 0
+        func line(_ name: String, _ verdict: String) -> String {
+            let name = Output.plain(name)
             let padding = String(repeating: " ", count: max(0, width - name.count))
-            return "audit  \(name)\(padding)  \(verdict(loop, ranks: report.ranks.count))"
+            return "audit  \(name)\(padding)  \(verdict)"
         }
+        let open = Dictionary(grouping: report.unended, by: \.name).sorted { $0.key < $1.key }
+        return report.loops.map { line($0.name, verdict($0, ranks: report.ranks.count)) }
+            + open.map { name, ranks in
+                let numbers = ranks.map { String($0.rank) }.joined(separator: ", ")
+                return line(
+                    name,
+                    "begun and never ended by \(ranks.count == 1 ? "rank" : "ranks") \(numbers): not "
+                        + "audited")
+            }
     }
 
     /// "2 loops, 512 chunks, each exactly once, by 8 ranks"
@@ -176,6 +185,11 @@ struct RunJSON: Encodable {
         }
     }
 
+    struct Unended: Encodable {
+        let name: String
+        let rank: Int
+    }
+
     let command: [String]
     let size: Int
     let global_size: Int
@@ -189,12 +203,13 @@ struct RunJSON: Encodable {
     let ranks: [Rank]
     let refused: [Refusal]
     let verified_loops: [Loop]
+    let unended_loops: [Unended]
     /// Why the exit status is not 0, in words.
     let error: String?
 
     enum CodingKeys: CodingKey {
         case command, size, global_size, host, binding, placement, on_death, exit_status, ended_by
-        case elapsed_s, ranks, refused, verified_loops
+        case elapsed_s, ranks, refused, verified_loops, unended_loops
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -212,6 +227,7 @@ struct RunJSON: Encodable {
         try container.encode(ranks, forKey: .ranks)
         try container.encode(refused, forKey: .refused)
         try container.encode(verified_loops, forKey: .verified_loops)
+        try container.encode(unended_loops, forKey: .unended_loops)
     }
 
     init(_ plan: LaunchPlan, _ report: LaunchReport, command: [String]) {
@@ -250,6 +266,7 @@ struct RunJSON: Encodable {
                         first: $0.lowerBound, last: $0.upperBound - 1, ranks: loop.findingRanks)
                 })
         }
+        unended_loops = report.unended.map { Unended(name: $0.name, rank: $0.rank) }
         switch report.cause {
         case .failure: ended_by = "failure"
         case .signal(let number): ended_by = RunReport.name(signal: number)
@@ -266,6 +283,8 @@ struct RunJSON: Encodable {
         if let rank = report.firstFailure, let exit = report.ranks[rank].exits.last {
             return "rank \(rank) \(RunReport.words(exit))"
         }
-        return endedBy.map { "ended by \($0)" } ?? "an audit failed"
+        return endedBy.map { "ended by \($0)" }
+            ?? (report.unended.isEmpty
+                ? "an audit failed" : "a loop was never ended, so not audited")
     }
 }

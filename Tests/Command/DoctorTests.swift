@@ -43,7 +43,7 @@ private func tree(_ changes: [String: String?] = [:]) throws -> TemporaryFolder 
     return folder
 }
 
-private let tried = ["placement-refused", "affinity-refused"]
+private let tried = ["placement-refused", "residency-refused", "affinity-refused"]
 
 private func findings(_ result: CommandResult) throws -> [[String: String]] {
     try #require(try result.json()["findings"] as? [[String: String]])
@@ -171,7 +171,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         #expect(result.status == 0)
         let unknown = try #require(try result.json()["unknown"] as? [String])
         #expect(
-            Set(unknown.dropFirst(2)) == [
+            Set(unknown.dropFirst(3)) == [
                 "map-count", "weighted-interleave", "memory-limit", "cpu-quota",
             ])
     }
@@ -190,11 +190,11 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         let json = try result.json()
         let found = try findings(result).compactMap { $0["id"] }
         let all = found + (json["clear"] as? [String] ?? []) + (json["unknown"] as? [String] ?? [])
-        #expect(Set(all) == Set(causes.map(\.id) + tried) && all.count == 13)
+        #expect(Set(all) == Set(causes.map(\.id) + tried) && all.count == 14)
         #expect(result.status == (found.isEmpty ? 0 : 1) && result.errors == "")
     }
 
-    @Test("A sandbox that refuses mbind and sched_setaffinity, by a real filter", arguments: tried)
+    @Test("A sandbox that refuses mbind, move_pages or sched_setaffinity, by a real filter", arguments: tried)
     func refused(_ id: String) throws {
         let folder = try TemporaryFolder()
         let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()

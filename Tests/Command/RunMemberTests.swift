@@ -45,6 +45,23 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         #expect(ranks.allSatisfy { $0["joined"] as? Bool == true })
     }
 
+    @Test("A loop that is never ended is named, and is exit status 1")
+    func unended() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        let run = try member(["-n", "2", "--json", path], "forget")
+        #expect(run.status == 1, "\(run)")
+        #expect(
+            run.errors
+                == "muster: audit  leaky  begun and never ended by ranks 0, 1: not audited\n")
+        let report = try CommandResult(
+            output: String(contentsOfFile: path, encoding: .utf8)
+        ).json()
+        let loops = try #require(report["unended_loops"] as? [[String: Any]])
+        #expect(loops.map { $0["rank"] as? Int } == [0, 1])
+        #expect(loops.allSatisfy { $0["name"] as? String == "leaky" })
+    }
+
     @Test("A death: the others recover without it, or with a process in its place, or end")
     func deaths() throws {
         let goOn = try member(["-n", "3", "--on-death", "continue"], "die")

@@ -62,6 +62,14 @@ func runShell(
         }
         let weighted = try runShell(["--placement", "weighted:0=1"], "true")
         #expect(weighted.status == 64 && weighted.errors.contains("whole system"))
+        let mirrored = try runShell(["--placement", "mirrored"], "true")
+        #expect(mirrored.status == 64 && mirrored.errors.contains("has none"))
+        // The kernel would drop such nodes without a word.
+        for absent in ["bind:1023", "bind:99999", "interleave:0,1023", "interleave:0,99999"] {
+            let run = try runShell(["--placement", absent], "echo ran")
+            #expect(run.status == 2 && run.output == "", "\(run)")
+            #expect(run.errors.contains("no such node with memory; this host has 0"), "\(run)")
+        }
     }
 
     @Test("Standard input is rank 0's, the others have none")

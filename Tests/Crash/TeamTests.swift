@@ -90,6 +90,8 @@ extension CrashTests {
 
         @Test func moreThanTheMachineHasIsRefused() throws { try run("too-large") }
 
+        @Test func moreThanACgroupHasIsRefusedAndNobodyIsKilled() throws { try run("memory-group") }
+
         @Test func npyFilesRoundTrip() throws { try run("npy") }
 
         @Test(arguments: leaders)

@@ -28,6 +28,53 @@ private func attempt(size: Int, _ what: String) throws -> MusterError? {
     }
 }
 
+/// Where this process's memory cgroup of version 1 is; nil: there is none that this process may add to.
+private func memoryGroup() -> String? {
+    guard let file = fopen("/proc/self/cgroup", "r") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 8192)
+    while fgets(&line, Int32(line.count), file) != nil {
+        let text = String(
+            decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let parts = text.dropLast().split(
+            separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        if parts.count == 3, parts[1].split(separator: ",").contains("memory") {
+            return "/sys/fs/cgroup/memory" + parts[2]
+        }
+    }
+    return nil
+}
+
+private func put(_ text: String, _ path: String) -> Bool {
+    let file = open(path, O_WRONLY | O_CLOEXEC)
+    guard file >= 0 else { return false }
+    defer { close(file) }
+    return write(file, text, text.utf8.count) == text.utf8.count
+}
+
+/// More than a cgroup has left is an error before any memory is touched: nobody is killed.
+func memoryGroupLimit(_: [String]) throws {
+    guard let parent = memoryGroup() else { return print("skipped: no memory cgroup of version 1") }
+    let group = "\(parent)/muster-test-\(getpid())"
+    guard mkdir(group, 0o755) == 0 else { return print("skipped: can't make \(group): \(errno)") }
+    defer {
+        _ = put("\(getpid())", "\(parent)/cgroup.procs")
+        rmdir(group)
+    }
+    guard put("\(128 << 20)", "\(group)/memory.limit_in_bytes"),
+        put("\(getpid())", "\(group)/cgroup.procs")
+    else { return print("skipped: \(group) can't be used: \(errno)") }
+    do {
+        let team = try Team(size: 2)
+        let error = try refusal("256 MiB in a cgroup of 128") {
+            try team.array(of: UInt8.self, count: 256 << 20)
+        }
+        try claim(equal: error.code, .memory, "\(error)")
+        var small = try team.array(of: UInt8.self, count: 16 << 20)
+        try small.fill(1)
+    }
+}
+
 /// Room for some of 64 ranks, each of which takes two descriptors.
 func fewDescriptors(_: [String]) throws {
     for spare in 0..<20 {

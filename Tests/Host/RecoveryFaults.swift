@@ -40,21 +40,29 @@ func forkedAnew(_: [String]) throws {
     }
 }
 
+/// Kills ranks between loops, and comes back when they are dead and the leader's last look at them is
+/// older than any tick of the coarse clock, so that the next loop looks again.
+private func killIdle(_ pids: [Int]) {
+    for pid in pids where pid > 0 {
+        kill(pid_t(pid), SIGKILL)
+        wait { state(of: pid) == "Z" || !isAlive(pid) }
+    }
+    usleep(20_000)
+}
+
 /// Processes that die before they have begun: an end, not one death after the other for ever.
 func neverBegins(_: [String]) throws {
     try leavingNothing("never begins") {
         let team = try Team(size: 2)
         let array = try team.array(of: Int64.self, count: 1000)
         muster_testing_arm(MUSTER_POINT_JOB_SEEN, MUSTER_POINT_KILL, 1, -2, -1)
-        for pid in team.processIDs { kill(pid_t(pid), SIGKILL) }
-        usleep(5000)
+        killIdle(team.processIDs)
         let error = try refusal("a loop that nobody can begin") {
             try team.run(Increment(array: array.inPlace), grain: 10)
         }
         try claim(equal: error.code, .workerDied, "\(error)")
         muster_testing_arm(MUSTER_POINT_JOB_SEEN, MUSTER_POINT_KILL, 0, -2, -1)
-        for pid in team.processIDs where pid > 0 { kill(pid_t(pid), SIGKILL) }
-        usleep(5000)
+        killIdle(team.processIDs)
         let report = try team.run(Increment(array: array.inPlace), grain: 10)
         try claim(report.isClean && report.deaths.isEmpty, "\(report)")
         try claim(array.toArray().allSatisfy { $0 == 1 }, "not done once")

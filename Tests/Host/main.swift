@@ -19,7 +19,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
     "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,
     "cancel": cancel, "mismatch": mismatch,
-    "arrays": arrays, "rounds": rounds, "too-large": tooLarge,
+    "arrays": arrays, "rounds": rounds, "too-large": tooLarge, "memory-group": memoryGroupLimit,
     "npy": npyRoundTrip, "raw-files": rawFiles, "many-files": manyFiles, "shrunk": shrunkFile,
     "trap": trap, "trap-in-worker": trapInWorker,
     "death": deathInChunk, "death-at-point": deathAtPoint, "idle-death": idleDeath,

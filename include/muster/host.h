@@ -32,11 +32,16 @@ int muster_host_list(const char *root, const char *path,
  * Returns: 0 or a negative errno; a file that could not be written whole is left as it is. */
 int muster_host_write(const char *root, const char *path, const char *text, size_t size_bytes);
 
-/* Asks this host whether it lets a process place its memory: sets the policy of one page of its own
- * to what it is already.
+/* Asks this host whether it lets a process place its memory: sets the policy of one page of its
+ * own, and that of this thread, to what they are already.
  *
  * Returns: 0; -EPERM or -ENOSYS where a sandbox or the kernel refuses; or another errno. */
 int muster_host_try_placement(void);
+
+/* Asks this host whether it says where a process's pages lie: of one page of its own.
+ *
+ * Returns: as muster_host_try_placement. */
+int muster_host_try_residency(void);
 
 /* Asks this host whether a thread may bind itself to CPUs: sets its affinity to what it is already.
  *

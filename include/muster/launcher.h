@@ -120,6 +120,14 @@ int muster_launcher_process(const struct muster_launcher *launcher, uint32_t ran
 int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t index,
                             struct muster_launcher_audit *audit);
 
+/* The loop that a rank has begun and never ended: not audited, so nobody vouches for its chunks. A
+ * loop whose end said -EOWNERDEAD is over.
+ *
+ * rank: 0..<size. name: receives the loop's name. Returns: 1; 0: there is none; -EINVAL: no such
+ * rank; -EUCLEAN: what the rank has noted makes no sense. */
+int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
+                            char name[MUSTER_NAME_BYTES]);
+
 /* Closes the socket and unmaps everything: members that are still there are killed by the kernel.
  * NULL is allowed. */
 void muster_launcher_destroy(struct muster_launcher *launcher);

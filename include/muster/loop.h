@@ -79,6 +79,8 @@ struct muster_chunk {
 /* Makes `taken` and `touched` of an empty loop: pages that only kernels with arrays come to touch.
  * Traps where there is no memory for them (17 KiB). Ownership: muster_loop_discard. */
 void muster_loop_prepare(struct muster_loop *loop);
+
+/* Gives back what muster_loop_prepare made. */
 void muster_loop_discard(struct muster_loop *loop);
 
 /* Begins the job in the team's job slot: opens this rank's roll, emptied where the loop is new, and

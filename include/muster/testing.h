@@ -29,7 +29,8 @@ bool muster_testing_failed(void);
 enum muster_refusal {
     MUSTER_REFUSE_PLACEMENT = 0, /* mbind, set_mempolicy, get_mempolicy, move_pages: as Docker's
                                     default seccomp profile does without CAP_SYS_NICE */
-    MUSTER_REFUSE_AFFINITY = 1   /* sched_setaffinity */
+    MUSTER_REFUSE_AFFINITY = 1,  /* sched_setaffinity */
+    MUSTER_REFUSE_RESIDENCY = 2  /* move_pages */
 };
 
 /* Makes the kernel refuse these system calls with EPERM (a real seccomp filter) in this process and

@@ -194,7 +194,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         #expect(result.status == (found.isEmpty ? 0 : 1) && result.errors == "")
     }
 
-    @Test("A sandbox that refuses mbind, move_pages or sched_setaffinity, by a real filter", arguments: tried)
+    @Test("A sandbox that refuses system calls, by a real filter", arguments: tried)
     func refused(_ id: String) throws {
         let folder = try TemporaryFolder()
         let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()

@@ -5,9 +5,9 @@ size, so a library of another version refuses them instead of misreading them.
 """
 
 import ctypes
-import ctypes.util
 import errno
 import os
+import shutil
 import sys
 
 STATIC, CYCLIC, DYNAMIC, GUIDED, STATIC_STEAL = range(5)
@@ -70,11 +70,20 @@ class Report(ctypes.Structure):
 
 
 def _load():
-    """MUSTER_LIBRARY, or libmuster.so where the system looks for libraries."""
-    path = os.environ.get("MUSTER_LIBRARY") or ctypes.util.find_library("muster")
-    if not path:
+    """MUSTER_LIBRARY; or libmuster.so where the system looks for libraries, or beside `muster`."""
+    places = [os.environ.get("MUSTER_LIBRARY"), "libmuster.so.0"]
+    tool = shutil.which("muster")
+    if tool:
+        places.append(os.path.join(os.path.dirname(os.path.dirname(tool)), "lib", "libmuster.so.0"))
+    for path in filter(None, places):
+        try:
+            library = ctypes.CDLL(path)
+            break
+        except OSError as error:
+            if path == places[0]:
+                sys.exit(f"MUSTER_LIBRARY: {error}")
+    else:
         sys.exit("libmuster.so is not installed: CSources/install.sh installs it, or set MUSTER_LIBRARY")
-    library = ctypes.CDLL(path)
     pointer = ctypes.c_void_p
     for name, arguments in {
         "muster_join": [pointer],

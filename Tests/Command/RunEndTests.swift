@@ -147,7 +147,10 @@ import Testing
         let result = try runShell(["-n", "2"], "sleep 0.5; echo done") { pid in
             let all = [pid] + CommandRunner.children(of: pid) + RunTests.ranks(of: pid)
             switch phase {
-            case 0 where all.count == 4:
+            // Once each shell has a child: before it is a shell, a signal may be lost on it.
+            case 0
+            where all.count == 4
+                && RunTests.ranks(of: pid).allSatisfy({ !CommandRunner.children(of: $0).isEmpty }):
                 kill(-pid, SIGTSTP)
                 phase = 1
             case 1 where all.allSatisfy { state($0) == "T" }:

@@ -145,6 +145,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public mutating func mirror() throws(MusterError) {
         guard case .mirror(let number, _) = source else { return }
         try core.mirror(number, flags: MUSTER_MIRROR_COPY)
+        let core = core  // see withMutableSpan
         core.arrays.setStale(handle.id, false)
     }
 

@@ -165,6 +165,8 @@ extension MemberLoop: Sequence {
         let loop: MemberLoop
         var held: muster_chunk?
 
+        /// Commits the chunk handed out before, and hands out the next one (`muster_member_loop_next`). nil:
+        /// nothing is left for this rank, or a rank died; `end()` says which.
         public mutating func next() -> Element? {
             if var chunk = held { muster_member_loop_commit(loop.pointer, &chunk) }
             var raw = muster_chunk()
@@ -175,6 +177,7 @@ extension MemberLoop: Sequence {
         }
     }
 
+    /// The loop's chunks, each committed when the next one is asked for.
     public func makeIterator() -> Iterator { Iterator(loop: self) }
 
     @usableFromInline func leave<Partial: BitwiseCopyable>(_ partial: Partial, chunk: muster_chunk)

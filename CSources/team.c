@@ -76,12 +76,6 @@ static void choose_wait(struct muster_team_block *plan, const struct muster_team
     plan->yields = wait == MUSTER_WAIT_YIELD;
 }
 
-/* As many as there are ranks, or nodes. */
-static uint64_t most_places(uint32_t ranks)
-{
-    return ranks < MUSTER_NODES_MAX ? ranks : MUSTER_NODES_MAX;
-}
-
 static int make_control(struct muster_team *team, struct muster_team_block *plan)
 {
     plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, PAGE);
@@ -90,7 +84,7 @@ static int make_control(struct muster_team *team, struct muster_team_block *plan
     plan->distances_offset =
         rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), PAGE);
     plan->mirrors_offset =
-        rounded(plan->distances_offset + most_places(plan->size) * plan->size, PAGE);
+        rounded(plan->distances_offset + muster__most_places(plan->size) * plan->size, PAGE);
     plan->journals_offset =
         rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), PAGE);
     int status = -ENOMEM;
@@ -162,64 +156,6 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     }
     *team = made;
     return 0;
-}
-
-/* -- places --------------------------------------------------------------------------------- */
-
-static uint32_t distance_between(const struct muster_topology *topology, uint32_t from, uint32_t to)
-{
-    int near = muster_topology_node_position(topology, from);
-    int far = muster_topology_node_position(topology, to);
-    if (near < 0 || far < 0 || !topology->distances)
-        return from == to ? 10 : 20; /* what firmware says that says nothing else */
-    uint32_t distance = topology->distances[(uint32_t)near * topology->node_count + (uint32_t)far];
-    return distance < 255 ? distance : 255;
-}
-
-int muster_team_settle(struct muster_team *team, const struct muster_topology *topology,
-                       const uint32_t *homes)
-{
-    uint32_t size = team->plan.size, count = 0;
-    uint32_t *nodes = malloc(size * sizeof *nodes); /* by place */
-    if (!nodes)
-        return -ENOMEM;
-    for (uint32_t rank = 0; rank < size; rank++)
-        if (team->ranks[rank].pid) {
-            free(nodes);
-            return -EBUSY;
-        }
-    for (uint32_t rank = 0; rank < size; rank++) {
-        uint32_t place = 0;
-        while (place < count && nodes[place] != homes[rank])
-            place++;
-        if (place == count && count < most_places(size))
-            nodes[count++] = homes[rank];
-        team->slots[rank].place = place;
-    }
-    /* One place needs no rows: all distances are alike. */
-    for (uint32_t place = 0; count > 1 && place < count; place++) {
-        unsigned char *row =
-            team->control.address + team->plan.distances_offset + (uint64_t)place * size;
-        for (uint32_t rank = 0; rank < size; rank++)
-            row[rank] = (unsigned char)distance_between(topology, nodes[place], homes[rank]);
-    }
-    free(nodes);
-    team->plan.place_count = team->block->place_count = count;
-    return 0;
-}
-
-uint32_t muster__place(const struct muster_team *team, uint32_t rank)
-{
-    uint32_t place = team->slots[rank].place;
-    return place < team->plan.place_count ? place : 0;
-}
-
-const unsigned char *muster_team_distances(const struct muster_team *team, uint32_t rank)
-{
-    if (team->plan.place_count < 2)
-        return NULL;
-    return team->control.address + team->plan.distances_offset +
-           (uint64_t)muster__place(team, rank) * team->plan.size;
 }
 
 /* -- ranks ---------------------------------------------------------------------------------- */
@@ -548,50 +484,6 @@ void muster_team_destroy(struct muster_team *team)
 struct muster_job *muster_team_job(struct muster_team *team)
 {
     return team->job;
-}
-
-bool muster_team_is_clean(struct muster_team *team)
-{
-    struct muster_audit audit;
-    if (team->death_count > 0 || muster_team_cancelled(team))
-        return false;
-    for (uint32_t rank = 0; rank < team->plan.size; rank++) {
-        const struct muster_slot *slot = &team->slots[rank];
-        if (!team->ranks[rank].held || slot->outcome_job != team->job_number ||
-            slot->outcome != MUSTER_OUTCOME_FINE)
-            return false;
-    }
-    return muster_team_audit(team, &audit, NULL, 0) == 0 &&
-           audit.exactly_once == team->loop.count && audit.chunks == team->loop.count;
-}
-
-int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
-                          struct muster_finding *findings, uint64_t findings_capacity)
-{
-    return muster_audit((const struct muster_roll *const *)team->rolls, team->plan.size,
-                        team->plan.chunk_capacity, team->loop.number, team->loop.first,
-                        team->loop.count, audit, findings, findings_capacity);
-}
-
-int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,
-                                uint32_t *ranks, uint64_t ranks_capacity)
-{
-    return muster_audit_ranks((const struct muster_roll *const *)team->rolls, team->plan.size,
-                              team->plan.chunk_capacity, team->loop.number, team->loop.first,
-                              team->loop.count, interval, ranks, ranks_capacity);
-}
-
-uint64_t muster_team_rank_progress(const struct muster_team *team, uint32_t rank)
-{
-    return muster_roll_progress(team->rolls[rank], team->plan.chunk_capacity, team->loop.number);
-}
-
-uint64_t muster_team_progress(const struct muster_team *team)
-{
-    uint64_t chunks = 0;
-    for (uint32_t rank = 0; rank < team->plan.size; rank++)
-        chunks += muster_team_rank_progress(team, rank);
-    return chunks;
 }
 
 bool muster_team_running(const struct muster_team *team)

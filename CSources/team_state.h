@@ -2,6 +2,7 @@
 #ifndef MUSTER_TEAM_STATE_H
 #define MUSTER_TEAM_STATE_H
 
+#include <muster/placement.h>
 #include <muster/team.h>
 
 #include "os.h"
@@ -81,7 +82,13 @@ void muster__server_end(struct muster_team *team, bool idle);
 void muster__server_forget_trouble(struct muster_team *team);
 void muster__server_destroy(struct muster_team *team);
 
-/* A rank's place, of plan.place_count; 0 where the slot does not make sense. (team.c) */
+/* Most places of so many ranks: as many as there are ranks, or nodes. */
+static inline uint64_t muster__most_places(uint32_t ranks)
+{
+    return ranks < MUSTER_NODES_MAX ? ranks : MUSTER_NODES_MAX;
+}
+
+/* A rank's place, of plan.place_count; 0 where the slot does not make sense. (places.c) */
 uint32_t muster__place(const struct muster_team *team, uint32_t rank);
 
 /* Maps this rank's copies of all mirrored arrays: a new worker, before its first job. (mirror.c) */

@@ -105,8 +105,8 @@ import Testing
     @Test("A timeout ends all")
     func timeout() throws {
         let result = try end(
-            Self.deaf, options: ["--timeout", "2", "--grace", "0.1"], processes: 12, { _ in })
-        #expect(result.status == 124 && result.errors.contains("2 s are over"), "\(result)")
+            Self.deaf, options: ["--timeout", "8", "--grace", "0.1"], processes: 12, { _ in })
+        #expect(result.status == 124 && result.errors.contains("8 s are over"), "\(result)")
     }
 
     @Test("What ranks leave in the background ends with them")
@@ -143,17 +143,22 @@ import Testing
             let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
             return text?.split(separator: ") ", maxSplits: 1).last?.first
         }
+        let folder = try TemporaryFolder()
+        let mayEnd = folder.path("may-end")
         var phase = 0
-        let result = try runShell(["-n", "2"], "sleep 0.5; echo done") { pid in
-            let all = [pid] + CommandRunner.children(of: pid) + RunTests.ranks(of: pid)
+        let result = try runShell(
+            ["-n", "2"], "while [ ! -e \(mayEnd) ]; do sleep 0.05; done; echo done"
+        ) { pid in
+            let ranks = RunTests.ranks(of: pid)
+            let all = [pid] + CommandRunner.children(of: pid) + ranks
             switch phase {
             // Once each shell has a child: before it is a shell, a signal may be lost on it.
             case 0
-            where all.count == 4
-                && RunTests.ranks(of: pid).allSatisfy({ !CommandRunner.children(of: $0).isEmpty }):
+            where all.count == 4 && ranks.allSatisfy({ !CommandRunner.children(of: $0).isEmpty }):
                 kill(-pid, SIGTSTP)
                 phase = 1
             case 1 where all.allSatisfy { state($0) == "T" }:
+                #expect(FileManager.default.createFile(atPath: mayEnd, contents: nil))
                 kill(-pid, SIGCONT)
                 phase = 2
             default: break

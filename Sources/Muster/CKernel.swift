@@ -17,9 +17,7 @@ struct CKernel: _Work {
         switch status {
         case 0: return
         case 1:
-            let words = withUnsafeBytes(of: &failure.message) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+            let words = withUnsafeBytes(of: &failure.message) { String(upToNUL: $0) }
             throw CKernelTrouble.returned(failure.status, words)
         case -8:  // ENOEXEC
             throw CKernelTrouble.notRun(MUSTER_OUTCOME_KERNEL, status)

@@ -125,18 +125,10 @@ extension MusterError {
         raw.kernel_status = kernelStatus
         var line = description
         for (swift, c) in MusterError.names { line = line.replacing(swift, with: c) }
-        withUnsafeMutableBytes(of: &raw.subject) { copy(subject, to: $0) }
-        withUnsafeMutableBytes(of: &raw.message) { copy(line, to: $0) }
+        withUnsafeMutableBytes(of: &raw.subject) { copyText(subject, to: $0) }
+        withUnsafeMutableBytes(of: &raw.message) { copyText(line, to: $0) }
         error.pointee = raw
     }
-}
-
-/// Copies as many whole characters as there is room for, and a NUL.
-private func copy(_ text: String, to room: UnsafeMutableRawBufferPointer) {
-    var bytes = Array(text.utf8.prefix(room.count - 1))
-    while !bytes.isEmpty, String(validating: bytes, as: UTF8.self) == nil { bytes.removeLast() }
-    room.copyBytes(from: bytes)
-    room[bytes.count] = 0
 }
 
 // MARK: - Leader

@@ -117,8 +117,8 @@ final class LaunchTeam {
                 throw .system(.audit, "the team's audits", "can't be read", status: status)
             }
             guard status == 1 else { continue }
-            let bytes = name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
-            found.append(.init(rank: rank, name: String(decoding: bytes, as: UTF8.self)))
+            found.append(
+                .init(rank: rank, name: name.withUnsafeBytes { String(upToNUL: $0) }))
         }
         return found
     }
@@ -126,9 +126,7 @@ final class LaunchTeam {
 
 extension LaunchAudit {
     init(_ raw: muster_launcher_audit) {
-        name = withUnsafeBytes(of: raw.name) {
-            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-        }
+        name = withUnsafeBytes(of: raw.name) { String(upToNUL: $0) }
         loops = Int(raw.loops)
         failed = Int(raw.failed)
         chunks = Int(raw.chunks)

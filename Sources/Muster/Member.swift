@@ -33,10 +33,9 @@ public struct Member: ~Copyable {
         guard status == 0, let pointer else {
             var text = [CChar](repeating: 0, count: 600)
             muster_join_advice(status, &text, text.count)
-            let bytes = text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
             throw MusterError(
                 status == -ENOMEM || status == -EMFILE ? .memory : .launcher, subject: "joining",
-                reason: String(decoding: bytes, as: UTF8.self), errorNumber: -status)
+                reason: text.withUnsafeBytes { String(upToNUL: $0) }, errorNumber: -status)
         }
         return Member(core: MemberCore(pointer))
     }

@@ -22,7 +22,7 @@ extension TeamCore {
             rank: rank, outcome: slot.pointee.outcome, status: slot.pointee.outcome_status,
             chunk: slot.pointee.outcome_chunk,
             // A kernel's words may have several lines; an error has one.
-            message: String(decoding: messageBytes(of: slot).prefix { $0 != 0 }, as: UTF8.self)
+            message: String(upToNUL: UnsafeRawBufferPointer(messageBytes(of: slot)))
                 .split(whereSeparator: \.isNewline).joined(separator: " "))
     }
 

@@ -107,12 +107,7 @@ struct Worker {
         if case CKernelTrouble.returned(let status, _) = error {
             slot.pointee.outcome_status = status
         }
-        var text = Array(String(describing: error).utf8.prefix(Int(MUSTER_MESSAGE_BYTES) - 1))
-        // A cut may fall inside a character: what is left of it goes too.
-        while !text.isEmpty, String(validating: text, as: UTF8.self) == nil { text.removeLast() }
-        let message = messageBytes(of: slot)
-        message.copyBytes(from: text)
-        message[text.count] = 0
+        copyText(String(describing: error), to: messageBytes(of: slot))
         muster_team_cancel(team)
     }
 

@@ -54,7 +54,7 @@ package final class Launch {
     private let relay: OpaquePointer
     private let environment: LaunchEnvironment
     private let team: LaunchTeam
-    private let started = now()
+    private let started = monotonicNanoseconds()
     /// When what is still there gets SIGKILL; nil: nothing is being ended.
     private var killAt: UInt64?
     private var hasKilled = false
@@ -289,7 +289,7 @@ package final class Launch {
                 if pid != processes[rank].pid && processes[rank].exit?.pid != Int(pid) {
                     processes[rank].hasLostMember = true
                     // Shells exit by themselves when their last command dies.
-                    processes[rank].killAt = now() + 100_000_000
+                    processes[rank].killAt = monotonicNanoseconds() + 100_000_000
                 }
                 try settle(rank)
             }
@@ -301,12 +301,12 @@ package final class Launch {
         let ends = processes.lazy.compactMap { $0.pid > 0 ? $0.killAt : nil }.min()
         let due = [killAt, report.cause == nil ? deadline : nil, ends].compactMap { $0 }.min()
         guard let due else { return -1 }
-        let moment = now()
+        let moment = monotonicNanoseconds()
         return due <= moment ? 0 : Int32(clamping: (due - moment) / 1_000_000 + 1)
     }
 
     private var deadline: UInt64? { plan.timeout.map { started + nanoseconds($0) } }
-    private var seconds: Double { Double(now() - started) * 1e-9 }
+    private var seconds: Double { Double(monotonicNanoseconds() - started) * 1e-9 }
 
     private func passOn() throws(MusterError) {
         var failed: UInt32 = 0
@@ -335,14 +335,14 @@ package final class Launch {
         case SIGKILL:  // The guard was killed: nobody waits for us any more.
             hasKilled = true
             end(.signal(Int(number)), by: number)
-            killAt = now()
+            killAt = monotonicNanoseconds()
         case SIGCONT:
             forward(SIGCONT)
             muster_relay_feed_again(relay)
         default:
             // The second one is meant. A terminal that goes away says so twice by itself.
             if hasBeenAsked && number != SIGHUP {
-                killAt = now()
+                killAt = monotonicNanoseconds()
             } else {
                 hasBeenAsked = true
                 say(.signalled(Int(number)))
@@ -419,11 +419,11 @@ package final class Launch {
         forward(number)
         // A stopped process takes nothing but SIGKILL and SIGCONT.
         forward(SIGCONT)
-        killAt = killAt ?? now() + nanoseconds(plan.grace)
+        killAt = killAt ?? monotonicNanoseconds() + nanoseconds(plan.grace)
     }
 
     private func keepTime() {
-        let moment = now()
+        let moment = monotonicNanoseconds()
         if report.cause == nil, let deadline, moment >= deadline {
             say(.timedOut(seconds: plan.timeout!))
             end(.timeout)
@@ -460,7 +460,7 @@ package final class Launch {
             // What ranks have left running in the background.
             if killAt == nil {
                 _ = muster_supervisor_signal_all(supervisor, SIGTERM)
-                killAt = now() + nanoseconds(plan.grace)
+                killAt = monotonicNanoseconds() + nanoseconds(plan.grace)
             }
             return false
         }
@@ -499,13 +499,6 @@ package final class Launch {
         // Where stderr is closed there is nobody to be told.
         _ = muster_relay_say(relay, UInt32(MUSTER_RELAY_ERRORS), text)
     }
-}
-
-/// CLOCK_MONOTONIC, in nanoseconds.
-private func now() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }
 
 private func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }

@@ -33,7 +33,6 @@ public final class MemberLoop {
     private let partialBytes: Int
     /// What stopped `for` early, thrown by ``end()``.
     private var failure: Int32 = 0
-    private var hasEnded = false
 
     init(
         core: MemberCore, pointer: UnsafeMutablePointer<muster_member_loop>, name: String,
@@ -71,7 +70,6 @@ public final class MemberLoop {
         var raw = muster_member_report()
         raw.size_bytes = UInt32(MemoryLayout<muster_member_report>.size)
         let status = muster_member_loop_end(pointer, &raw)
-        hasEnded = true
         if status == -EBADMSG {
             throw MusterError(
                 .audit, subject: "loop \"\(name)\"", reason: MemberReport(raw).description,

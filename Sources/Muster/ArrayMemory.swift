@@ -80,7 +80,8 @@ extension TeamCore {
         for wish: ArrayWish, _ choice: PageChoice
     ) throws(MusterError) -> ArrayMemory {
         let unit = choice.unitBytes
-        let stride = (wish.bytes + unit - 1) / unit * unit
+        // Near Int.max nothing can be rounded up: `reserve` refuses it by its size.
+        let stride = wish.bytes > Int.max - unit ? Int.max : (wish.bytes + unit - 1) / unit * unit
         let (total, overflow) = stride.multipliedReportingOverflow(
             by: Int(muster_mirror_copies(team)))
         let extent = try reserve(bytes: overflow ? Int.max : total, of: wish.subject)

@@ -253,10 +253,18 @@ final class HostProcess {
 @discardableResult
 func run(
     _ scenario: String, _ arguments: any CustomStringConvertible...,
-    program: String = HostProcess.program,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> [Substring] {
-    let words = arguments.map(\.description)
+    try run(
+        scenario, arguments.map(\.description), program: HostProcess.program,
+        sourceLocation: sourceLocation)
+}
+
+/// The same by another helper program.
+func run(
+    _ scenario: String, _ words: [String], program: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+) throws -> [Substring] {
     let host = try HostProcess(scenario, words, program: program)
     let outcome = host.finish()
     let what = "\(scenario) \(words.joined(separator: " "))"

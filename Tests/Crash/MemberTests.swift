@@ -10,18 +10,9 @@ extension CrashTests {
             _ scenario: String, _ arguments: any CustomStringConvertible...,
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws -> [Substring] {
-            let host = try HostProcess(
-                scenario, arguments.map(\.description), program: HostProcess.memberProgram)
-            let outcome = host.finish()
-            #expect(!outcome.isLate, "\(scenario) hangs", sourceLocation: sourceLocation)
-            #expect(
-                outcome.exitStatus == 0, "\(scenario): \(outcome.errors)\(outcome.output)",
+            try run(
+                scenario, arguments.map(\.description), program: HostProcess.memberProgram,
                 sourceLocation: sourceLocation)
-            host.expectNothingLeft(scenario, sourceLocation: sourceLocation)
-            for line in outcome.lines where line.hasPrefix("skipped: ") {
-                print("\(scenario): \(line)")
-            }
-            return outcome.lines
         }
 
         @Test(arguments: ["join-errors", "call-errors", "loop-errors", "launcher-errors"])

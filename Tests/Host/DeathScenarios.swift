@@ -156,7 +156,7 @@ func idleDeath(_: [String]) throws {
             let pid = team.processIDs[rank]
             kill(pid_t(pid), SIGKILL)
             wait { state(of: pid) == "Z" }
-            usleep(2000)  // within a millisecond of a loop's end nobody is asked
+            letLooksAge()
             _ = try members(of: team)
             try claim(team.processIDs[rank] != pid, "rank \(rank) has no new process")
         }

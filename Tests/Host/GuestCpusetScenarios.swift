@@ -7,14 +7,7 @@ import Glibc
 import Muster
 
 private func write(_ text: String, to file: String) throws {
-    var text = text + "\n"
-    let length = try text.withUTF8 { bytes in
-        let descriptor = open(file, O_WRONLY)
-        guard descriptor >= 0 else { throw Failure(description: "can't open \(file)") }
-        defer { close(descriptor) }
-        return Glibc.write(descriptor, bytes.baseAddress!, bytes.count)
-    }
-    try claim(length > 0, "can't write \(text) to \(file): \(errno)")
+    try claim(equal: put(text + "\n", into: file), 0, "writing \(text) to \(file)")
 }
 
 private struct AddOne: Kernel {

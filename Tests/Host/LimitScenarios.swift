@@ -28,28 +28,15 @@ private func attempt(size: Int, _ what: String) throws -> MusterError? {
     }
 }
 
-/// Where this process's memory cgroup of version 1 is; nil: there is none that this process may add to.
+/// Where this process's memory cgroup of version 1 is; nil: there is none.
 private func memoryGroup() -> String? {
-    guard let file = fopen("/proc/self/cgroup", "r") else { return nil }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 8192)
-    while fgets(&line, Int32(line.count), file) != nil {
-        let text = String(
-            decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let parts = text.dropLast().split(
-            separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    for line in contents(of: "/proc/self/cgroup").split(separator: "\n") {
+        let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
         if parts.count == 3, parts[1].split(separator: ",").contains("memory") {
             return "/sys/fs/cgroup/memory" + parts[2]
         }
     }
     return nil
-}
-
-private func put(_ text: String, _ path: String) -> Bool {
-    let file = open(path, O_WRONLY | O_CLOEXEC)
-    guard file >= 0 else { return false }
-    defer { close(file) }
-    return write(file, text, text.utf8.count) == text.utf8.count
 }
 
 /// More than a cgroup has left is an error before any memory is touched: nobody is killed.
@@ -58,11 +45,11 @@ func memoryGroupLimit(_: [String]) throws {
     let group = "\(parent)/muster-test-\(getpid())"
     guard mkdir(group, 0o755) == 0 else { return print("skipped: can't make \(group): \(errno)") }
     defer {
-        _ = put("\(getpid())", "\(parent)/cgroup.procs")
+        _ = put("\(getpid())", into: "\(parent)/cgroup.procs")
         rmdir(group)
     }
-    guard put("\(128 << 20)", "\(group)/memory.limit_in_bytes"),
-        put("\(getpid())", "\(group)/cgroup.procs")
+    guard put("\(128 << 20)", into: "\(group)/memory.limit_in_bytes") == 0,
+        put("\(getpid())", into: "\(group)/cgroup.procs") == 0
     else { return print("skipped: \(group) can't be used: \(errno)") }
     do {
         let team = try Team(size: 2)

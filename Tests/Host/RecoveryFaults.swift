@@ -40,14 +40,13 @@ func forkedAnew(_: [String]) throws {
     }
 }
 
-/// Kills ranks between loops, and comes back when they are dead and the leader's last look at them is
-/// older than any tick of the coarse clock, so that the next loop looks again.
+/// Kills ranks between loops, and comes back when the next loop can't but see it.
 private func killIdle(_ pids: [Int]) {
     for pid in pids where pid > 0 {
         kill(pid_t(pid), SIGKILL)
         wait { state(of: pid) == "Z" || !isAlive(pid) }
     }
-    usleep(20_000)
+    letLooksAge()
 }
 
 /// Processes that die before they have begun: an end, not one death after the other for ever.

@@ -356,7 +356,7 @@ func serverDeath(_: [String]) throws {
         let server = try serverProcess()
         kill(pid_t(server), SIGKILL)
         wait { state(of: server) == "Z" }
-        usleep(20_000)
+        letLooksAge()
         _ = try members(of: team)
         try claim(try serverProcess() != server, "no new server")
         // At once, before it can have been noticed: replaced, or said.
@@ -372,7 +372,7 @@ func serverDeath(_: [String]) throws {
                 try claim(equal: error.code, .serverDied, "\(error)")
             }
             wait { state(of: server) ?? "Z" == "Z" }
-            usleep(20_000)
+            letLooksAge()
             _ = try members(of: team)
         }
     }
@@ -404,7 +404,7 @@ func serverDeaths(_ arguments: [String]) throws {
             }
             waitpid(killer, nil, 0)
             wait { state(of: server) ?? "Z" == "Z" }
-            usleep(20_000)
+            letLooksAge()
             _ = try members(of: team)
             // A file that was mapped before this server began.
             let sum = try team.reduce(LongSum(array: mapped.input)).result

@@ -84,6 +84,14 @@ func contents(of path: String) -> String {
     return String(decoding: bytes, as: UTF8.self)
 }
 
+/// Writes to a file that is there, as one of /proc or /sys. Returns 0 or an error number.
+func put(_ text: String, into path: String) -> Int32 {
+    let file = open(path, O_WRONLY | O_CLOEXEC)
+    guard file >= 0 else { return errno }
+    defer { close(file) }
+    return Glibc.write(file, text, text.utf8.count) == text.utf8.count ? 0 : errno
+}
+
 /// What must be the same before and after a team.
 struct Holdings: Equatable, CustomStringConvertible {
     let descriptors: [String]
@@ -126,6 +134,10 @@ func state(of pid: Int) -> Character? {
 func wait(until holds: () -> Bool) {
     while !holds() { usleep(200) }
 }
+
+/// Comes back when the leader's last look at its ranks is older than any tick of the coarse clock, so
+/// that the next loop looks again.
+func letLooksAge() { usleep(20_000) }
 
 /// A directory of its own for a scenario's files: the one that the test has made for it.
 func path(_ name: String) -> String {

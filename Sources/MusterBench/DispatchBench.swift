@@ -37,7 +37,7 @@ public struct DispatchBench {
         for leader in [Team.Leader.waits, .works] {
             for size in sizes {
                 let team = try Team(size: size, leader: leader, binding: binding)
-                let samples = try measure(team, &total)
+                let samples = try DispatchBench.measure(team, samples, &total)
                 rows.append(
                     Row(
                         test: leader == .works ? "dispatch/leader-works" : "dispatch/leader-waits",
@@ -48,8 +48,8 @@ public struct DispatchBench {
         return Measurement(rows: rows, audit: total.report)
     }
 
-    private func measure(
-        _ team: borrowing Team, _ total: inout AuditTotal
+    static func measure(
+        _ team: borrowing Team, _ samples: Int, _ total: inout AuditTotal
     ) throws(MusterError) -> Samples {
         // The first jobs also wait for the workers to have started.
         _ = try batch(10, team, &total)
@@ -62,7 +62,7 @@ public struct DispatchBench {
     }
 
     /// Mean time of a job, in nanoseconds.
-    private func batch(
+    private static func batch(
         _ jobs: Int, _ team: borrowing Team, _ total: inout AuditTotal
     ) throws(MusterError) -> Double {
         let started = nanoseconds()

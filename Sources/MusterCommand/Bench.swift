@@ -37,7 +37,8 @@ struct Bench: ParsableCommand {
         // A parent with options of its own would take those that are meant for its subcommands.
         subcommands: [
             BenchTour.self, BenchStream.self, BenchDispatch.self, BenchSchedule.self,
-            BenchSpawn.self, BenchSum.self, BenchTouch.self, BenchRecovery.self, BenchPages.self,
+            BenchBarrier.self, BenchSpawn.self, BenchSum.self, BenchTouch.self, BenchRecovery.self,
+            BenchPages.self,
         ], defaultSubcommand: BenchTour.self)
 }
 

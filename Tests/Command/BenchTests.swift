@@ -145,6 +145,21 @@ struct BenchTests {
         #expect(auditedChunks(report) == 3 * (1 + 3))
     }
 
+    @Test("barrier: members meet, and a team does, for every size up to -n")
+    func barrierJSON() throws {
+        let run = try ToolRun("bench", "barrier", "-n", "3", "--samples", "2", "--json")
+        #expect(run.status == 0 && !run.hasHung, "\(run.errors)")
+        let report = try run.object()
+        let rows = try checkFrame(report)
+        #expect(
+            rows.map { "\($0["test"] ?? "") \($0["ranks"] ?? "")" }
+                == (1...3).flatMap { size in
+                    ["barrier", "all-reduce", "team's job"].map { "barrier/\($0) \(size)" }
+                })
+        for row in rows { try checkRow(row, quantity: "time_ns", samples: 2) }
+        #expect(try #require(auditedChunks(report)) > 0)
+    }
+
     @Test("sum and touch: verified rates", arguments: ["sum", "touch"])
     func memoryJSON(bench: String) throws {
         let run = try ToolRun(

@@ -46,6 +46,12 @@ extension Binding {
         return try seats(size: size, on: host)
     }
 
+    /// Why this system binds no process to a CPU, in words; nil: it does.
+    package static var refusal: String? {
+        let status = muster_host_try_affinity()
+        return status == 0 ? nil : statusText(status)
+    }
+
     /// Precondition: size is 1...4096.
     func seats(
         size: Int, on host: UnsafeMutablePointer<muster_topology>

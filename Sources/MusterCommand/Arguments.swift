@@ -34,6 +34,9 @@ struct TeamOptions: ParsableArguments {
         if case .cpus(let list) = binding { most = list.count }
         let size = ranks ?? max(least, min(most, 4096))
         Output.noteSharing(size, of: cpus)
+        if size <= cpus, binding != .none, let refusal = Binding.refusal {
+            Output.note("ranks are not bound to CPUs: this system refuses it (\(refusal))")
+        }
         try place.report(size: size)
         return size
     }
@@ -64,14 +67,16 @@ struct BindingOptions: ParsableArguments {
     func report(size: Int) throws {
         guard reportBindings else { return }
         let host = try Topology.read()
-        for (rank, seat) in try bind.seats(size: size).enumerated() {
-            Output.writeError("rank \(rank): \(place(seat, host))\n")
+        let seats = try bind.seats(size: size)
+        let refusal = seats.contains { $0.cpu != nil } ? Binding.refusal : nil
+        for (rank, seat) in seats.enumerated() {
+            Output.writeError("rank \(rank): \(place(seat, host, isBound: refusal == nil))\n")
         }
     }
 
     /// "CPU 5, core 1 of package 0, node 0"
-    private func place(_ seat: Seat, _ host: Topology) -> String {
-        guard let cpu = host.cpus.first(where: { $0.id == seat.cpu }) else {
+    private func place(_ seat: Seat, _ host: Topology, isBound: Bool) -> String {
+        guard isBound, let cpu = host.cpus.first(where: { $0.id == seat.cpu }) else {
             return "any CPU, memory of node \(seat.homeNode)"
         }
         var text = "CPU \(cpu.id)"

@@ -44,6 +44,19 @@ import Testing
         #expect(result.errorLines.count { $0.contains("any CPU") } == size)
     }
 
+    @Test("Where the system binds nobody, that is said, and nothing else is reported")
+    func refused() throws {
+        let result = try CommandRunner.refused(
+            "affinity-refused", ["hello", "-n", "1", "--report-bindings"])
+        #expect(result.status == 0, "\(result)")
+        #expect(
+            result.errorLines == [
+                "muster: note: ranks are not bound to CPUs: this system refuses it "
+                    + "(Operation not permitted)",
+                "rank 0: any CPU, memory of node 0",
+            ])
+    }
+
     @Test(
         "Every command that starts a team has both",
         arguments: [

@@ -52,6 +52,15 @@ enum CommandRunner {
         return URL(fileURLWithPath: runner).deletingLastPathComponent().path + "/muster"
     }()
 
+    /// Runs `muster` under a filter of system calls: "placement-refused", "affinity-refused" or
+    /// "residency-refused".
+    static func refused(_ what: String, _ arguments: [String]) throws -> CommandResult {
+        let folder = try TemporaryFolder()
+        let host = URL(fileURLWithPath: muster).deletingLastPathComponent()
+            .appendingPathComponent("muster-test-host").path
+        return try run(["refused", what, muster] + arguments + [folder.path("")], program: host)
+    }
+
     /// Runs `muster`, or another program, and waits for its end. `errorTerminal`: the terminal that its
     /// stderr is, not captured then. `meanwhile` is called every few milliseconds with its process id
     /// while it runs.

@@ -196,12 +196,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
 
     @Test("A sandbox that refuses system calls, by a real filter", arguments: tried)
     func refused(_ id: String) throws {
-        let folder = try TemporaryFolder()
-        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
-            .appendingPathComponent("muster-test-host").path
-        let result = try CommandRunner.run(
-            ["refused", id, CommandRunner.muster, "doctor", "--json", folder.path("")],
-            program: host)
+        let result = try CommandRunner.refused(id, ["doctor", "--json"])
         #expect(result.status == 1)
         let finding = try #require(try findings(result).first { $0["id"] == id })
         #expect(finding["evidence"]?.contains("not permitted") == true, "\(finding)")
@@ -219,13 +214,8 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
 
     @Test("Teams are made where a sandbox refuses placement and affinity")
     func teamsInSandbox() throws {
-        let folder = try TemporaryFolder()
-        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
-            .appendingPathComponent("muster-test-host").path
         for id in tried {
-            let result = try CommandRunner.run(
-                ["refused", id, CommandRunner.muster, "hello", "-n", "2", folder.path("")],
-                program: host)
+            let result = try CommandRunner.refused(id, ["hello", "-n", "2"])
             #expect(result.status == 0 && result.output.contains("each exactly once"), "\(result)")
         }
     }

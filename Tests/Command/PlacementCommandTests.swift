@@ -92,16 +92,9 @@ import Testing
 
     @Test("Where a sandbox refuses placement: said, null, and status 1 when it was to be verified")
     func sandbox() throws {
-        let folder = try TemporaryFolder()
-        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
-            .appendingPathComponent("muster-test-host").path
         func refused(_ arguments: String...) throws -> CommandResult {
-            try CommandRunner.run(
-                [
-                    "refused", "placement-refused", CommandRunner.muster, "placement", "--size",
-                    "1MiB",
-                ]
-                    + arguments + [folder.path("")], program: host)
+            try CommandRunner.refused(
+                "placement-refused", ["placement", "--size", "1MiB"] + arguments)
         }
         for placement in ["bind:\(try node())", "blocked", "mirrored", "interleave"] {
             let result = try refused("--placement", placement, "--json")

@@ -97,6 +97,9 @@ int muster_member_loop_begin(struct muster_member *me,
     uint64_t chunks = muster_schedule_chunks(options->elements, grain);
     if (chunks > me->plan.roll_capacity)
         return muster__meet_refusing(me, -E2BIG);
+    /* Survivors may be in a loop still that deals by the words below. */
+    if (!muster__whole(me))
+        return -EOWNERDEAD;
     unsigned char *room = NULL;
     if (options->partial_bytes > 0) {
         int status = partials(me, chunks * options->partial_bytes, &room);

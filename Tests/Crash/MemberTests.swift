@@ -39,6 +39,10 @@ extension CrashTests {
 
         @Test func ranksThatStartAgainRecover() throws { _ = try member("recovery") }
 
+        @Test func aReplacementChangesNothingBeforeItHasRecovered() throws {
+            _ = try member("replacement")
+        }
+
         @Test func aGrandchildIsWhoIsWatched() throws { _ = try member("grandchild") }
 
         @Test func membersDieWithTheirLauncher() throws { _ = try member("launcher-death") }

@@ -22,14 +22,12 @@ int muster__ask(int socket, const struct muster__hello *hello, struct muster__an
         status = status == -EINTR ? 0 : status;
     }
     if (status == 0 || status == -EPIPE)
-        return -ECONNRESET; /* closed without an answer */
-    if (status < 0)
-        return status;
-    if (status == sizeof *answer && answer->magic == MUSTER__HELLO_MAGIC)
+        status = -ECONNRESET; /* closed without an answer */
+    else if (status == sizeof *answer && answer->magic == MUSTER__HELLO_MAGIC)
         status = answer->layout_version != MUSTER_LAYOUT_VERSION          ? -EPROTO
                  : answer->status > 0 || (answer->status == 0 && *fd < 0) ? -EUCLEAN
                                                                           : answer->status;
-    else
+    else if (status > 0)
         status = -EPROTO;
     if (status < 0 && *fd >= 0) {
         muster__os_close(*fd);

@@ -93,6 +93,8 @@ static int answer(struct muster_team *team, struct muster__server_reply *reply, 
                     muster__os_close(received);
                 return 0;
             }
+            if (received >= 0)
+                muster__os_close(received);
             /* What it sent before it died is heard first. */
             if (status >= 0 || status == -ECONNRESET)
                 status = status > 0 ? -EUCLEAN : -EOWNERDEAD;

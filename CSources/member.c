@@ -140,6 +140,9 @@ static int join_launcher(struct muster_member *me, const struct place *place)
     if (status < 0)
         return status;
     status = muster__ask(me->socket, &hello, &answer, &fd);
+    /* Root's launcher hangs up on who is not root. */
+    if (status == -ECONNRESET && user != muster__os_user())
+        status = -EPERM;
     MUSTER__POINT(MUSTER_POINT_CONNECTED);
     if (status == 0) {
         status = take_team(me, fd, place->rank, &answer);

@@ -39,6 +39,8 @@ extension CrashTests {
 
         @Test func ranksThatStartAgainRecover() throws { _ = try member("recovery") }
 
+        @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
+
         @Test func aReplacementChangesNothingBeforeItHasRecovered() throws {
             _ = try member("replacement")
         }

@@ -88,6 +88,7 @@ uint32_t random_below(struct random *random, uint32_t limit);
 int join_errors(int count, char **arguments);
 int call_errors(int count, char **arguments);
 int launcher_errors(int count, char **arguments);
+int callers(int count, char **arguments);
 int loops(int count, char **arguments);
 int loop_errors(int count, char **arguments);
 int deaths(int count, char **arguments);

@@ -41,6 +41,10 @@ extension CrashTests {
 
         @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
 
+        @Test func aGuardThatPassesASignalOnToNobodyEndsWhatIsLeft() throws {
+            _ = try member("guard")
+        }
+
         @Test func aReplacementChangesNothingBeforeItHasRecovered() throws {
             _ = try member("replacement")
         }

@@ -92,7 +92,7 @@ struct muster__counts {
 };
 
 /* Every rank notes every audit, so that what one rank was killed over is in the others' notes.
- * counts[loops % 2] holds; the other is written first. */
+ * counts[loops % 2] holds; the other is written first: see member_notes.c. */
 struct muster__note {
     char name[MUSTER_NAME_BYTES]; /* before `used` counts it */
     uint64_t loops;
@@ -101,8 +101,8 @@ struct muster__note {
 
 struct muster__notes {
     uint64_t used;                     /* notes in use */
-    uint64_t open;                     /* 1: the rank is in a loop that it has not ended */
-    char open_name[MUSTER_NAME_BYTES]; /* of that loop */
+    uint64_t open;                     /* odd: the rank is in a loop that it has not ended */
+    char open_name[MUSTER_NAME_BYTES]; /* of that loop; written while `open` is even */
     uint64_t reserved[6];
     struct muster__note notes[MUSTER__NOTES];
 };
@@ -324,9 +324,23 @@ void muster__close_loop(struct muster_member *me);
 
 /* -- member_notes.c ------------------------------------------------------------------------- */
 
-/* Notes what an audit found. */
+/* What a rank notes: it is in a loop; it no longer is; what the audit found. */
 void muster__note_begun(struct muster_member *me);
 void muster__note_over(struct muster_member *me);
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
 
 #endif
+/* A note as it was at one moment. */
+struct muster__noted {
+    char name[MUSTER_NAME_BYTES];
+    uint64_t loops;
+    struct muster__counts counts;
+};
+
+/* What all ranks' notes say of one name: the index-th, in the order of their first ends. notes:
+ * `size` ranks'. Returns: 1; 0: there are no more; -EUCLEAN. */
+int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t index,
+                  struct muster__noted *noted);
+/* The loop that a rank is in. Returns: 1; 0: none; -EUCLEAN. */
+int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES]);
+

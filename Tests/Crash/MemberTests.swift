@@ -41,6 +41,8 @@ extension CrashTests {
 
         @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
 
+        @Test func whatTheLauncherReadsOfNotesIsOfOneMoment() throws { _ = try member("notes") }
+
         @Test func aGuardThatPassesASignalOnToNobodyEndsWhatIsLeft() throws {
             _ = try member("guard")
         }

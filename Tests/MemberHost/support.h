@@ -89,6 +89,7 @@ int join_errors(int count, char **arguments);
 int call_errors(int count, char **arguments);
 int launcher_errors(int count, char **arguments);
 int callers(int count, char **arguments);
+int notes(int count, char **arguments);
 int guard(int count, char **arguments);
 int loops(int count, char **arguments);
 int loop_errors(int count, char **arguments);

@@ -139,7 +139,7 @@ static int list_holes(struct muster_member *me)
     struct muster_audit audit;
     int64_t count = 0, room = LIST_LEAST;
     for (;; room = count) {
-        struct muster_finding *more = realloc(findings, (uint64_t)room * sizeof *findings);
+        struct muster_finding *more = muster__memory(findings, (uint64_t)room * sizeof *findings);
         if (!more) {
             free(findings);
             return -ENOMEM;
@@ -151,7 +151,7 @@ static int list_holes(struct muster_member *me)
             break;
     }
     if (count > (int64_t)me->hole_capacity) {
-        struct muster_interval *more = realloc(me->holes, (uint64_t)count * sizeof *more);
+        struct muster_interval *more = muster__memory(me->holes, (uint64_t)count * sizeof *more);
         if (!more) {
             free(findings);
             return -ENOMEM;
@@ -183,7 +183,7 @@ static int cut_holes(struct muster_member *me)
     uint64_t chunks = hole_chunks(me), most = chunks / me->live_count + 1, pieces = 0;
     for (uint64_t i = 0; i < me->hole_count; i++)
         pieces += (me->holes[i].end - me->holes[i].first + most - 1) / most;
-    struct muster_interval *cut = malloc(pieces * sizeof *cut + 1);
+    struct muster_interval *cut = muster__memory(NULL, pieces * sizeof *cut + 1);
     if (!cut)
         return -ENOMEM;
     uint64_t made = 0;
@@ -196,6 +196,16 @@ static int cut_holes(struct muster_member *me)
     me->holes = cut;
     me->hole_count = me->hole_capacity = made;
     return 0;
+}
+
+/* For what went wrong in this rank alone: comes to the meeting that the others are in or come to,
+ * since it lives, and they would wait for it for ever. They get -EINVAL. Returns: status, or what
+ * muster__meet_survivors returns where that is worse. */
+static int give_up(struct muster_member *me, int status)
+{
+    uint32_t gone;
+    int met = muster__meet_survivors(me, muster__call(MUSTER__CALL_REFUSED, 0, 0, 0), &gone);
+    return met == 0 || met == -EINVAL ? status : met;
 }
 
 /* This rank has nothing left. Returns: 1: some of what the dead have left is claimed; 0: nothing is
@@ -218,7 +228,7 @@ static int adopt(struct muster_member *me)
         if (status == 0)
             status = cut_holes(me);
         if (status < 0)
-            return status;
+            return give_up(me, status);
         if (me->loop_adopted == 0)
             me->loop_adopted = hole_chunks(me);
         __atomic_store_n(&me->parts.block->list_counter, 0, __ATOMIC_RELAXED);
@@ -262,7 +272,7 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
         status = me->loop_adopts ? adopt(me) : 0;
     /* Claim words are shared: what came out of one may be anybody's. */
     if (status == 1 && (loop->next >= loop->end || loop->end > made->chunks))
-        status = -EUCLEAN;
+        status = me->loop_adopts ? give_up(me, -EUCLEAN) : -EUCLEAN;
     if (status <= 0) {
         if (status < 0)
             me->loop_status = status;
@@ -387,7 +397,7 @@ int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine_f
     if (!loop->member->loop_whole || !loop->loop.partials)
         return -EINVAL;
     uint64_t bytes = loop->loop.partial_bytes;
-    unsigned char *stack = malloc(bytes * muster__tree_levels(loop->chunks));
+    unsigned char *stack = muster__memory(NULL, bytes * muster__tree_levels(loop->chunks) + 1);
     if (!stack)
         return -ENOMEM;
     struct muster__tree tree = {

@@ -31,6 +31,9 @@ extern uint32_t muster__broken;
 
 /* -- memory --------------------------------------------------------------------------------- */
 
+/* realloc, which a test can make fail (os_testing.c). */
+void *muster__memory(void *old, size_t size_bytes);
+
 int muster__os_memfd(const char *name);                           /* sealable */
 int muster__os_memfd_pool(const char *name, uint64_t page_bytes); /* of huge pages of the pool */
 int muster__os_truncate(int fd, uint64_t size_bytes);

@@ -43,6 +43,8 @@ extension CrashTests {
 
         @Test func whatTheLauncherReadsOfNotesIsOfOneMoment() throws { _ = try member("notes") }
 
+        @Test func whoCannotGoOnInALoopKeepsNobodyWaiting() throws { _ = try member("giving-up") }
+
         @Test func aGuardThatPassesASignalOnToNobodyEndsWhatIsLeft() throws {
             _ = try member("guard")
         }

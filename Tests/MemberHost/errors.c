@@ -449,6 +449,25 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
     ((struct muster_roll *)(uintptr_t)me->rolls[0])->length = 1ull << 40;
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -EUCLEAN);
+    /* No memory: for the audit of a scattered roll, and for the tree of partial results. */
+    bad = good, bad.elements = 1000, bad.grain = 1;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        if (chunk.index % 2 == 0)
+            muster_member_loop_commit(loop, &chunk);
+    muster_testing_fail_memory(1);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -ENOMEM);
+    CHECK(muster_testing_failed());
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EINVAL); /* it is over all the same */
+    partial.partial_bytes = 8;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        muster_member_loop_commit(loop, &chunk);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    muster_testing_fail_memory(1);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -ENOMEM);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
+
     me->post->state = 9;
     me->parts.block->breaks = 2;
     CHECK_STATUS(muster_member_barrier(me), -EOWNERDEAD);

@@ -90,6 +90,7 @@ int call_errors(int count, char **arguments);
 int launcher_errors(int count, char **arguments);
 int callers(int count, char **arguments);
 int notes(int count, char **arguments);
+int giving_up(int count, char **arguments);
 int guard(int count, char **arguments);
 int loops(int count, char **arguments);
 int loop_errors(int count, char **arguments);

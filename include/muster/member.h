@@ -301,7 +301,8 @@ int muster_member_loop_claim(struct muster_member_loop *loop, struct muster_chun
  *
  * In a loop with MUSTER_LOOP_ADOPT the last call waits until all ranks are through, since what a
  * dead one has left may still come. chunk: receives it. Returns: 1; 0: nothing is left for this
- * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ECONNRESET, -EUCLEAN: as
+ * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ENOMEM: this rank can't list what
+ * the dead have left; -EINVAL: another rank could not go on; -ECONNRESET, -EUCLEAN: as
  * muster_member_barrier. After 0 or an error call muster_member_loop_end. */
 MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)

@@ -32,8 +32,21 @@ validated(const struct muster_member *me, const struct muster_member_loop_option
                   (options->flags & ~(uint32_t)MUSTER_LOOP_ADOPT) == 0 &&
                   options->batch <= MUSTER_CHUNKS_MAX && options->grain <= UINT64_MAX / 2 &&
                   options->elements <= UINT64_MAX / 2 &&
-                  (!options->name || strnlen(options->name, MUSTER_NAME_BYTES) < MUSTER_NAME_BYTES);
+                  (!options->name || muster__is_name(options->name));
     return can_be ? options : NULL;
+}
+
+static const char *name_of(const struct muster_member_loop_options *options)
+{
+    return options->name ? options->name : "loop";
+}
+
+/* Everything by which one loop differs from another, but for its count and grain. */
+static uint64_t kind_of(const struct muster_member_loop_options *options)
+{
+    uint64_t how = muster__call(MUSTER__CALL_LOOP_BEGIN, options->schedule, options->batch,
+                                (uint64_t)options->flags << 32 | options->partial_bytes);
+    return muster__hash_text(how, name_of(options));
 }
 
 /* Room for partial results: a hidden array, kept for later loops of up to this size. */
@@ -83,7 +96,7 @@ static void set_up(struct muster_member *me, const struct muster_member_loop_opt
     me->loop_status = 0;
     me->loop_deaths = me->loop_adopted = 0;
     me->hole_count = 0;
-    snprintf(me->loop_name, sizeof me->loop_name, "%s", options->name ? options->name : "loop");
+    snprintf(me->loop_name, sizeof me->loop_name, "%s", name_of(options));
 }
 
 int muster_member_loop_begin(struct muster_member *me,
@@ -113,11 +126,9 @@ int muster_member_loop_begin(struct muster_member *me,
     __atomic_store_n(&me->parts.slots[me->live_index].claim, muster_schedule_pack(block),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&me->parts.block->counter, 0, __ATOMIC_RELAXED);
-    uint64_t how = muster__call(MUSTER__CALL_LOOP_BEGIN, options->schedule, options->batch,
-                                (uint64_t)options->flags << 32 | options->partial_bytes);
     me->loop_number = me->generation << 40 ^ muster__next_meeting(me);
-    int status =
-        muster__meet(me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, how));
+    int status = muster__meet(
+        me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, kind_of(options)));
     if (status < 0)
         return status;
     set_up(me, options, grain, chunks, room);

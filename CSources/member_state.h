@@ -12,6 +12,7 @@
 #include <muster/segment.h>
 #include <muster/testing.h>
 
+#include "hash.h"
 #include "os.h"
 
 /* What each rank can lay before the others in one meeting. Two of them, used in turns: what was
@@ -306,6 +307,9 @@ const void *muster__tree_value(struct muster__tree *tree);
 
 /* -- member_array.c ------------------------------------------------------------------------- */
 
+/* Whether loops and arrays can have this name: 1 to MUSTER_NAME_BYTES - 1 bytes, none of them a
+ * control character, since reports show it. */
+bool muster__is_name(const char *name);
 /* muster_member_array with any name. */
 int muster__member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                          void **address);
@@ -329,7 +333,6 @@ void muster__note_begun(struct muster_member *me);
 void muster__note_over(struct muster_member *me);
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
 
-#endif
 /* A note as it was at one moment. */
 struct muster__noted {
     char name[MUSTER_NAME_BYTES];
@@ -344,3 +347,4 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
 /* The loop that a rank is in. Returns: 1; 0: none; -EUCLEAN. */
 int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES]);
 
+#endif

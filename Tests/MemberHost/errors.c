@@ -272,6 +272,11 @@ static int mismatched(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_member_loop *loop;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
     options.elements = 10;
+    options.name = odd ? "rows" : "columns";
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    options.name = odd ? NULL : "lop";
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    options.name = NULL;
     options.flags = odd ? 2 : 0;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
     /* And after all of that they still meet. */
@@ -372,11 +377,19 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
     bad = good, bad.elements = UINT64_MAX;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
-    char name[80];
+    char name[MUSTER_NAME_BYTES + 1];
     memset(name, 'n', sizeof name);
-    name[79] = '\0';
-    bad = good, bad.name = name;
-    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    name[MUSTER_NAME_BYTES] = '\0';
+    const char *bad_names[] = {name, "", "a\n", "\x7f"};
+    for (size_t i = 0; i < sizeof bad_names / sizeof *bad_names; i++) {
+        bad = good, bad.name = bad_names[i];
+        CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    }
+    name[MUSTER_NAME_BYTES - 1] = '\0';
+    bad = good, bad.name = name, bad.elements = 0;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    loop = NULL;
     bad = good, bad.elements = 1ull << 36, bad.partial_bytes = 0, bad.grain = 1;
     me->plan.roll_capacity = 1000; /* as where address space is short */
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
@@ -436,19 +449,6 @@ int loop_errors(int count, char **arguments)
     CHECK(report.size_bytes == 3);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -EINVAL);
 
-    /* A loop without chunks gives the identity. */
-    partial.partial_bytes = 8;
-    partial.elements = 0;
-    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
-    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
-    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_PRODUCT, result), 0);
-    CHECK(result[0] == 1);
-
-    /* What somebody else has scribbled into the roll. */
-    CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
-    ((struct muster_roll *)(uintptr_t)me->rolls[0])->length = 1ull << 40;
-    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EUCLEAN);
     /* No memory: for the audit of a scattered roll, and for the tree of partial results. */
     bad = good, bad.elements = 1000, bad.grain = 1;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
@@ -468,6 +468,19 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -ENOMEM);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
 
+    /* A loop without chunks gives the identity. */
+    partial.partial_bytes = 8;
+    partial.elements = 0;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_PRODUCT, result), 0);
+    CHECK(result[0] == 1);
+
+    /* What somebody else has scribbled into the roll. */
+    CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
+    ((struct muster_roll *)(uintptr_t)me->rolls[0])->length = 1ull << 40;
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EUCLEAN);
     me->post->state = 9;
     me->parts.block->breaks = 2;
     CHECK_STATUS(muster_member_barrier(me), -EOWNERDEAD);

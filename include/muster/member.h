@@ -228,8 +228,8 @@ int muster_member_scan(struct muster_member *me, void *data, uint64_t count, uin
  * node. It lives as long as the launcher: a restarted rank finds it with its contents. The same
  * name again gives the same address in this process.
  *
- * name: 1 to 63 bytes, no control characters. size_bytes: at least 1. address: receives where it
- * lies in this process, page-aligned; other processes have other addresses.
+ * name: 1 to MUSTER_NAME_BYTES - 1 bytes, no control characters. size_bytes: at least 1. address:
+ * receives where it lies in this process, page-aligned; other processes have other addresses.
  * Returns: as muster_member_barrier, and -EINVAL: a name or size that can't be, or the array has
  * another size; -ENOMEM: the memory is not there; -ENOSPC: MUSTER_ARRAYS_MAX arrays exist. Where
  * one rank fails, all do. Ownership: the member; unmapped by muster_leave. */
@@ -254,7 +254,8 @@ struct muster_member_loop_options {
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */
     uint32_t flags;         /* enum muster_member_loop_flag */
-    const char *name;       /* for the launcher's report; NULL: "loop" */
+    const char *name;       /* for the launcher's report, as an array's: 1 to MUSTER_NAME_BYTES - 1
+                               bytes, no control characters; NULL: "loop" */
 };
 
 /* A loop in work. What is not named here is private. */
@@ -284,10 +285,10 @@ struct muster_member_report {
 
 /* Begins a loop. Collective.
  *
- * options: the same in all ranks. loop: receives the loop, valid until the next one begins.
- * Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes that this
- * library does not know, or a loop is open; -E2BIG: more chunks than the team has room for;
- * -ENOMEM. Ownership: the member; ended by muster_member_loop_end. */
+ * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
+ * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
+ * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
+ * for; -ENOMEM. Ownership: the member; ended by muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,
                              struct muster_member_loop **loop);

@@ -87,7 +87,8 @@ static int combine_pieces(struct muster_member *me, uint64_t call, unsigned char
     if (!muster__whole(me))
         return -EOWNERDEAD;
     uint64_t value_bytes = muster_type_bytes(numbers->type), done = 0;
-    unsigned char small[8 * 16], *stack = small;
+    _Alignas(16) unsigned char small[8 * 16];
+    unsigned char *stack = small;
     uint64_t most = MUSTER__MAIL_BYTES / value_bytes;
     uint64_t piece_bytes = (count < most ? count : most) * value_bytes;
     uint32_t levels = muster__tree_levels(me->live_count);

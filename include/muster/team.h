@@ -414,7 +414,8 @@ bool muster_address_is_static(const void *address);
 /* This process's id. */
 int muster_process_id(void);
 
-/* Name of a signal, "SIGKILL" for 9. Returns: a constant string, "unknown signal" for no signal. */
+/* Name of a signal: "SIGKILL" for 9, "signal 40" for one that has no name of its own. Returns: a
+ * constant string, "unknown signal" for no signal. */
 const char *muster_signal_name(int signal);
 
 /* Threads of this process. Returns: at least 1, or a negative errno of reading /proc/self/task. */

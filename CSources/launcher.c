@@ -212,7 +212,7 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
         return status;
     const struct muster__counts *counts = &noted.counts;
     *audit = (struct muster_launcher_audit){
-        .loops = noted.loops,
+        .loops = counts->loops,
         .failed = counts->failed,
         .chunks = counts->chunks,
         .exactly_once = counts->exactly_once,

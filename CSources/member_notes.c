@@ -8,18 +8,18 @@
  *
  * Order. The launcher reads while ranks write, and nobody waits: what a word guards is read again
  * where the word has changed meanwhile (a seqlock; Boehm, "Can seqlocks get along with programming
- * language memory models?", 2012). `loops` guards a note's two sets of counts: set loops % 2 holds.
+ * language memory models?", 2012). `changes` guards a note's sets of counts: set changes % 2 holds.
  *
  *     rank                                   launcher
- *     (1) release fence                      (5) load loops, acquire
+ *     (1) release fence                      (5) load changes, acquire
  *     (2) store the other set, relaxed       (6) load its set, relaxed
- *     (3) store loops + 1, release           (7) acquire fence
- *                                            (8) load loops, relaxed: the same, or again
+ *     (3) store changes + 1, release         (7) acquire fence
+ *                                            (8) load changes, relaxed: the same, or again
  *
- * (3) with (5): who reads a value of `loops` finds its set whole. A set is written over no earlier
- * than one loop later, so behind a (3) that stored another value. (1) with (7): should (6) have
- * seen a word of that later (2), then (8) sees the (3) before it, which is another value. Without
- * (1) the first words of the next loop's set could be seen before the value that makes them the
+ * (3) with (5): who reads a value of `changes` finds its set whole. A set is written over no
+ * earlier than one change later, so behind a (3) that stored another value. (1) with (7): should
+ * (6) have seen a word of that later (2), then (8) sees the (3) before it, which is another value.
+ * Without (1) the first words of the next set could be seen before the value that makes them the
  * other set; without (7) the check could come before what it checks. `open` guards the open loop's
  * name alike, its even values standing for (3)'s: none is open, and the name may change.
  */
@@ -90,19 +90,32 @@ void muster__note_over(struct muster_member *me)
         __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
 }
 
+static struct muster__counts counts_of(const struct muster__note *note)
+{
+    return note->counts[__atomic_load_n(&note->changes, __ATOMIC_RELAXED) % 2];
+}
+
+static void put(struct muster__note *note, const struct muster__counts *counts)
+{
+    uint64_t changes = __atomic_load_n(&note->changes, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    store_words(&note->counts[(changes + 1) % 2], counts, sizeof *counts);
+    __atomic_store_n(&note->changes, changes + 1, __ATOMIC_RELEASE);
+}
+
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
 {
     struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
     if (!note)
         return;
-    uint64_t loops = __atomic_load_n(&note->loops, __ATOMIC_RELAXED);
-    struct muster__counts counts = note->counts[loops % 2];
+    struct muster__counts counts = counts_of(note);
     bool failed = report->exactly_once != report->chunks;
     if (failed && counts.failed == 0) {
         counts.first_finding = report->first_finding;
         memcpy(counts.first_finding_ranks, report->first_finding_ranks,
                sizeof counts.first_finding_ranks);
     }
+    counts.loops++;
     counts.failed += failed;
     counts.chunks += report->chunks;
     counts.exactly_once += report->exactly_once;
@@ -110,9 +123,7 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     counts.repeated += report->repeated;
     counts.adopted += report->adopted;
     counts.deaths += report->deaths;
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    store_words(&note->counts[(loops + 1) % 2], &counts, sizeof counts);
-    __atomic_store_n(&note->loops, loops + 1, __ATOMIC_RELEASE);
+    put(note, &counts);
 }
 
 /* -- reading -------------------------------------------------------------------------------- */
@@ -142,8 +153,9 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
         return 0;
     const struct muster__note *note = &notes->notes[index];
     memcpy(noted->name, note->name, sizeof noted->name);
-    int status = load_guarded(&note->loops, note->counts, sizeof *note->counts, 2, &noted->counts,
-                              &noted->loops);
+    uint64_t changes;
+    int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
+                              &changes);
     return status < 0 || !memchr(noted->name, 0, sizeof noted->name) ? -EUCLEAN : 1;
 }
 
@@ -159,7 +171,7 @@ static int named_before(const struct muster__notes *notes, const char *name, uin
             status = read_note(&notes[r], i, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && noted.loops > 0 && strcmp(noted.name, name) == 0)
+            if (status > 0 && noted.counts.loops > 0 && strcmp(noted.name, name) == 0)
                 return 1;
         }
     }
@@ -177,7 +189,8 @@ static int fullest(const struct muster__notes *notes, uint32_t size, const char 
             status = read_note(&notes[rank], i, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && noted.loops > most->loops && strcmp(noted.name, name) == 0)
+            if (status > 0 && noted.counts.loops > most->counts.loops &&
+                strcmp(noted.name, name) == 0)
                 *most = noted;
         }
     }
@@ -194,7 +207,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
             status = read_note(&notes[rank], i, noted);
             if (status <= 0)
                 continue;
-            if (noted->loops == 0)
+            if (noted->counts.loops == 0)
                 continue; /* its rank was killed before it could count the first */
             int before = named_before(notes, noted->name, rank, i);
             if (before < 0)

@@ -81,6 +81,7 @@ struct muster__post {
 
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
+    uint64_t loops; /* audited */
     uint64_t failed;
     uint64_t chunks;
     uint64_t exactly_once;
@@ -93,10 +94,10 @@ struct muster__counts {
 };
 
 /* Every rank notes every audit, so that what one rank was killed over is in the others' notes.
- * counts[loops % 2] holds; the other is written first: see member_notes.c. */
+ * counts[changes % 2] holds; the other is written first: see member_notes.c. */
 struct muster__note {
     char name[MUSTER_NAME_BYTES]; /* before `used` counts it */
-    uint64_t loops;
+    uint64_t changes;
     struct muster__counts counts[2];
 };
 
@@ -336,7 +337,6 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
 /* A note as it was at one moment. */
 struct muster__noted {
     char name[MUSTER_NAME_BYTES];
-    uint64_t loops;
     struct muster__counts counts;
 };
 

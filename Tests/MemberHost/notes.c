@@ -85,7 +85,7 @@ int notes(int count, char **arguments)
 
     /* A rank was killed before it could count its first loop: others' names are found behind it. */
     struct muster__notes *noted = launcher->parts.notes;
-    noted->notes[0].loops = 0;
+    noted->notes[0].counts[0].loops = noted->notes[0].counts[1].loops = 0;
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
     CHECK(audit.name[0] == 'b');

@@ -290,10 +290,7 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
         loop->next = loop->end = 0; /* every further call comes here */
         return status;
     }
-    chunk->index = loop->next++;
-    chunk->first = chunk->index * loop->grain;
-    uint64_t left = loop->elements - chunk->first;
-    chunk->end = chunk->first + (left < loop->grain ? left : loop->grain);
+    muster_loop_hand_out(loop, chunk);
     if (loop->schedule == MUSTER_LISTED)
         made->adopted++;
     if (__builtin_expect(loop->traced, 0))

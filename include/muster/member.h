@@ -313,10 +313,7 @@ MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
         __builtin_expect(__atomic_load_n(loop->breaks, __ATOMIC_RELAXED) != loop->watched, 0) ||
         __builtin_expect(loop->loop.traced, 0))
         return muster_member_loop_claim(loop, chunk);
-    chunk->index = loop->loop.next++;
-    chunk->first = chunk->index * loop->loop.grain;
-    uint64_t left = loop->loop.elements - chunk->first;
-    chunk->end = chunk->first + (left < loop->loop.grain ? left : loop->loop.grain);
+    muster_loop_hand_out(&loop->loop, chunk);
     return 1;
 }
 

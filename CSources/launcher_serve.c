@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "launcher_state.h"
+#include "process_stat.h"
 
 /* Of one call of muster_launcher_serve. */
 struct serving {
@@ -35,15 +36,12 @@ static uint64_t tag_of(enum muster__tag kind, uint32_t place)
 /* Whether a process is on its way out: it closes its descriptors before its pidfd says so. */
 static bool is_ending(int pid)
 {
-    char path[32], text[1024];
+    char text[MUSTER__STAT_BYTES];
+    const char *fields;
     unsigned long flags = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (muster__os_read_text(path, text, sizeof text) < 0)
-        return true;
-    /* The name in brackets may hold anything; the ninth field is the kernel's PF_ flags (proc(5)).
-     */
-    const char *rest = strrchr(text, ')');
-    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+    /* The ninth field: the kernel's PF_ flags (proc(5)). */
+    if (muster__process_stat(pid, text, &fields) < 0 ||
+        sscanf(fields, "%*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
         return true;
     return (flags & 0x4) != 0; /* PF_EXITING */
 }

@@ -170,17 +170,6 @@ void muster_loop_cancel(struct muster_loop *loop);
  * dies before it has said that it is done would deal itself the same chunks again. */
 void muster_loop_end(struct muster_loop *loop);
 
-/* A kernel in C. context: the job's argument bytes. Returns: 0, or a negative value, which ends the
- * job as a thrown error does. */
-typedef int (*muster_kernel_function)(void *context, const struct muster_loop *loop,
-                                      const struct muster_chunk *chunk);
-
-/* Runs a C kernel over this rank's chunks.
- *
- * Returns: 0, or the kernel's negative value with the chunk's number in *failed. */
-int muster_loop_run(struct muster_loop *loop, muster_kernel_function kernel, void *context,
-                    uint64_t *failed);
-
 #ifdef __cplusplus
 }
 #endif

@@ -399,7 +399,7 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
 
 /* -- partial results ------------------------------------------------------------------------ */
 
-int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine_function combine,
+int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine combine,
                                void *context, void *result)
 {
     if (!loop->member->loop_whole || !loop->loop.partials)

@@ -287,7 +287,7 @@ struct muster__numbers {
     uint64_t count;
 };
 
-/* muster__operate as a muster_combine_function. context: struct muster__numbers. */
+/* muster__operate as a muster_combine. context: struct muster__numbers. */
 void muster__combine_numbers(void *into, const void *right, void *context);
 
 /* A binary tree over values in the order in which they come; see muster__tree_push. */
@@ -296,7 +296,7 @@ struct muster__tree {
     uint64_t value_bytes;
     uint64_t count; /* values pushed */
     uint32_t depth;
-    muster_combine_function combine;
+    muster_combine combine;
     void *context;
 };
 

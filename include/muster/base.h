@@ -68,6 +68,10 @@ extern "C" {
 #error "Muster's futex words are the low halves of 64-bit words: little-endian hosts only"
 #endif
 
+/* Joins the results of two neighbouring ranges of chunks: `right` into `left`, which comes before
+ * it. Need not be commutative. context: as given with the function. */
+typedef void (*muster_combine)(void *left, const void *right, void *context);
+
 /* Describes a status in words, for instance "a rank died" for -EOWNERDEAD.
  *
  * status: a value returned by a function of Muster.

@@ -360,18 +360,13 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 
-/* How partial results become one: into = combine(into, right).
- *
- * into: the left one, replaced. right: the partial results after it. context: as given. */
-typedef void (*muster_combine_function)(void *into, const void *right, void *context);
-
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits
  * in every rank, for any number of ranks, and as Team.run gives in Swift. Not collective: every
  * rank that wants the result does it, before its next loop begins.
  *
  * combine: a function. result: receives partial_bytes bytes; left alone where the loop has no
  * chunks. Returns: 0; -EINVAL: the loop has no partial results or did not end well; -ENOMEM. */
-int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine_function combine,
+int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine combine,
                                void *context, void *result);
 
 /* muster_member_loop_combine for arrays of numbers: partial results are partial_bytes /

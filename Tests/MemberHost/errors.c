@@ -198,6 +198,18 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(join_liar(WRONG_SIZE), -EUCLEAN);
     CHECK_STATUS(join_liar(SMALL_TEAM), -EUCLEAN);
 
+    struct muster_launcher *single = launcher_of(1);
+    pid_t twice = fork();
+    if (twice == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        options.address = muster_launcher_address(single);
+        CHECK_STATUS(muster_join_with(&options, &me), 0);
+        CHECK_STATUS(muster_join_with(&options, &me), -EALREADY);
+        _exit(0);
+    }
+    CHECK(serve_until_end(single, twice, NULL) == 0);
+    muster_launcher_destroy(single);
+
     struct muster_launcher *launcher = launcher_of(3);
     const char *address = muster_launcher_address(launcher);
     struct muster_launcher_event event = {0};
@@ -289,7 +301,9 @@ int call_errors(int count, char **arguments)
     (void)count;
     (void)arguments;
     watch(60);
-    struct muster_member *me = alone();
+    struct muster_member *me = alone(), *another = alone();
+    CHECK(another != me && muster_member_size(another) == 1);
+    CHECK_STATUS(muster_leave(another), 0);
     struct muster_member_description description = {.size_bytes = 1};
     CHECK_STATUS(muster_member_describe(me, &description), -EINVAL);
     description.size_bytes = sizeof description;

@@ -95,12 +95,13 @@ struct muster_member_description {
  * as by executing another program, leaves the team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
- * rank, or MUSTER_RANK is no number; -EALREADY: this process has joined; -ENOTCONN: another
- * launcher (mpirun, srun, ...) started several of these without `muster run` between, see
- * muster_join_advice; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no launcher at
- * this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile; -ESHUTDOWN:
- * the rank was given up; -EPROTO, -EUCLEAN: what it sent is not a team of this version, or makes no
- * sense; -ENOMEM, -EMFILE; or an errno. Ownership: muster_leave. */
+ * rank, or MUSTER_RANK is no number; -EALREADY: this process holds the rank (alone, each call makes
+ * another team of one); -ENOTCONN: another launcher (mpirun, srun, ...) started several of these
+ * without `muster run` between, see muster_join_advice; -ENOTUNIQ: two launchers' variables
+ * disagree; -ECONNREFUSED: no launcher at this address; -EPERM: it belongs to another user;
+ * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up; -EPROTO, -EUCLEAN: what it
+ * sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno. Ownership:
+ * muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.

@@ -34,7 +34,8 @@ struct muster_link {
  *     page, and pays for the translation of its address where the TLBs don't reach. A window that
  *     the first TLB holds: translations are nearly free, and the caches' misses remain.
  * seed: the same seed, the same cycle.
- * Returns: how many links the cycle has; -EINVAL: less than one link, or 2^32 and more; -ENOMEM.
+ * Returns: how many links the cycle has; -EINVAL: less than one link, or 2^32 - 1 and more, or a
+ * stride that can't be; -ENOMEM.
  * Source: Sattolo 1986 for why one cycle; multichase, Intel MLC for windows. */
 int64_t muster_chase_link(void *memory, size_t size_bytes, size_t stride_bytes, size_t window_bytes,
                           uint64_t seed);

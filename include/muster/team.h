@@ -244,7 +244,7 @@ void muster_team_destroy(struct muster_team *team);
  * looks at near ranks first then, and arrays can be mirrored.
  *
  * homes: the home node of each rank. Without this call, all ranks are as far from each other.
- * Returns: 0; -EBUSY: a rank has a process. */
+ * Returns: 0; -EBUSY: a rank has a process; -ENOMEM. */
 int muster_team_settle(struct muster_team *team, const struct muster_topology *topology,
                        const uint32_t *homes);
 

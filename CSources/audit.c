@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
+
 /* Chunks that the bitmap pass looks at together: 2 x 4 KiB of bits, well inside a first-level
  * cache. */
 #define BLOCK_WORDS  512u
@@ -270,7 +272,8 @@ int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count
     void *memory = NULL;
     if (room > SMALL || roll_count > SMALL || bitmaps) {
         uint64_t intervals_bytes = room * sizeof(struct muster_interval);
-        memory = malloc(2 * intervals_bytes + roll_count * sizeof(struct muster__roll_view) + 1);
+        memory = muster__memory(NULL, 2 * intervals_bytes +
+                                          roll_count * sizeof(struct muster__roll_view) + 1);
         if (!memory)
             return -ENOMEM;
         merge.intervals = memory;

@@ -4,6 +4,9 @@
  * it, everyone reads what it needs. Mail is used in turns (see member_state.h), so one meeting a
  * piece is enough. Every rank that wants a result combines all pieces itself, in the same order:
  * that costs reading n pieces in each of n ranks, and saves a second meeting.
+ *
+ * Who has not recovered mails nothing: survivors may still be reading what a dead predecessor has
+ * mailed for a meeting that they came through.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,8 @@ int muster_member_broadcast(struct muster_member *me, void *data, uint64_t size_
 {
     if (!muster_member_alive(me, root))
         return muster__meet_refusing(me, -EINVAL);
+    if (!muster__whole(me))
+        return -EOWNERDEAD;
     uint64_t call = muster__call(MUSTER__CALL_BROADCAST, size_bytes, root, 0), done = 0;
     do {
         uint64_t bytes = piece(done, size_bytes, MUSTER__MAIL_BYTES);
@@ -79,8 +84,11 @@ static int combine_pieces(struct muster_member *me, uint64_t call, unsigned char
                           uint64_t count, struct muster__numbers *numbers, enum wanted wanted,
                           uint32_t scan)
 {
+    if (!muster__whole(me))
+        return -EOWNERDEAD;
     uint64_t value_bytes = muster_type_bytes(numbers->type), done = 0;
-    unsigned char small[8 * 16], *stack = small;
+    _Alignas(16) unsigned char small[8 * 16];
+    unsigned char *stack = small;
     uint64_t most = MUSTER__MAIL_BYTES / value_bytes;
     uint64_t piece_bytes = (count < most ? count : most) * value_bytes;
     uint32_t levels = muster__tree_levels(me->live_count);

@@ -1,15 +1,17 @@
 /* descendants.c - every process that came of this one, found in /proc.
  *
- * Invariant: a signal only goes to a process that is a descendant at that moment: it is held by a
- * pidfd while its place in the tree is looked up again, so its number can't have become another's.
+ * Invariant: a signal only goes to a process that was a descendant when all were counted: it is
+ * held by a pidfd while its start is looked up again, so its number can't have become another's. It
+ * may have lost its ancestors since: then this process, to which orphans are given, is its parent.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "guard.h"
 #include "os_process.h"
+#include "process_stat.h"
+#include "topology_text.h"
 
 struct process {
     int pid;
@@ -24,24 +26,20 @@ struct census {
     size_t room;
 };
 
-/* /proc/PID/stat: "pid (name) state ppid ...", start time the 22nd field. The name may have blanks
- * and brackets in it, so fields are counted from the last bracket. Returns: 0, or a negative errno:
- * the process is gone. */
+/* Returns: 0, or a negative errno: the process is gone. */
 static int look_up(int pid, struct process *process)
 {
-    char path[32], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int64_t length = muster__os_read_text(path, text, sizeof text);
-    if (length < 0)
-        return (int)length;
-    const char *at = strrchr(text, ')');
+    char text[MUSTER__STAT_BYTES];
+    const char *fields;
+    int status = muster__process_stat(pid, text, &fields);
+    if (status < 0)
+        return status;
+    /* The parent is the 4th field, the start the 22nd. */
     unsigned long long started = 0;
     int parent = 0;
-    char state = 0;
-    if (!at || sscanf(at + 1,
-                      " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-                      "%llu",
-                      &state, &parent, &started) != 3)
+    if (sscanf(fields,
+               "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &parent, &started) != 2)
         return -EUCLEAN;
     *process = (struct process){.pid = pid, .parent = parent, .started = started};
     return 0;
@@ -50,14 +48,9 @@ static int look_up(int pid, struct process *process)
 static int count_process(const char *name, void *context)
 {
     struct census *census = context;
-    int pid = 0;
-    for (const char *digit = name; *digit; digit++) {
-        if (*digit < '0' || *digit > '9')
-            return 0;
-        pid = pid * 10 + (*digit - '0');
-    }
+    uint32_t pid;
     struct process process;
-    if (look_up(pid, &process) < 0)
+    if (!muster__text_number(name, INT32_MAX, &pid) || look_up((int)pid, &process) < 0)
         return 0;
     if (census->count == census->room) {
         size_t room = census->room ? 2 * census->room : 512;

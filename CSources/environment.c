@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "topology_text.h"
+
 #define VALUE_MAX INT32_MAX
 
 /* Sources of the names:
@@ -45,18 +47,6 @@ static const char *value_of(const char *const *variables, const char *name)
     return NULL;
 }
 
-static bool parse(const char *text, uint32_t *value)
-{
-    uint64_t sum = 0;
-    const char *digit = text;
-    for (; *digit >= '0' && *digit <= '9' && sum <= VALUE_MAX; digit++)
-        sum = sum * 10 + (uint64_t)(*digit - '0');
-    if (digit == text || *digit != '\0' || sum > VALUE_MAX)
-        return false;
-    *value = (uint32_t)sum;
-    return true;
-}
-
 /* Reads one variable. Returns: 1: there, 0: absent, -EINVAL: no number. An empty one is absent:
  * that is how scripts take a variable back. */
 static int hear(const char *const *variables, const char *name, const char *launcher,
@@ -67,7 +57,7 @@ static int hear(const char *const *variables, const char *name, const char *laun
         return 0;
     *heard = (struct muster_environment_variable){
         .name = name, .launcher = launcher, .value = 0, .outer = outer};
-    return parse(text, &heard->value) ? 1 : -EINVAL;
+    return muster__text_number(text, VALUE_MAX, &heard->value) ? 1 : -EINVAL;
 }
 
 static int blame(struct muster_environment *found, struct muster_environment_variable first,

@@ -34,6 +34,8 @@ static void end_descendants(void)
 static _Noreturn void stand_guard(int supervisor, int signals, int pipe)
 {
     int code = 0, status = 0;
+    /* The pipe's other end goes with a supervisor that is killed, before its end is seen here. */
+    muster__os_ignore_signal(SIGPIPE, true);
     for (;;) {
         uint64_t ready;
         muster__os_wait_readable_any(&signals, 1, -1, &ready);

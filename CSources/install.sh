@@ -92,15 +92,8 @@ version=$(sed -n 's/^#define MUSTER_VERSION "\(.*\)"/\1/p' "$root/include/muster
 major=${version%%.*}
 minor=${version#*.}
 minor=${minor%%.*}
-headers=()
-for header in "$root"/include/muster/*.h; do
-    case $header in
-    */muster.h) ;;                   # has no functions of its own
-    */testing.h) ;;                  # for Muster's tests
-    */supervisor.h | */relay.h) ;;   # for its tool
-    *) headers+=("$header") ;;
-    esac
-done
+# muster.h has no functions of its own; what it leaves out is for Muster's tests and its tool.
+mapfile -t headers < <("$parts/man.py" headers "$root/include/muster/muster.h")
 
 # Exported is what the installed headers declare.
 mkdir -p "$scratch"

@@ -203,113 +203,34 @@ int muster_launcher_process(const struct muster_launcher *launcher, uint32_t ran
 
 /* -- audits --------------------------------------------------------------------------------- */
 
-/* One note as it holds, copied: its rank may be writing. Returns: 1; 0: there is none; -EUCLEAN. */
-static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__note *copy)
-{
-    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
-    if (used > MUSTER__NOTES)
-        return -EUCLEAN;
-    if (index >= used)
-        return 0;
-    const struct muster__note *note = &notes->notes[index];
-    uint64_t loops;
-    do {
-        loops = __atomic_load_n(&note->loops, __ATOMIC_ACQUIRE);
-        *copy = *note;
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        /* A rank that ends loops faster than we copy has passed the one set on to the other. */
-    } while (__atomic_load_n(&note->loops, __ATOMIC_RELAXED) > loops + 1);
-    copy->loops = loops;
-    return memchr(copy->name, 0, sizeof copy->name) ? 1 : -EUCLEAN;
-}
-
-/* Whether a name stands in the notes before place (rank, index). Returns 1, 0, -EUCLEAN. */
-static int named_before(const struct muster_launcher *launcher, const char *name, uint32_t rank,
-                        uint64_t index)
-{
-    struct muster__note note;
-    int status;
-    for (uint32_t r = 0; r <= rank; r++)
-        for (uint64_t i = 0; r < rank || i < index; i++) {
-            status = read_note(&launcher->parts.notes[r], i, &note);
-            if (status <= 0)
-                break;
-            if (strcmp(note.name, name) == 0)
-                return 1;
-        }
-    return 0;
-}
-
-/* The note of the rank that has seen most loops of a name. */
-static int fullest(const struct muster_launcher *launcher, const char *name,
-                   struct muster__note *most)
-{
-    struct muster__note note;
-    most->loops = 0;
-    for (uint32_t rank = 0; rank < launcher->plan.size; rank++)
-        for (uint64_t i = 0;; i++) {
-            int status = read_note(&launcher->parts.notes[rank], i, &note);
-            if (status < 0)
-                return status;
-            if (status == 0)
-                break;
-            if (strcmp(note.name, name) == 0 && note.loops > most->loops)
-                *most = note;
-        }
-    return most->loops > 0;
-}
-
 int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t index,
                             struct muster_launcher_audit *audit)
 {
-    struct muster__note note;
-    uint32_t found = 0;
-    for (uint32_t rank = 0; rank < launcher->plan.size; rank++)
-        for (uint64_t i = 0;; i++) {
-            int status = read_note(&launcher->parts.notes[rank], i, &note);
-            if (status < 0)
-                return status;
-            if (status == 0)
-                break;
-            if (named_before(launcher, note.name, rank, i) || found++ != index)
-                continue;
-            status = fullest(launcher, note.name, &note);
-            if (status <= 0)
-                return status;
-            const struct muster__counts *counts = &note.counts[note.loops % 2];
-            struct muster_launcher_audit made = {
-                .loops = note.loops,
-                .failed = counts->failed,
-                .chunks = counts->chunks,
-                .exactly_once = counts->exactly_once,
-                .missing = counts->missing,
-                .repeated = counts->repeated,
-                .adopted = counts->adopted,
-                .deaths = counts->deaths,
-                .first_finding = counts->first_finding,
-                .first_finding_ranks = {counts->first_finding_ranks[0],
-                                        counts->first_finding_ranks[1]},
-            };
-            snprintf(made.name, sizeof made.name, "%s", note.name);
-            *audit = made;
-            return 1;
-        }
-    return 0;
+    struct muster__noted noted;
+    int status = muster__noted(launcher->parts.notes, launcher->plan.size, index, &noted);
+    if (status <= 0)
+        return status;
+    const struct muster__counts *counts = &noted.counts;
+    *audit = (struct muster_launcher_audit){
+        .loops = counts->loops,
+        .failed = counts->failed,
+        .chunks = counts->chunks,
+        .exactly_once = counts->exactly_once,
+        .missing = counts->missing,
+        .repeated = counts->repeated,
+        .adopted = counts->adopted,
+        .deaths = counts->deaths,
+        .first_finding = counts->first_finding,
+        .first_finding_ranks = {counts->first_finding_ranks[0], counts->first_finding_ranks[1]},
+    };
+    memcpy(audit->name, noted.name, sizeof audit->name);
+    return 1;
 }
 
 int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
                             char name[MUSTER_NAME_BYTES])
 {
-    if (rank >= launcher->plan.size)
+    if (!is_rank(launcher, rank))
         return -EINVAL;
-    const struct muster__notes *notes = &launcher->parts.notes[rank];
-    uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_ACQUIRE);
-    if (open == 0)
-        return 0;
-    char copy[MUSTER_NAME_BYTES];
-    memcpy(copy, notes->open_name, sizeof copy);
-    if (open != 1 || !memchr(copy, 0, sizeof copy))
-        return -EUCLEAN;
-    memcpy(name, copy, sizeof copy);
-    return 1;
+    return muster__noted_open(&launcher->parts.notes[rank], name);
 }

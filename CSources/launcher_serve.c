@@ -9,12 +9,15 @@
 #include <string.h>
 
 #include "launcher_state.h"
+#include "process_stat.h"
 
 /* Of one call of muster_launcher_serve. */
 struct serving {
     struct muster_launcher *launcher;
     struct muster_launcher_event *events;
     uint32_t capacity, count;
+    uint32_t accepted;
+    bool starved; /* there was a caller, and no descriptor or memory for it */
 };
 
 static void report(struct serving *serving, uint32_t kind, uint32_t rank, int pid, int status)
@@ -33,15 +36,12 @@ static uint64_t tag_of(enum muster__tag kind, uint32_t place)
 /* Whether a process is on its way out: it closes its descriptors before its pidfd says so. */
 static bool is_ending(int pid)
 {
-    char path[32], text[1024];
+    char text[MUSTER__STAT_BYTES];
+    const char *fields;
     unsigned long flags = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (muster__os_read_text(path, text, sizeof text) < 0)
-        return true;
-    /* The name in brackets may hold anything; the ninth field is the kernel's PF_ flags (proc(5)).
-     */
-    const char *rest = strrchr(text, ')');
-    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+    /* The ninth field: the kernel's PF_ flags (proc(5)). */
+    if (muster__process_stat(pid, text, &fields) < 0 ||
+        sscanf(fields, "%*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
         return true;
     return (flags & 0x4) != 0; /* PF_EXITING */
 }
@@ -179,11 +179,9 @@ static bool answer_caller(struct serving *serving, int socket, const struct must
     struct muster__answer answer = {.magic = MUSTER__HELLO_MAGIC,
                                     .layout_version = MUSTER_LAYOUT_VERSION};
     int pid = 0, fd = -1;
-    uint32_t user = 0;
+    uint32_t user;
     bool joins = hello->request == MUSTER__JOIN;
     int status = muster__os_peer(socket, &pid, &user);
-    if (status == 0 && user != muster__os_user())
-        status = -EPERM;
     if (status == 0 && hello->layout_version != MUSTER_LAYOUT_VERSION)
         status = -EPROTO;
     if (status == 0 && joins) {
@@ -222,45 +220,65 @@ static void hear_caller(struct serving *serving, uint32_t place)
         muster__os_close(socket);
 }
 
-static void accept_callers(struct muster_launcher *launcher)
+/* A place for a caller that has none yet; -1: all are taken. */
+static int free_place(const struct muster_launcher *launcher)
 {
-    for (uint32_t place = 0; place < MUSTER__CALLERS_MOST; place++) {
-        if (launcher->callers[place] >= 0)
-            continue;
+    for (int place = 0; place < (int)MUSTER__CALLERS_MOST; place++)
+        if (launcher->callers[place] < 0)
+            return place;
+    return -1;
+}
+
+/* Another user's process gets nothing, not even a place that its silence would hold. */
+static bool is_ours(int socket)
+{
+    int pid;
+    uint32_t user;
+    return muster__os_peer(socket, &pid, &user) == 0 && user == muster__os_user();
+}
+
+static void accept_callers(struct serving *serving)
+{
+    struct muster_launcher *launcher = serving->launcher;
+    int place;
+    while (serving->accepted < MUSTER__CALLERS_MOST && (place = free_place(launcher)) >= 0) {
         int socket = muster__os_accept(launcher->listener);
         if (socket == -EAGAIN)
             return;
+        serving->starved = socket < 0; /* who asks waits in the queue */
         if (socket < 0)
-            break; /* no descriptors: who asks waits in the queue */
-        if (muster__os_epoll_add(launcher->epoll, socket, tag_of(MUSTER__TAG_CALLER, place)) < 0)
+            break;
+        serving->accepted++;
+        if (!is_ours(socket) ||
+            muster__os_epoll_add(launcher->epoll, socket,
+                                 tag_of(MUSTER__TAG_CALLER, (uint32_t)place)) < 0)
             muster__os_close(socket);
         else
             launcher->callers[place] = socket;
     }
-    /* Not looked at again in this call, or whoever waits for the descriptor would never rest. */
+    /* Not looked at again in this call, or one that callers flood would never end. */
     launcher->listening = muster__os_epoll_remove(launcher->epoll, launcher->listener) < 0;
 }
 
+/* Who waits for the descriptor is woken by a caller that there is room for, and no other. */
 static void listen_again(struct muster_launcher *launcher)
 {
-    if (!launcher->listening)
+    if (!launcher->listening && free_place(launcher) >= 0)
         launcher->listening = muster__os_epoll_add(launcher->epoll, launcher->listener,
                                                    tag_of(MUSTER__TAG_LISTENER, 0)) == 0;
 }
 
-int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launcher_event *events,
-                          uint32_t capacity)
+static int serve(struct serving *serving)
 {
-    struct serving serving = {.launcher = launcher, .events = events, .capacity = capacity};
+    struct muster_launcher *launcher = serving->launcher;
     uint64_t tags[64];
-    listen_again(launcher);
     /* Every descriptor gives one event at most. Descriptors are not edge-triggered: what there is
      * no room for comes again. */
-    while (serving.count < capacity) {
-        uint32_t room = capacity - serving.count;
+    while (serving->count < serving->capacity) {
+        uint32_t room = serving->capacity - serving->count;
         int ready = muster__os_epoll_wait(launcher->epoll, tags, room < 64 ? (int)room : 64, 0);
         if (ready < 0)
-            return serving.count > 0 ? (int)serving.count : ready;
+            return serving->count > 0 ? 0 : ready;
         if (ready == 0)
             break;
         for (int i = 0; i < ready; i++) {
@@ -268,22 +286,36 @@ int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launch
             /* What came first in this round may have ended what comes later. */
             switch (tags[i] >> 32) {
             case MUSTER__TAG_LISTENER:
-                accept_callers(launcher);
+                accept_callers(serving);
                 break;
             case MUSTER__TAG_CALLER:
                 if (launcher->callers[place] >= 0)
-                    hear_caller(&serving, place);
+                    hear_caller(serving, place);
                 break;
             case MUSTER__TAG_MEMBER:
                 if (launcher->ranks[place].socket >= 0)
-                    hear_member(&serving, place);
+                    hear_member(serving, place);
                 break;
             case MUSTER__TAG_PROCESS:
                 if (launcher->ranks[place].pidfd >= 0)
-                    note_end(&serving, place);
+                    note_end(serving, place);
                 break;
             }
         }
     }
-    return (int)serving.count;
+    return 0;
+}
+
+int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launcher_event *events,
+                          uint32_t capacity)
+{
+    struct serving serving = {.launcher = launcher, .events = events, .capacity = capacity};
+    listen_again(launcher);
+    int status = serve(&serving);
+    /* Places may have become free, and nothing else would make the descriptor readable for those
+     * in the queue. Without descriptors it would be readable all the time, so then they wait for
+     * the next call. */
+    if (!serving.starved)
+        listen_again(launcher);
+    return status < 0 ? status : (int)serving.count;
 }

@@ -41,7 +41,7 @@ struct muster_launcher {
     uint32_t array_count;
     int callers[MUSTER__CALLERS_MOST]; /* -1: none */
     int epoll, listener;
-    bool listening;                  /* in epoll: false while there are too many callers */
+    bool listening;                  /* in epoll: not while no caller could be taken */
     char address[MUSTER_NAME_BYTES]; /* with the sign */
 };
 

@@ -383,21 +383,3 @@ int muster_loop_undo(struct muster_loop *loop, uint64_t chunk)
     return muster_journal_restore(loop->journal.journal, loop->journal_bytes, loop->space,
                                   loop->space_bytes);
 }
-
-/* -- kernels in C --------------------------------------------------------------------------- */
-
-int muster_loop_run(struct muster_loop *loop, muster_kernel_function kernel, void *context,
-                    uint64_t *failed)
-{
-    struct muster_chunk chunk;
-    while (muster_loop_next(loop, &chunk)) {
-        int status = kernel(context, loop, &chunk);
-        if (status < 0) {
-            *failed = chunk.index;
-            int undone = muster_loop_undo(loop, chunk.index);
-            return undone < 0 ? undone : status;
-        }
-        muster_loop_commit(loop, &chunk);
-    }
-    return 0;
-}

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "member_state.h"
+#include "topology_text.h"
 
 /* What MUSTER_TEAM begins with: the sign that people write abstract names with. */
 #define ADDRESS_SIGN '@'
@@ -19,18 +20,6 @@ struct place {
     const char *address; /* without the sign; NULL: alone */
     uint32_t rank;
 };
-
-static int read_number(const char *text, uint32_t *number)
-{
-    uint64_t value = 0;
-    const char *at = text;
-    for (; *at >= '0' && *at <= '9' && value <= UINT32_MAX; at++)
-        value = value * 10 + (uint64_t)(*at - '0');
-    if (at == text || *at != '\0' || value > UINT32_MAX)
-        return -EINVAL;
-    *number = (uint32_t)value;
-    return 0;
-}
 
 /* Whether several processes like this one were started by somebody who knows no rank of ours. */
 static int ask_environment(void)
@@ -54,7 +43,7 @@ static int find_place(const struct muster_join_options *options, struct place *p
             return ask_environment();
         }
         const char *rank = getenv(MUSTER_VARIABLE_RANK);
-        if (!rank || read_number(rank, &place->rank) < 0)
+        if (!rank || !muster__text_number(rank, UINT32_MAX, &place->rank))
             return -EINVAL;
     }
     size_t length = strlen(place->address);
@@ -140,6 +129,9 @@ static int join_launcher(struct muster_member *me, const struct place *place)
     if (status < 0)
         return status;
     status = muster__ask(me->socket, &hello, &answer, &fd);
+    /* Root's launcher hangs up on who is not root. */
+    if (status == -ECONNRESET && user != muster__os_user())
+        status = -EPERM;
     MUSTER__POINT(MUSTER_POINT_CONNECTED);
     if (status == 0) {
         status = take_team(me, fd, place->rank, &answer);

@@ -22,14 +22,12 @@ int muster__ask(int socket, const struct muster__hello *hello, struct muster__an
         status = status == -EINTR ? 0 : status;
     }
     if (status == 0 || status == -EPIPE)
-        return -ECONNRESET; /* closed without an answer */
-    if (status < 0)
-        return status;
-    if (status == sizeof *answer && answer->magic == MUSTER__HELLO_MAGIC)
+        status = -ECONNRESET; /* closed without an answer */
+    else if (status == sizeof *answer && answer->magic == MUSTER__HELLO_MAGIC)
         status = answer->layout_version != MUSTER_LAYOUT_VERSION          ? -EPROTO
                  : answer->status > 0 || (answer->status == 0 && *fd < 0) ? -EUCLEAN
                                                                           : answer->status;
-    else
+    else if (status > 0)
         status = -EPROTO;
     if (status < 0 && *fd >= 0) {
         muster__os_close(*fd);
@@ -137,7 +135,7 @@ static int agree(struct muster_member *me, uint64_t call, int status)
         if (other < status)
             status = other;
     }
-    return met < 0 ? met : status > 0 ? -EUCLEAN : status;
+    return met < 0 ? met : status;
 }
 
 int muster__member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
@@ -145,9 +143,7 @@ int muster__member_array(struct muster_member *me, const char *name, uint64_t si
 {
     if (!muster__whole(me))
         return -EOWNERDEAD;
-    uint64_t hash = 0xcbf29ce484222325ull;
-    for (const char *byte = name; *byte; byte++)
-        hash = (hash ^ (unsigned char)*byte) * 0x100000001b3ull;
+    uint64_t hash = muster__hash_text(MUSTER__HASH_START, name);
     void *found = NULL;
     int status = find_or_map(me, name, size_bytes, &found);
     status = agree(me, muster__call(MUSTER__CALL_ARRAY, hash, size_bytes, 0), status);
@@ -156,14 +152,19 @@ int muster__member_array(struct muster_member *me, const char *name, uint64_t si
     return status;
 }
 
+bool muster__is_name(const char *name)
+{
+    size_t length = strnlen(name, MUSTER_NAME_BYTES);
+    bool can_be = length > 0 && length < MUSTER_NAME_BYTES;
+    for (size_t i = 0; i < length; i++)
+        can_be &= (unsigned char)name[i] >= ' ' && name[i] != 0x7f;
+    return can_be;
+}
+
 int muster_member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                         void **address)
 {
-    size_t length = strnlen(name, MUSTER_NAME_BYTES);
-    bool can_be = length > 0 && length < MUSTER_NAME_BYTES && size_bytes > 0;
-    for (size_t i = 0; i < length; i++)
-        can_be &= (unsigned char)name[i] >= ' ' && name[i] != 0x7f;
-    if (!can_be)
+    if (!muster__is_name(name) || size_bytes == 0)
         return muster__meet_refusing(me, -EINVAL);
     return muster__member_array(me, name, size_bytes, address);
 }

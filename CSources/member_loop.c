@@ -32,8 +32,21 @@ validated(const struct muster_member *me, const struct muster_member_loop_option
                   (options->flags & ~(uint32_t)MUSTER_LOOP_ADOPT) == 0 &&
                   options->batch <= MUSTER_CHUNKS_MAX && options->grain <= UINT64_MAX / 2 &&
                   options->elements <= UINT64_MAX / 2 &&
-                  (!options->name || strnlen(options->name, MUSTER_NAME_BYTES) < MUSTER_NAME_BYTES);
+                  (!options->name || muster__is_name(options->name));
     return can_be ? options : NULL;
+}
+
+static const char *name_of(const struct muster_member_loop_options *options)
+{
+    return options->name ? options->name : "loop";
+}
+
+/* Everything by which one loop differs from another, but for its count and grain. */
+static uint64_t kind_of(const struct muster_member_loop_options *options)
+{
+    uint64_t how = muster__call(MUSTER__CALL_LOOP_BEGIN, options->schedule, options->batch,
+                                (uint64_t)options->flags << 32 | options->partial_bytes);
+    return muster__hash_text(how, name_of(options));
 }
 
 /* Room for partial results: a hidden array, kept for later loops of up to this size. */
@@ -83,7 +96,7 @@ static void set_up(struct muster_member *me, const struct muster_member_loop_opt
     me->loop_status = 0;
     me->loop_deaths = me->loop_adopted = 0;
     me->hole_count = 0;
-    snprintf(me->loop_name, sizeof me->loop_name, "%s", options->name ? options->name : "loop");
+    snprintf(me->loop_name, sizeof me->loop_name, "%s", name_of(options));
 }
 
 int muster_member_loop_begin(struct muster_member *me,
@@ -97,6 +110,9 @@ int muster_member_loop_begin(struct muster_member *me,
     uint64_t chunks = muster_schedule_chunks(options->elements, grain);
     if (chunks > me->plan.roll_capacity)
         return muster__meet_refusing(me, -E2BIG);
+    /* Survivors may be in a loop still that deals by the words below. */
+    if (!muster__whole(me))
+        return -EOWNERDEAD;
     unsigned char *room = NULL;
     if (options->partial_bytes > 0) {
         int status = partials(me, chunks * options->partial_bytes, &room);
@@ -110,11 +126,9 @@ int muster_member_loop_begin(struct muster_member *me,
     __atomic_store_n(&me->parts.slots[me->live_index].claim, muster_schedule_pack(block),
                      __ATOMIC_RELAXED);
     __atomic_store_n(&me->parts.block->counter, 0, __ATOMIC_RELAXED);
-    uint64_t how = muster__call(MUSTER__CALL_LOOP_BEGIN, options->schedule, options->batch,
-                                (uint64_t)options->flags << 32 | options->partial_bytes);
     me->loop_number = me->generation << 40 ^ muster__next_meeting(me);
-    int status =
-        muster__meet(me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, how));
+    int status = muster__meet(
+        me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, kind_of(options)));
     if (status < 0)
         return status;
     set_up(me, options, grain, chunks, room);
@@ -136,7 +150,7 @@ static int list_holes(struct muster_member *me)
     struct muster_audit audit;
     int64_t count = 0, room = LIST_LEAST;
     for (;; room = count) {
-        struct muster_finding *more = realloc(findings, (uint64_t)room * sizeof *findings);
+        struct muster_finding *more = muster__memory(findings, (uint64_t)room * sizeof *findings);
         if (!more) {
             free(findings);
             return -ENOMEM;
@@ -148,7 +162,7 @@ static int list_holes(struct muster_member *me)
             break;
     }
     if (count > (int64_t)me->hole_capacity) {
-        struct muster_interval *more = realloc(me->holes, (uint64_t)count * sizeof *more);
+        struct muster_interval *more = muster__memory(me->holes, (uint64_t)count * sizeof *more);
         if (!more) {
             free(findings);
             return -ENOMEM;
@@ -180,7 +194,7 @@ static int cut_holes(struct muster_member *me)
     uint64_t chunks = hole_chunks(me), most = chunks / me->live_count + 1, pieces = 0;
     for (uint64_t i = 0; i < me->hole_count; i++)
         pieces += (me->holes[i].end - me->holes[i].first + most - 1) / most;
-    struct muster_interval *cut = malloc(pieces * sizeof *cut + 1);
+    struct muster_interval *cut = muster__memory(NULL, pieces * sizeof *cut + 1);
     if (!cut)
         return -ENOMEM;
     uint64_t made = 0;
@@ -193,6 +207,16 @@ static int cut_holes(struct muster_member *me)
     me->holes = cut;
     me->hole_count = me->hole_capacity = made;
     return 0;
+}
+
+/* For what went wrong in this rank alone: comes to the meeting that the others are in or come to,
+ * since it lives, and they would wait for it for ever. They get -EINVAL. Returns: status, or what
+ * muster__meet_survivors returns where that is worse. */
+static int give_up(struct muster_member *me, int status)
+{
+    uint32_t gone;
+    int met = muster__meet_survivors(me, muster__call(MUSTER__CALL_REFUSED, 0, 0, 0), &gone);
+    return met == 0 || met == -EINVAL ? status : met;
 }
 
 /* This rank has nothing left. Returns: 1: some of what the dead have left is claimed; 0: nothing is
@@ -215,7 +239,7 @@ static int adopt(struct muster_member *me)
         if (status == 0)
             status = cut_holes(me);
         if (status < 0)
-            return status;
+            return give_up(me, status);
         if (me->loop_adopted == 0)
             me->loop_adopted = hole_chunks(me);
         __atomic_store_n(&me->parts.block->list_counter, 0, __ATOMIC_RELAXED);
@@ -259,17 +283,14 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
         status = me->loop_adopts ? adopt(me) : 0;
     /* Claim words are shared: what came out of one may be anybody's. */
     if (status == 1 && (loop->next >= loop->end || loop->end > made->chunks))
-        status = -EUCLEAN;
+        status = me->loop_adopts ? give_up(me, -EUCLEAN) : -EUCLEAN;
     if (status <= 0) {
         if (status < 0)
             me->loop_status = status;
         loop->next = loop->end = 0; /* every further call comes here */
         return status;
     }
-    chunk->index = loop->next++;
-    chunk->first = chunk->index * loop->grain;
-    uint64_t left = loop->elements - chunk->first;
-    chunk->end = chunk->first + (left < loop->grain ? left : loop->grain);
+    muster_loop_hand_out(loop, chunk);
     if (loop->schedule == MUSTER_LISTED)
         made->adopted++;
     if (__builtin_expect(loop->traced, 0))
@@ -378,13 +399,13 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
 
 /* -- partial results ------------------------------------------------------------------------ */
 
-int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine_function combine,
+int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine combine,
                                void *context, void *result)
 {
     if (!loop->member->loop_whole || !loop->loop.partials)
         return -EINVAL;
     uint64_t bytes = loop->loop.partial_bytes;
-    unsigned char *stack = malloc(bytes * muster__tree_levels(loop->chunks));
+    unsigned char *stack = muster__memory(NULL, bytes * muster__tree_levels(loop->chunks) + 1);
     if (!stack)
         return -ENOMEM;
     struct muster__tree tree = {

@@ -14,8 +14,6 @@
  */
 #include "member_state.h"
 
-#include <sched.h>
-
 #include "team_state.h"
 
 /* How often a sleeper looks whether the launcher is still there, where the kernel could not be
@@ -39,10 +37,8 @@ typedef int (*condition)(const struct muster_member *me, struct wait *wait);
 
 uint64_t muster__call(enum muster__call kind, uint64_t a, uint64_t b, uint64_t c)
 {
-    uint64_t words[] = {kind, a, b, c}, hash = 0xcbf29ce484222325ull; /* FNV-1a, by words */
-    for (int i = 0; i < 4; i++)
-        hash = (hash ^ words[i]) * 0x100000001b3ull;
-    return hash;
+    uint64_t hash = muster__hash_word(MUSTER__HASH_START, kind);
+    return muster__hash_word(muster__hash_word(muster__hash_word(hash, a), b), c);
 }
 
 /* Wakes the ranks that sleep. What they wait for is stored already (seq_cst). */
@@ -90,7 +86,7 @@ MUSTER_INLINE int wait_until(struct muster_member *me, struct wait *wait, condit
             if (me->looks && muster__os_hung_up(me->socket))
                 return -ECONNRESET;
             if (slept != -ETIMEDOUT)
-                sched_yield(); /* where no sleep can be had, the wait goes on without */
+                muster__os_yield(); /* where no sleep can be had, the wait goes on without */
         }
     }
     return status;

@@ -2,16 +2,55 @@
  *
  * Every rank that comes through an audit notes it, under the loop's name, in notes of its own. So a
  * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
- * notes of the rank that has seen most loops of a name. A note has two sets of counts: the one that
- * does not hold is written, then `loops` is raised (release), which makes it the one that does.
+ * notes of the rank that has seen most loops of a name. A loop that its program forgets to end is
+ * never audited, and nobody is told: so a rank also notes what loop it is in, and the launcher
+ * finds that at the end.
  *
- * A loop that its program forgets to end is never audited, and nobody is told: so a rank also notes
- * what loop it is in, and the launcher finds that at the end.
+ * Order. The launcher reads while ranks write, and nobody waits: what a word guards is read again
+ * where the word has changed meanwhile (a seqlock; Boehm, "Can seqlocks get along with programming
+ * language memory models?", 2012). `changes` guards a note's sets of counts: set changes % 2 holds.
+ *
+ *     rank                                   launcher
+ *     (1) release fence                      (5) load changes, acquire
+ *     (2) store the other set, relaxed       (6) load its set, relaxed
+ *     (3) store changes + 1, release         (7) acquire fence
+ *                                            (8) load changes, relaxed: the same, or again
+ *
+ * (3) with (5): who reads a value of `changes` finds its set whole. A set is written over no
+ * earlier than one change later, so behind a (3) that stored another value. (1) with (7): should
+ * (6) have seen a word of that later (2), then (8) sees the (3) before it, which is another value.
+ * Without (1) the first words of the next set could be seen before the value that makes them the
+ * other set; without (7) the check could come before what it checks. `open` guards the open loop's
+ * name alike, its even values standing for (3)'s: none is open, and the name may change.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "member_state.h"
+
+/* Times that a note is read before it makes no sense. A rank writes one once a loop, a loop takes
+ * several meetings, and a copy takes less than one. */
+#define LOOKS_MOST 100000u
+
+/* Shared words, whatever their types are. */
+typedef uint64_t word __attribute__((may_alias));
+
+_Static_assert(sizeof(struct muster__counts) % sizeof(word) == 0, "copied by words");
+_Static_assert(MUSTER_NAME_BYTES % sizeof(word) == 0, "copied by words");
+
+static void store_words(void *to, const void *from, size_t size_bytes)
+{
+    for (size_t i = 0; i < size_bytes / sizeof(word); i++)
+        __atomic_store_n((word *)to + i, ((const word *)from)[i], __ATOMIC_RELAXED);
+}
+
+static void load_words(void *to, const void *from, size_t size_bytes)
+{
+    for (size_t i = 0; i < size_bytes / sizeof(word); i++)
+        ((word *)to)[i] = __atomic_load_n((const word *)from + i, __ATOMIC_RELAXED);
+}
+
+/* -- writing -------------------------------------------------------------------------------- */
 
 static struct muster__note *find(struct muster__notes *notes, const char *name)
 {
@@ -26,7 +65,7 @@ static struct muster__note *find(struct muster__notes *notes, const char *name)
     struct muster__note *note = &notes->notes[used];
     memset(note, 0, sizeof *note);
     snprintf(note->name, sizeof note->name, "%s", used == MUSTER__NOTES - 1 ? "other loops" : name);
-    /* Release: the name before the count that shows it. */
+    /* Release: the name before the count that shows it. It does not change again. */
     __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
     return note;
 }
@@ -34,14 +73,34 @@ static struct muster__note *find(struct muster__notes *notes, const char *name)
 void muster__note_begun(struct muster_member *me)
 {
     struct muster__notes *notes = &me->parts.notes[me->rank];
+    _Alignas(word) char name[MUSTER_NAME_BYTES] = "";
+    snprintf(name, sizeof name, "%s", me->loop_name);
     muster__note_over(me);
-    snprintf(notes->open_name, sizeof notes->open_name, "%s", me->loop_name);
-    __atomic_store_n(&notes->open, 1, __ATOMIC_RELEASE); /* the name first */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    store_words(notes->open_name, name, sizeof name);
+    uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
+    __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
 }
 
 void muster__note_over(struct muster_member *me)
 {
-    __atomic_store_n(&me->parts.notes[me->rank].open, 0, __ATOMIC_RELEASE);
+    struct muster__notes *notes = &me->parts.notes[me->rank];
+    uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
+    if (open % 2 != 0)
+        __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
+}
+
+static struct muster__counts counts_of(const struct muster__note *note)
+{
+    return note->counts[__atomic_load_n(&note->changes, __ATOMIC_RELAXED) % 2];
+}
+
+static void put(struct muster__note *note, const struct muster__counts *counts)
+{
+    uint64_t changes = __atomic_load_n(&note->changes, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    store_words(&note->counts[(changes + 1) % 2], counts, sizeof *counts);
+    __atomic_store_n(&note->changes, changes + 1, __ATOMIC_RELEASE);
 }
 
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
@@ -49,14 +108,14 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
     if (!note)
         return;
-    uint64_t loops = __atomic_load_n(&note->loops, __ATOMIC_RELAXED);
-    struct muster__counts counts = note->counts[loops % 2];
+    struct muster__counts counts = counts_of(note);
     bool failed = report->exactly_once != report->chunks;
     if (failed && counts.failed == 0) {
         counts.first_finding = report->first_finding;
         memcpy(counts.first_finding_ranks, report->first_finding_ranks,
                sizeof counts.first_finding_ranks);
     }
+    counts.loops++;
     counts.failed += failed;
     counts.chunks += report->chunks;
     counts.exactly_once += report->exactly_once;
@@ -64,6 +123,119 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     counts.repeated += report->repeated;
     counts.adopted += report->adopted;
     counts.deaths += report->deaths;
-    note->counts[(loops + 1) % 2] = counts;
-    __atomic_store_n(&note->loops, loops + 1, __ATOMIC_RELEASE);
+    put(note, &counts);
+}
+
+/* -- reading -------------------------------------------------------------------------------- */
+
+/* Copies what a word guards, of which there are `sets`, as it was at one moment. Returns: 0, with
+ * the word's value; -EUCLEAN: it does not come to rest. */
+static int load_guarded(const uint64_t *guard, const void *shared, size_t size_bytes, uint32_t sets,
+                        void *copy, uint64_t *value)
+{
+    for (uint32_t look = 0; look < LOOKS_MOST; look++) {
+        *value = __atomic_load_n(guard, __ATOMIC_ACQUIRE);
+        load_words(copy, (const unsigned char *)shared + *value % sets * size_bytes, size_bytes);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(guard, __ATOMIC_RELAXED) == *value)
+            return 0;
+    }
+    return -EUCLEAN;
+}
+
+/* Returns: 1; 0: the rank has no such note; -EUCLEAN. */
+static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__noted *noted)
+{
+    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
+    if (used > MUSTER__NOTES)
+        return -EUCLEAN;
+    if (index >= used)
+        return 0;
+    const struct muster__note *note = &notes->notes[index];
+    memcpy(noted->name, note->name, sizeof noted->name);
+    uint64_t changes;
+    int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
+                              &changes);
+    return status < 0 || !memchr(noted->name, 0, sizeof noted->name) ? -EUCLEAN : 1;
+}
+
+/* Whether a loop of this name stands in the notes before place (rank, index). Returns: 1, 0, or
+ * -EUCLEAN. */
+static int named_before(const struct muster__notes *notes, const char *name, uint32_t rank,
+                        uint64_t index)
+{
+    struct muster__noted noted;
+    for (uint32_t r = 0; r <= rank; r++) {
+        int status = 1;
+        for (uint64_t i = 0; status > 0 && (r < rank || i < index); i++) {
+            status = read_note(&notes[r], i, &noted);
+            if (status < 0)
+                return status;
+            if (status > 0 && noted.counts.loops > 0 && strcmp(noted.name, name) == 0)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* The note of the rank that has seen most loops of a name. Returns: 0 or -EUCLEAN. */
+static int fullest(const struct muster__notes *notes, uint32_t size, const char *name,
+                   struct muster__noted *most)
+{
+    struct muster__noted noted;
+    for (uint32_t rank = 0; rank < size; rank++) {
+        int status = 1;
+        for (uint64_t i = 0; status > 0; i++) {
+            status = read_note(&notes[rank], i, &noted);
+            if (status < 0)
+                return status;
+            if (status > 0 && noted.counts.loops > most->counts.loops &&
+                strcmp(noted.name, name) == 0)
+                *most = noted;
+        }
+    }
+    return 0;
+}
+
+int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t index,
+                  struct muster__noted *noted)
+{
+    uint32_t found = 0;
+    for (uint32_t rank = 0; rank < size; rank++) {
+        int status = 1;
+        for (uint64_t i = 0; status > 0; i++) {
+            status = read_note(&notes[rank], i, noted);
+            if (status <= 0)
+                continue;
+            if (noted->counts.loops == 0)
+                continue; /* its rank was killed before it could count the first */
+            int before = named_before(notes, noted->name, rank, i);
+            if (before < 0)
+                return before;
+            if (before > 0 || found++ != index)
+                continue;
+            char name[MUSTER_NAME_BYTES];
+            memcpy(name, noted->name, sizeof name);
+            status = fullest(notes, size, name, noted);
+            return status < 0 ? status : 1;
+        }
+        if (status < 0)
+            return status;
+    }
+    return 0;
+}
+
+int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES])
+{
+    _Alignas(word) char copy[MUSTER_NAME_BYTES];
+    uint64_t open;
+    int status = load_guarded(&notes->open, notes->open_name, sizeof copy, 1, copy, &open);
+    if (status < 0)
+        return status;
+    if (open % 2 == 0)
+        return 0;
+    if (!memchr(copy, 0, sizeof copy))
+        return -EUCLEAN;
+    memcpy(name, copy, sizeof copy);
+    return 1;
 }

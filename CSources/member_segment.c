@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "team_state.h"
+
 #define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */
 #define PAGE         4096u
 
@@ -18,12 +20,9 @@
  * memory. With few ranks that is room for MUSTER_CHUNKS_MAX chunks. */
 #define ROLLS_MOST_BYTES (64ull << 30)
 
-/* How long a wait spins where every rank has a CPU: as in teams, see team.c. */
-#define SPIN_NS 50000u
-
 _Static_assert(sizeof(struct muster__member_block) == 4 * MUSTER_LINE_BYTES, "one writer a line");
 _Static_assert(sizeof(struct muster__post) == 2 * MUSTER_LINE_BYTES, "one writer a line");
-_Static_assert(sizeof(struct muster__counts) == 88, "notes are shared");
+_Static_assert(sizeof(struct muster__counts) == 96, "notes are shared");
 _Static_assert(sizeof(struct muster__hello) == 96, "messages are shared");
 _Static_assert(sizeof(struct muster__answer) == 32, "messages are shared");
 
@@ -85,7 +84,7 @@ int muster__member_segment(const struct muster_launcher_options *options,
     block->global_first = options->global_first;
     block->global_size = options->global_size ? options->global_size : options->size;
     block->spin_ns = options->spin_ns >= 0                   ? (uint32_t)options->spin_ns
-                     : options->size <= options->usable_cpus ? SPIN_NS
+                     : options->size <= options->usable_cpus ? MUSTER__SPIN_NS
                                                              : 0;
     for (uint32_t rank = 0; rank < options->size; rank++) {
         struct muster__post *post = &parts->posts[rank];

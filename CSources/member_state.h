@@ -12,6 +12,7 @@
 #include <muster/segment.h>
 #include <muster/testing.h>
 
+#include "hash.h"
 #include "os.h"
 
 /* What each rank can lay before the others in one meeting. Two of them, used in turns: what was
@@ -80,6 +81,7 @@ struct muster__post {
 
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
+    uint64_t loops; /* audited */
     uint64_t failed;
     uint64_t chunks;
     uint64_t exactly_once;
@@ -92,17 +94,17 @@ struct muster__counts {
 };
 
 /* Every rank notes every audit, so that what one rank was killed over is in the others' notes.
- * counts[loops % 2] holds; the other is written first. */
+ * counts[changes % 2] holds; the other is written first: see member_notes.c. */
 struct muster__note {
     char name[MUSTER_NAME_BYTES]; /* before `used` counts it */
-    uint64_t loops;
+    uint64_t changes;
     struct muster__counts counts[2];
 };
 
 struct muster__notes {
     uint64_t used;                     /* notes in use */
-    uint64_t open;                     /* 1: the rank is in a loop that it has not ended */
-    char open_name[MUSTER_NAME_BYTES]; /* of that loop */
+    uint64_t open;                     /* odd: the rank is in a loop that it has not ended */
+    char open_name[MUSTER_NAME_BYTES]; /* of that loop; written while `open` is even */
     uint64_t reserved[6];
     struct muster__note notes[MUSTER__NOTES];
 };
@@ -285,7 +287,7 @@ struct muster__numbers {
     uint64_t count;
 };
 
-/* muster__operate as a muster_combine_function. context: struct muster__numbers. */
+/* muster__operate as a muster_combine. context: struct muster__numbers. */
 void muster__combine_numbers(void *into, const void *right, void *context);
 
 /* A binary tree over values in the order in which they come; see muster__tree_push. */
@@ -294,7 +296,7 @@ struct muster__tree {
     uint64_t value_bytes;
     uint64_t count; /* values pushed */
     uint32_t depth;
-    muster_combine_function combine;
+    muster_combine combine;
     void *context;
 };
 
@@ -306,6 +308,9 @@ const void *muster__tree_value(struct muster__tree *tree);
 
 /* -- member_array.c ------------------------------------------------------------------------- */
 
+/* Whether loops and arrays can have this name: 1 to MUSTER_NAME_BYTES - 1 bytes, none of them a
+ * control character, since reports show it. */
+bool muster__is_name(const char *name);
 /* muster_member_array with any name. */
 int muster__member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                          void **address);
@@ -324,9 +329,22 @@ void muster__close_loop(struct muster_member *me);
 
 /* -- member_notes.c ------------------------------------------------------------------------- */
 
-/* Notes what an audit found. */
+/* What a rank notes: it is in a loop; it no longer is; what the audit found. */
 void muster__note_begun(struct muster_member *me);
 void muster__note_over(struct muster_member *me);
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
+
+/* A note as it was at one moment. */
+struct muster__noted {
+    char name[MUSTER_NAME_BYTES];
+    struct muster__counts counts;
+};
+
+/* What all ranks' notes say of one name: the index-th, in the order of their first ends. notes:
+ * `size` ranks'. Returns: 1; 0: there are no more; -EUCLEAN. */
+int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t index,
+                  struct muster__noted *noted);
+/* The loop that a rank is in. Returns: 1; 0: none; -EUCLEAN. */
+int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES]);
 
 #endif

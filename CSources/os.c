@@ -36,21 +36,22 @@
 
 /* -- memory --------------------------------------------------------------------------------- */
 
-int muster__os_memfd(const char *name)
+static int make_memory(const char *name, unsigned flags)
 {
     INJECT();
     ENTER();
-    return (int)taken(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), errno_before);
+    return (int)taken(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags), errno_before);
+}
+
+int muster__os_memfd(const char *name)
+{
+    return make_memory(name, 0);
 }
 
 int muster__os_memfd_pool(const char *name, uint64_t page_bytes)
 {
-    INJECT();
-    ENTER();
     /* The size's logarithm, above MFD_HUGE_SHIFT. */
-    unsigned size = (unsigned)__builtin_ctzll(page_bytes) << 26;
-    return (int)taken(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | size),
-                      errno_before);
+    return make_memory(name, MFD_HUGETLB | (unsigned)__builtin_ctzll(page_bytes) << 26);
 }
 
 int muster__os_truncate(int fd, uint64_t size_bytes)

@@ -31,6 +31,9 @@ extern uint32_t muster__broken;
 
 /* -- memory --------------------------------------------------------------------------------- */
 
+/* realloc, which a test can make fail (os_testing.c). */
+void *muster__memory(void *old, size_t size_bytes);
+
 int muster__os_memfd(const char *name);                           /* sealable */
 int muster__os_memfd_pool(const char *name, uint64_t page_bytes); /* of huge pages of the pool */
 int muster__os_truncate(int fd, uint64_t size_bytes);
@@ -124,7 +127,8 @@ bool muster__os_hung_up(int fd);                       /* the other end is close
 int muster__os_random(void *bytes, size_t size_bytes);
 /* fd -1: data only. */
 int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size_bytes);
-/* Returns bytes received; *fd is a new descriptor or -1. -EAGAIN: nothing there. */
+/* Returns bytes received; *fd is a new descriptor or -1. -EAGAIN: nothing there; -EPROTO: several
+ * came, which are closed again; -EMFILE: no room for the one that came. */
 int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity);
 int muster__os_open(const char *path, bool writable, bool create);
 /* mode_bits as in st_mode. */

@@ -155,12 +155,33 @@ int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size
     return result < 0 ? (int)result : 0;
 }
 
+/* The descriptors that came with a message: all are open in this process by then, wanted or not, so
+ * all but a single one are closed. Returns: it; -1: there was none; -EPROTO: there were several. */
+static int only_descriptor(struct msghdr *message)
+{
+    int only = -1;
+    uint32_t count = 0;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof only <= part->cmsg_len; at += sizeof only) {
+            if (count++ > 0)
+                close(only);
+            memcpy(&only, (const unsigned char *)part + at, sizeof only);
+        }
+    }
+    if (count > 1)
+        close(only);
+    return count > 1 ? -EPROTO : only;
+}
+
 int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity)
 {
     INJECT();
     ENTER();
     struct iovec part = {.iov_base = data, .iov_len = capacity};
     union {
+        /* For one; the kernel rounds up, and fills what it can. */
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr alignment;
     } control;
@@ -172,12 +193,17 @@ int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capaci
     RETRY(result, recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT));
     if (result < 0)
         return (int)result;
-    *fd = -1;
-    if (message.msg_flags & MSG_CTRUNC)
-        return -EMFILE; /* there was a descriptor, and no room for it in this process */
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-        memcpy(fd, CMSG_DATA(header), sizeof *fd);
+    int came = only_descriptor(&message);
+    if (came >= -1 && message.msg_flags & MSG_CTRUNC) {
+        /* There was one more than what has come, and no room for it in this process. */
+        if (came >= 0)
+            close(came);
+        came = -EMFILE;
+    }
+    errno = errno_before;
+    if (came < -1)
+        return came;
+    *fd = came;
     return (int)result;
 }
 

@@ -1,13 +1,13 @@
 /* os_spawn.c - the system calls of os.h that the fork server needs. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "os_call.h"
+#include "os_process.h"
 
 int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *const environment[])
 {
@@ -67,13 +67,8 @@ int muster__os_close_on_exec(int fd)
 
 int muster__os_wait_two(int first, int second, int timeout_ms)
 {
-    INJECT();
-    ENTER();
-    struct pollfd wanted[2] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
-    int64_t count = taken(poll(wanted, 2, timeout_ms), errno_before);
-    if (count == -EINTR)
-        return 0;
-    if (count < 0)
-        return (int)count;
-    return (wanted[0].revents != 0) | (wanted[1].revents != 0) << 1;
+    const int both[] = {first, second};
+    uint64_t ready = 0;
+    int found = muster__os_wait_readable_any(both, 2, timeout_ms, &ready);
+    return found < 0 ? found : (int)ready;
 }

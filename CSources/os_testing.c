@@ -7,6 +7,7 @@
 #include <muster/testing.h>
 #include <numaif.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,6 +45,25 @@ int muster__os_injected(void)
         return 0;
     failure_given = true;
     return -error_to_give;
+}
+
+/* -- memory --------------------------------------------------------------------------------- */
+
+static _Thread_local uint64_t memory_to_fail;
+
+void muster_testing_fail_memory(uint64_t n)
+{
+    failure_given = false;
+    memory_to_fail = n;
+}
+
+void *muster__memory(void *old, size_t size_bytes)
+{
+    if (__builtin_expect(memory_to_fail > 0, 0) && --memory_to_fail == 0) {
+        failure_given = true;
+        return NULL;
+    }
+    return realloc(old, size_bytes);
 }
 
 /* -- a sandbox ------------------------------------------------------------------------------ */

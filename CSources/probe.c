@@ -2,11 +2,12 @@
  * timed is the same in every build but for the compiler's flags. */
 #include <muster/probe.h>
 #include <stdlib.h>
-#include <time.h>
 
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
+
+#include "os.h"
 
 /* -- pointer chase --------------------------------------------------------------------------- */
 
@@ -196,21 +197,14 @@ int muster_hold_lines(void *memory, size_t size_bytes, size_t stride_bytes, enum
     return 0;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns)
+int muster_line_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns)
 {
     uint64_t began = 0;
-    for (uint32_t turn = 1; !muster_relay_has(word, value); turn++) {
+    for (uint32_t turn = 1; !muster_line_has(word, value); turn++) {
         /* The clock is asked seldom: the next load shall see the line as soon as it can come. */
         if (turn % 4096 != 0)
             continue;
-        uint64_t now = now_ns();
+        uint64_t now = muster__os_now_ns();
         began = began ? began : now;
         if (now - began > timeout_ns)
             return -ETIMEDOUT;
@@ -218,27 +212,27 @@ int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns)
     return 0;
 }
 
-bool muster_relay_has(const uint64_t *word, uint64_t value)
+bool muster_line_has(const uint64_t *word, uint64_t value)
 {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value;
 }
 
-void muster_relay_post(uint64_t *word, uint64_t value)
+void muster_line_post(uint64_t *word, uint64_t value)
 {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
-int muster_relay_run(uint64_t *word, uint32_t side, uint64_t rounds, uint64_t timeout_ns)
+int muster_line_run(uint64_t *word, uint32_t side, uint64_t rounds, uint64_t timeout_ns)
 {
     for (uint64_t round = 0; round < rounds; round++) {
         uint64_t wanted = 2 * round + side;
-        int status = muster_relay_wait(word, wanted, timeout_ns);
+        int status = muster_line_wait(word, wanted, timeout_ns);
         if (status)
             return status;
-        muster_relay_post(word, wanted + 1);
+        muster_line_post(word, wanted + 1);
     }
     /* The last answer belongs to the time of side 0. */
-    return side == 0 ? muster_relay_wait(word, 2 * rounds, timeout_ns) : 0;
+    return side == 0 ? muster_line_wait(word, 2 * rounds, timeout_ns) : 0;
 }
 
 /* -- arithmetic ------------------------------------------------------------------------------ */

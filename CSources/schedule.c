@@ -62,7 +62,9 @@ struct muster_interval muster_schedule_take_guided(uint64_t *counter, uint64_t c
     return taken;
 }
 
-struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most)
+/* The owner takes a part-th of its own word's rest, from the front: at least one, at most `most`.
+ */
+static inline struct muster_interval take_part(uint64_t *word, uint64_t part, uint64_t most)
 {
     struct muster_interval none = {0, 0};
     uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -70,7 +72,8 @@ struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most)
         struct muster_interval rest = muster_schedule_unpack(seen);
         if (rest.first >= rest.end)
             return none;
-        uint64_t portion = rest.end - rest.first < most ? rest.end - rest.first : most;
+        uint64_t portion = (rest.end - rest.first) / part;
+        portion = portion < 1 ? 1 : portion > most ? most : portion;
         struct muster_interval taken = {rest.first, rest.first + portion};
         struct muster_interval left = {taken.end, rest.end};
         if (__atomic_compare_exchange_n(word, &seen, muster_schedule_pack(left), true,
@@ -79,21 +82,14 @@ struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most)
     }
 }
 
+struct muster_interval muster_schedule_take_front(uint64_t *word, uint64_t most)
+{
+    return take_part(word, 1, most);
+}
+
 struct muster_interval muster_schedule_take_own(uint64_t *word)
 {
-    struct muster_interval none = {0, 0};
-    uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
-    for (;;) {
-        struct muster_interval rest = muster_schedule_unpack(seen);
-        if (rest.first >= rest.end)
-            return none;
-        uint64_t portion = (rest.end - rest.first) / 16;
-        struct muster_interval taken = {rest.first, rest.first + (portion ? portion : 1)};
-        struct muster_interval left = {taken.end, rest.end};
-        if (__atomic_compare_exchange_n(word, &seen, muster_schedule_pack(left), true,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-            return taken;
-    }
+    return take_part(word, 16, UINT64_MAX);
 }
 
 struct muster_interval muster_schedule_steal(void *words, size_t stride_bytes, uint32_t size,

@@ -6,6 +6,7 @@
 #include <muster/segment.h>
 #include <string.h>
 
+#include "hash.h"
 #include "os.h"
 
 #define MAGIC 0x0a0d52455453554dull /* "MUSTER\r\n": text-mode transfers break it visibly */
@@ -14,11 +15,8 @@
 
 static uint64_t header_checksum(const struct muster_segment_header *header)
 {
-    const unsigned char *bytes = (const unsigned char *)header;
-    uint64_t hash = 0xcbf29ce484222325ull; /* FNV-1a, 64 bits: draft-eastlake-fnv */
-    for (size_t i = 0; i < offsetof(struct muster_segment_header, checksum); i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-    return hash;
+    return muster__hash_bytes(MUSTER__HASH_START, header,
+                              offsetof(struct muster_segment_header, checksum));
 }
 
 int muster_segment_create(const char *name, enum muster_segment_kind kind, uint64_t size_bytes,

@@ -17,7 +17,6 @@
  * it, and the machine may be busy. A program that never comes to it must not go on for ever. */
 #define LINE_WAIT_MS 30000
 
-#define END_WAIT_NS      1000000000ull
 #define ARGUMENTS_MOST   (8u << 20) /* above what Linux lets a program have (execve(2), ARG_MAX) */
 #define CLD_KILLED_VALUE 2          /* CLD_KILLED of waitid(2) */
 
@@ -93,6 +92,8 @@ static int answer(struct muster_team *team, struct muster__server_reply *reply, 
                     muster__os_close(received);
                 return 0;
             }
+            if (received >= 0)
+                muster__os_close(received);
             /* What it sent before it died is heard first. */
             if (status >= 0 || status == -ECONNRESET)
                 status = status > 0 ? -EUCLEAN : -EOWNERDEAD;
@@ -407,7 +408,7 @@ void muster__server_end(struct muster_team *team, bool idle)
         int pidfd = team->ranks[rank].pidfd;
         if (pidfd < 0)
             continue;
-        while (idle && muster__os_now_ns() - start < END_WAIT_NS &&
+        while (idle && muster__os_now_ns() - start < MUSTER__END_WAIT_NS &&
                muster__os_wait_readable(pidfd, 100) <= 0)
             ;
         muster__os_kill(pidfd, 9);

@@ -27,12 +27,9 @@ _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are 
 #define BLOCK_OFFSET MUSTER__BLOCK_OFFSET
 #define EVENT_TAG    UINT64_MAX   /* of the eventfd in epoll; the others are ranks */
 #define CHUNKS_LEAST (1ull << 20) /* roll capacity below which a team is refused */
-#define END_WAIT_NS  1000000000ull
 
-/* How long a wait looks before it sleeps. A halted virtual CPU takes 50 to 60 us to wake
- * (numa-facts), so spinning about as long costs at most twice what sleeping at once would. Where
- * processes take turns a look costs a turn of all others, so it goes on for longer. */
-#define SPIN_NS  50000u
+/* How long a wait looks before it sleeps, where processes take turns: a look costs a turn of all
+ * others, so it goes on for longer than MUSTER__SPIN_NS. */
 #define YIELD_NS 200000u
 
 static uint64_t rounded(uint64_t bytes, uint64_t unit)
@@ -67,7 +64,7 @@ static void choose_wait(struct muster_team_block *plan, const struct muster_team
     uint32_t processes = plan->size + !plan->leader_works, wait = options->wait;
     if (wait == MUSTER_WAIT_AUTOMATIC)
         wait = processes <= options->usable_cpus ? MUSTER_WAIT_SPIN : MUSTER_WAIT_YIELD;
-    uint32_t look_ns = wait == MUSTER_WAIT_SPIN    ? SPIN_NS
+    uint32_t look_ns = wait == MUSTER_WAIT_SPIN    ? MUSTER__SPIN_NS
                        : wait == MUSTER_WAIT_YIELD ? YIELD_NS
                                                    : 0;
     if (options->spin_ns >= 0)
@@ -446,7 +443,7 @@ void muster_team_end(struct muster_team *team)
         if (entry->pidfd < 0)
             continue;
         int code, status;
-        while (idle && muster__os_now_ns() - start < END_WAIT_NS &&
+        while (idle && muster__os_now_ns() - start < MUSTER__END_WAIT_NS &&
                muster__os_reap(entry->pidfd, false, &code, &status) == 0)
             (void)muster__os_wait_readable(entry->pidfd, 100);
         muster__os_kill(entry->pidfd, 9);

@@ -104,6 +104,14 @@ static inline void muster__pause(void)
 #endif
 }
 
+/* How long a wait looks before it sleeps, where each process has a CPU. A halted virtual CPU takes
+ * 50 to 60 us to wake (numa-facts), so spinning about as long costs at most twice what sleeping at
+ * once would. */
+#define MUSTER__SPIN_NS 50000u
+
+/* How long a team that ends waits for its idle ranks to leave by themselves. */
+#define MUSTER__END_WAIT_NS 1000000000ull
+
 /* A wait that has not gone to sleep yet. */
 struct muster__look {
     struct muster_team *team;

@@ -51,6 +51,15 @@ static int scan_number(const char **text, uint64_t max, uint64_t *number)
     return 0;
 }
 
+bool muster__text_number(const char *text, uint32_t max, uint32_t *number)
+{
+    uint64_t scanned;
+    if (scan_number(&text, max, &scanned) < 0 || *text != '\0')
+        return false;
+    *number = (uint32_t)scanned;
+    return true;
+}
+
 int64_t muster_list_parse(const char *text, uint32_t *ids, size_t capacity)
 {
     uint64_t count = 0, least = 0;

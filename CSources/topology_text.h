@@ -11,6 +11,9 @@
 /* One whole number, perhaps negative, for instance "-1\n". */
 int muster__text_integer(const char *text, int32_t *value);
 
+/* A number of digits only, up to `max`, and nothing after it: false for any other text. */
+bool muster__text_number(const char *text, uint32_t max, uint32_t *number);
+
 /* One size with its unit, K, M or G as powers of 1024: "32768K\n". */
 int muster__text_size(const char *text, uint64_t *size_bytes);
 

@@ -143,19 +143,81 @@ int muster_process_id(void)
 
 const char *muster_signal_name(int signal)
 {
-    static const struct {
-        int number;
-        const char *name;
-    } names[] = {
-        {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},
-        {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
-        {SIGKILL, "SIGKILL"}, {SIGSEGV, "SIGSEGV"}, {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"},
-        {SIGTERM, "SIGTERM"}, {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},
+#define NAMED(signal) [signal] = #signal
+#define NUMBERED(n)   [n] = "signal " #n
+    static const char *const names[] = {
+        NAMED(SIGHUP),
+        NAMED(SIGINT),
+        NAMED(SIGQUIT),
+        NAMED(SIGILL),
+        NAMED(SIGTRAP),
+        NAMED(SIGABRT),
+        NAMED(SIGBUS),
+        NAMED(SIGFPE),
+        NAMED(SIGKILL),
+        NAMED(SIGUSR1),
+        NAMED(SIGSEGV),
+        NAMED(SIGUSR2),
+        NAMED(SIGPIPE),
+        NAMED(SIGALRM),
+        NAMED(SIGTERM),
+        NAMED(SIGCHLD),
+        NAMED(SIGCONT),
+        NAMED(SIGSTOP),
+        NAMED(SIGTSTP),
+        NAMED(SIGTTIN),
+        NAMED(SIGTTOU),
+        NAMED(SIGURG),
+        NAMED(SIGXCPU),
+        NAMED(SIGXFSZ),
+        NAMED(SIGVTALRM),
+        NAMED(SIGPROF),
+        NAMED(SIGWINCH),
+        NAMED(SIGIO),
+        NAMED(SIGPWR),
+        NAMED(SIGSYS),
+#ifdef SIGSTKFLT
+        NAMED(SIGSTKFLT),
+#endif
+        /* From SIGRTMIN on they are programs' own; the two before are the C library's. */
+        NUMBERED(32),
+        NUMBERED(33),
+        NUMBERED(34),
+        NUMBERED(35),
+        NUMBERED(36),
+        NUMBERED(37),
+        NUMBERED(38),
+        NUMBERED(39),
+        NUMBERED(40),
+        NUMBERED(41),
+        NUMBERED(42),
+        NUMBERED(43),
+        NUMBERED(44),
+        NUMBERED(45),
+        NUMBERED(46),
+        NUMBERED(47),
+        NUMBERED(48),
+        NUMBERED(49),
+        NUMBERED(50),
+        NUMBERED(51),
+        NUMBERED(52),
+        NUMBERED(53),
+        NUMBERED(54),
+        NUMBERED(55),
+        NUMBERED(56),
+        NUMBERED(57),
+        NUMBERED(58),
+        NUMBERED(59),
+        NUMBERED(60),
+        NUMBERED(61),
+        NUMBERED(62),
+        NUMBERED(63),
+        NUMBERED(64),
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i].number == signal)
-            return names[i].name;
-    return "unknown signal";
+#undef NAMED
+#undef NUMBERED
+    bool has_name = signal > 0 && signal < (int)(sizeof names / sizeof *names) && names[signal];
+    return has_name ? names[signal] : "unknown signal";
 }
 
 int muster_process_threads(void)

@@ -4,6 +4,7 @@ Reads the house's own headers and no others: clang-format has been over them, a 
 the declaration that follows it, and nothing but `#ifdef __cplusplus` is conditional within them.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 
@@ -86,6 +87,13 @@ def function(source, comment, header):
         return None
     prototype = re.sub(r"\s+", " ", match["rest"]).replace("MUSTER_NORETURN ", "")
     return Function(match["name"], prototype, comment, header, match["inline"] is not None)
+
+
+def included(umbrella):
+    """Paths of the headers that a header includes: muster.h's are the public ones."""
+    with open(umbrella, encoding="utf-8") as file:
+        names = re.findall(r"^#include <muster/(\w+\.h)>$", file.read(), flags=re.M)
+    return [os.path.join(os.path.dirname(umbrella), name) for name in names]
 
 
 def read(path):

@@ -2,6 +2,7 @@
 """man.py - manual pages from the text that stands in the sources: section 3 from the comments of
 the C headers, section 1 from the tool's own help. So each sentence exists once.
 
+    man.py headers muster.h                        paths of the public headers: what it includes
     man.py functions [--inline] HEADER...          names of functions that have a symbol, or of all
     man.py pages --date D --version V --to DIR [--tool-help JSON] HEADER...
 """
@@ -275,7 +276,7 @@ def write(folder, name, section, text):
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("what", choices=["functions", "pages"])
+    parser.add_argument("what", choices=["headers", "functions", "pages"])
     parser.add_argument("--inline", action="store_true")
     parser.add_argument("--date", default="")
     parser.add_argument("--version", default="")
@@ -283,6 +284,9 @@ def main():
     parser.add_argument("--tool-help")
     parser.add_argument("headers", nargs="+")
     given = parser.parse_args()
+    if given.what == "headers":
+        print(*(path for umbrella in given.headers for path in c.included(umbrella)), sep="\n")
+        return
     read = [c.read(path) for path in given.headers]
     if given.what == "functions":
         for header in read:

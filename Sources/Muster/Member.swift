@@ -223,7 +223,11 @@ final class MemberCore {
                     "a rank died or left: recover() goes on without it, or with its successor"
                 )
             case -EINVAL:
-                (.invalidArgument, "the arguments can't be, or ranks called different functions")
+                (
+                    .invalidArgument,
+                    "the arguments can't be, or another rank calls something else here, or this "
+                        + "with other arguments: name, sizes and options must be the same in all"
+                )
             case -ECONNRESET: (.launcher, "the launcher is gone")
             case -ENOMEM: (.memory, "there is not enough memory")
             default: (.system, statusText(status))

@@ -246,7 +246,7 @@ extension Member {
     /// - adopting: a chunk may be begun again by another rank, since it writes only what it does not
     ///   read: survivors run what a dead rank has left. Else its death ends the loop.
     /// - partial: the type that each chunk leaves behind for ``MemberLoop/reduce(_:_:)``.
-    /// - name: for the launcher's report.
+    /// - name: for the launcher's report: 1 to 63 bytes, no control characters.
     public func loop(
         over elements: Int, schedule: Schedule = .static, grain: Int = 0, batch: Int = 0,
         adopting: Bool = false, partial: (any BitwiseCopyable.Type)? = nil, name: String = "loop"

@@ -40,7 +40,7 @@ private struct Transfer: Kernel {
                 for round in 1...rounds {
                     let turn = UInt64(sample * rounds + round)
                     if chunk.index == 0 {
-                        muster_relay_post(page.word(Word.ready), turn)
+                        muster_line_post(page.word(Word.ready), turn)
                         try wait(Word.held, turn)
                         let found = LinkChase.run(base, lines * strideBytes, 0, lines)
                         guard let found, found.end == 0 else {
@@ -55,7 +55,7 @@ private struct Transfer: Kernel {
                             base, lines * strideBytes, strideBytes,
                             isModified ? MUSTER_HOLD_MODIFIED : MUSTER_HOLD_CLEAN)
                         precondition(status == 0, "asked before")
-                        muster_relay_post(page.word(Word.held), turn)
+                        muster_line_post(page.word(Word.held), turn)
                     }
                 }
                 // The first is dropped.
@@ -67,7 +67,7 @@ private struct Transfer: Kernel {
     }
 
     private func wait(_ word: Int, _ value: UInt64) throws {
-        guard muster_relay_wait(page.word(word), value, patienceNanoseconds) == 0 else {
+        guard muster_line_wait(page.word(word), value, patienceNanoseconds) == 0 else {
             throw MusterError(
                 .system, subject: "c2c", reason: "the other CPU's rank was silent for 5 s")
         }
@@ -85,15 +85,15 @@ private struct PingPong: Kernel {
         for sample in 0...samples {
             // Between samples the line is side 0's to set back; side 1 waits for it.
             if side == 0 {
-                muster_relay_post(page.word(Word.turn), 0)
-                muster_relay_post(page.word(Word.ready), UInt64(sample + 1))
-            } else if muster_relay_wait(
+                muster_line_post(page.word(Word.turn), 0)
+                muster_line_post(page.word(Word.ready), UInt64(sample + 1))
+            } else if muster_line_wait(
                 page.word(Word.ready), UInt64(sample + 1), patienceNanoseconds) != 0
             {
                 throw MusterError(.system, subject: "c2c", reason: "rank 0 was silent for 5 s")
             }
             let began = nanoseconds()
-            let status = muster_relay_run(
+            let status = muster_line_run(
                 page.word(Word.turn), side, UInt64(rounds), patienceNanoseconds)
             let elapsed = nanoseconds() - began
             guard status == 0 else {
@@ -104,10 +104,10 @@ private struct PingPong: Kernel {
                 if sample > 0 { page[Word.first + sample - 1] = elapsed / Double(2 * rounds) }
             } else {
                 // Not before side 0 has seen the last answer: it would wait for ever.
-                muster_relay_post(page.word(Word.held), UInt64(sample + 1))
+                muster_line_post(page.word(Word.held), UInt64(sample + 1))
             }
             if side == 0,
-                muster_relay_wait(page.word(Word.held), UInt64(sample + 1), patienceNanoseconds)
+                muster_line_wait(page.word(Word.held), UInt64(sample + 1), patienceNanoseconds)
                     != 0
             {
                 throw MusterError(.system, subject: "c2c", reason: "rank 1 was silent for 5 s")
@@ -211,8 +211,8 @@ extension BenchTest {
                             continue
                         }
                     #endif
-                    muster_relay_post(page.word(Word.ready), 0)
-                    muster_relay_post(page.word(Word.held), 0)
+                    muster_line_post(page.word(Word.ready), 0)
+                    muster_line_post(page.word(Word.held), 0)
                     run.add(
                         try team.eachRank(
                             Transfer(
@@ -229,7 +229,7 @@ extension BenchTest {
                             parameters: parameters, placedFraction: placed))
                 }
                 guard reader.id < holder.id else { continue }
-                for word in [Word.ready, Word.held] { muster_relay_post(page.word(word), 0) }
+                for word in [Word.ready, Word.held] { muster_line_post(page.word(word), 0) }
                 run.add(
                     try team.eachRank(
                         PingPong(page: page, samples: samples, rounds: exchanges),

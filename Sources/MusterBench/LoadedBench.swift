@@ -40,7 +40,7 @@ private struct Loaded: Kernel {
         if chunk.index > 0 { return move(chunk) }
         for rank in 1..<chunk.size {
             guard
-                muster_relay_wait(page.word(Word.started(rank)), turn, patienceNanoseconds) == 0
+                muster_line_wait(page.word(Word.started(rank)), turn, patienceNanoseconds) == 0
             else {
                 throw MusterError(
                     .system, subject: "loaded", reason: "rank \(rank) was silent for 5 s")
@@ -49,7 +49,7 @@ private struct Loaded: Kernel {
         let found = chain.span(0..<chain.count, in: chunk).withUnsafeBufferPointer {
             LinkChase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
         }
-        muster_relay_post(page.word(Word.stop), turn)
+        muster_line_post(page.word(Word.stop), turn)
         guard let found else {
             throw MusterError(
                 .audit, subject: "loaded", reason: "the chain leads out of its array")
@@ -80,8 +80,8 @@ private struct Loaded: Kernel {
                         place += piece
                         // After the first piece: the chase begins when traffic is under way, and a rank
                         // that loses its CPU right then has still moved something.
-                        muster_relay_post(page.word(Word.started(chunk.rank)), turn)
-                    } while !muster_relay_has(page.word(Word.stop), turn)
+                        muster_line_post(page.word(Word.started(chunk.rank)), turn)
+                    } while !muster_line_has(page.word(Word.stop), turn)
                     page[Word.time(chunk.rank)] = nanoseconds() - began
                     page[Word.bytes(chunk.rank)] = Double(bytes)
                 }

@@ -9,15 +9,6 @@ enum { RANKS = 3, ELEMENTS = 100000 };
 
 static double values[ELEMENTS];
 
-static int add_one(void *context, const struct muster_loop *loop, const struct muster_chunk *chunk)
-{
-    (void)context;
-    (void)loop;
-    for (uint64_t i = chunk->first; i < chunk->end; i++)
-        values[i] += 1;
-    return 0;
-}
-
 static int run(struct muster_team *team, enum muster_schedule schedule)
 {
     struct muster_job *job = muster_team_job(team);
@@ -31,12 +22,15 @@ static int run(struct muster_team *team, enum muster_schedule schedule)
     muster_team_dispatch(team);
     for (uint32_t rank = 0; rank < RANKS; rank++) {
         struct muster_loop loop = {0};
-        uint64_t failed = 0;
+        struct muster_chunk chunk;
         int status = muster_loop_begin(&loop, team, rank);
-        if (status == 0)
-            status = muster_loop_run(&loop, add_one, NULL, &failed);
         if (status < 0)
             return status;
+        while (muster_loop_next(&loop, &chunk)) {
+            for (uint64_t i = chunk.first; i < chunk.end; i++)
+                values[i] += 1;
+            muster_loop_commit(&loop, &chunk);
+        }
         muster_loop_end(&loop);
         muster_worker_done(team, rank, job->number);
     }

@@ -39,6 +39,20 @@ extension CrashTests {
 
         @Test func ranksThatStartAgainRecover() throws { _ = try member("recovery") }
 
+        @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
+
+        @Test func whatTheLauncherReadsOfNotesIsOfOneMoment() throws { _ = try member("notes") }
+
+        @Test func whoCannotGoOnInALoopKeepsNobodyWaiting() throws { _ = try member("giving-up") }
+
+        @Test func aGuardThatPassesASignalOnToNobodyEndsWhatIsLeft() throws {
+            _ = try member("guard")
+        }
+
+        @Test func aReplacementChangesNothingBeforeItHasRecovered() throws {
+            _ = try member("replacement")
+        }
+
         @Test func aGrandchildIsWhoIsWatched() throws { _ = try member("grandchild") }
 
         @Test func membersDieWithTheirLauncher() throws { _ = try member("launcher-death") }

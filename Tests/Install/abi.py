@@ -66,11 +66,9 @@ def probe(header):
 def main():
     folder = os.path.join(ROOT, "include", "muster")
     lines = ["#include <muster/muster.h>", "#include <stdio.h>", "int main(void) {"]
-    for file in sorted(os.listdir(folder)):
-        if file not in ("muster.h", "testing.h", "supervisor.h", "relay.h"):
-            header = c.read(os.path.join(folder, file))
-            part = list(probe(header))
-            lines += part if len(part) > 1 else []
+    for path in c.included(os.path.join(folder, "muster.h")):
+        part = list(probe(c.read(path)))
+        lines += part if len(part) > 1 else []
     lines += ["return 0; }"]
     with tempfile.TemporaryDirectory() as work:
         source, program = os.path.join(work, "probe.c"), os.path.join(work, "probe")

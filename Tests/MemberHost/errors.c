@@ -198,6 +198,18 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(join_liar(WRONG_SIZE), -EUCLEAN);
     CHECK_STATUS(join_liar(SMALL_TEAM), -EUCLEAN);
 
+    struct muster_launcher *single = launcher_of(1);
+    pid_t twice = fork();
+    if (twice == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        options.address = muster_launcher_address(single);
+        CHECK_STATUS(muster_join_with(&options, &me), 0);
+        CHECK_STATUS(muster_join_with(&options, &me), -EALREADY);
+        _exit(0);
+    }
+    CHECK(serve_until_end(single, twice, NULL) == 0);
+    muster_launcher_destroy(single);
+
     struct muster_launcher *launcher = launcher_of(3);
     const char *address = muster_launcher_address(launcher);
     struct muster_launcher_event event = {0};
@@ -272,6 +284,11 @@ static int mismatched(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_member_loop *loop;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
     options.elements = 10;
+    options.name = odd ? "rows" : "columns";
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    options.name = odd ? NULL : "lop";
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
+    options.name = NULL;
     options.flags = odd ? 2 : 0;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EINVAL);
     /* And after all of that they still meet. */
@@ -284,7 +301,9 @@ int call_errors(int count, char **arguments)
     (void)count;
     (void)arguments;
     watch(60);
-    struct muster_member *me = alone();
+    struct muster_member *me = alone(), *another = alone();
+    CHECK(another != me && muster_member_size(another) == 1);
+    CHECK_STATUS(muster_leave(another), 0);
     struct muster_member_description description = {.size_bytes = 1};
     CHECK_STATUS(muster_member_describe(me, &description), -EINVAL);
     description.size_bytes = sizeof description;
@@ -372,11 +391,19 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
     bad = good, bad.elements = UINT64_MAX;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
-    char name[80];
+    char name[MUSTER_NAME_BYTES + 1];
     memset(name, 'n', sizeof name);
-    name[79] = '\0';
-    bad = good, bad.name = name;
-    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    name[MUSTER_NAME_BYTES] = '\0';
+    const char *bad_names[] = {name, "", "a\n", "\x7f"};
+    for (size_t i = 0; i < sizeof bad_names / sizeof *bad_names; i++) {
+        bad = good, bad.name = bad_names[i];
+        CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
+    }
+    name[MUSTER_NAME_BYTES - 1] = '\0';
+    bad = good, bad.name = name, bad.elements = 0;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    loop = NULL;
     bad = good, bad.elements = 1ull << 36, bad.partial_bytes = 0, bad.grain = 1;
     me->plan.roll_capacity = 1000; /* as where address space is short */
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
@@ -435,6 +462,25 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_end(loop, &report), -EINVAL);
     CHECK(report.size_bytes == 3);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -EINVAL);
+
+    /* No memory: for the audit of a scattered roll, and for the tree of partial results. */
+    bad = good, bad.elements = 1000, bad.grain = 1;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        if (chunk.index % 2 == 0)
+            muster_member_loop_commit(loop, &chunk);
+    muster_testing_fail_memory(1);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -ENOMEM);
+    CHECK(muster_testing_failed());
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EINVAL); /* it is over all the same */
+    partial.partial_bytes = 8;
+    CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0)
+        muster_member_loop_commit(loop, &chunk);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    muster_testing_fail_memory(1);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -ENOMEM);
+    CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
 
     /* A loop without chunks gives the identity. */
     partial.partial_bytes = 8;

@@ -119,15 +119,15 @@ private final class Block {
     @Test("A wait ends with the value or with its time")
     func relay() {
         var word: UInt64 = 0
-        #expect(muster_relay_wait(&word, 0, 0) == 0)
-        #expect(muster_relay_wait(&word, 1, 1_000_000) == -ETIMEDOUT)
-        #expect(!muster_relay_has(&word, 1) && muster_relay_has(&word, 0))
-        muster_relay_post(&word, 1)
-        #expect(muster_relay_has(&word, 1))
-        #expect(muster_relay_wait(&word, 1, 0) == 0)
+        #expect(muster_line_wait(&word, 0, 0) == 0)
+        #expect(muster_line_wait(&word, 1, 1_000_000) == -ETIMEDOUT)
+        #expect(!muster_line_has(&word, 1) && muster_line_has(&word, 0))
+        muster_line_post(&word, 1)
+        #expect(muster_line_has(&word, 1))
+        #expect(muster_line_wait(&word, 1, 0) == 0)
         word = 0
         // Alone it never gets its answer.
-        #expect(muster_relay_run(&word, 0, 3, 1_000_000) == -ETIMEDOUT)
+        #expect(muster_line_run(&word, 0, 3, 1_000_000) == -ETIMEDOUT)
         #expect(word == 1)
     }
 

@@ -26,11 +26,18 @@ import Testing
     }
 
     @Test func signalsHaveNames() {
-        #expect(String(cString: muster_signal_name(SIGKILL)) == "SIGKILL")
-        #expect(String(cString: muster_signal_name(SIGBUS)) == "SIGBUS")
-        for number: Int32 in [-1, 0, 64, 1000] {
-            #expect(String(cString: muster_signal_name(number)) == "unknown signal")
-        }
+        func name(_ number: Int32) -> String { String(cString: muster_signal_name(number)) }
+        for (number, expected) in [
+            (SIGHUP, "SIGHUP"), (SIGQUIT, "SIGQUIT"), (SIGTRAP, "SIGTRAP"), (SIGBUS, "SIGBUS"),
+            (SIGKILL, "SIGKILL"), (SIGUSR1, "SIGUSR1"), (SIGUSR2, "SIGUSR2"),
+            (SIGPIPE, "SIGPIPE"), (SIGALRM, "SIGALRM"), (SIGCONT, "SIGCONT"),
+            (SIGSTOP, "SIGSTOP"), (SIGTSTP, "SIGTSTP"), (SIGTTIN, "SIGTTIN"),
+            (SIGTTOU, "SIGTTOU"), (SIGXCPU, "SIGXCPU"), (SIGXFSZ, "SIGXFSZ"), (SIGSYS, "SIGSYS"),
+        ] { #expect(name(number) == expected) }
+        // All that the kernel has; from 32 on they are numbered.
+        for number: Int32 in 1..<32 { #expect(name(number).hasPrefix("SIG"), "\(number)") }
+        for number: Int32 in 32...64 { #expect(name(number) == "signal \(number)") }
+        for number: Int32 in [.min, -1, 0, 65, .max] { #expect(name(number) == "unknown signal") }
     }
 
     /// A mistake of the address: what lies in the program is the same in a forked worker, what was

@@ -39,7 +39,7 @@ extern "C" {
 
 /* Version of everything that lies in shared memory: raised with any change of layout or protocol.
  */
-#define MUSTER_LAYOUT_VERSION 4u
+#define MUSTER_LAYOUT_VERSION 5u
 
 /* Most ranks in a team. Well above any host's CPUs; a rank slot takes 768 bytes. */
 #define MUSTER_RANKS_MAX 4096u
@@ -67,6 +67,10 @@ extern "C" {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "Muster's futex words are the low halves of 64-bit words: little-endian hosts only"
 #endif
+
+/* Joins the results of two neighbouring ranges of chunks: `right` into `left`, which comes before
+ * it. Need not be commutative. context: as given with the function. */
+typedef void (*muster_combine)(void *left, const void *right, void *context);
 
 /* Describes a status in words, for instance "a rank died" for -EOWNERDEAD.
  *

@@ -265,19 +265,15 @@ struct muster_loop_options {
 int muster_leader_run(struct muster_leader *leader, const struct muster_loop_options *options,
                       struct muster_error *error);
 
-/* Joins the results of two neighbouring ranges of chunks: `right` into `left`, which comes before
- * it. Called in the leader. Need not be commutative. */
-typedef void (*muster_combine)(void *left, const void *right, void *combine_context);
-
 /* Runs a reduction: the same bits for any team size, schedule and crash history.
  *
  * Each chunk leaves partial_bytes at work->partial, all zero when its kernel begins; they are
  * combined in a fixed binary tree over chunk numbers. The grain grows where partial results would
  * take more than a sixteenth of the data.
  *
- * partial_bytes: 1 or more. combine_context: handed to `combine`. result: receives partial_bytes;
- * left as it is where the loop has no elements.
- * Returns: as muster_leader_run; MUSTER_ERROR_ARGUMENT also without `combine` or with 0 bytes. */
+ * partial_bytes: 1 or more. combine_context: handed to `combine`, which is called in the leader.
+ * result: receives partial_bytes; left as it is where the loop has no elements. Returns: as
+ * muster_leader_run; MUSTER_ERROR_ARGUMENT also without `combine` or with 0 bytes. */
 int muster_leader_reduce(struct muster_leader *leader, const struct muster_loop_options *options,
                          uint32_t partial_bytes, muster_combine combine, void *combine_context,
                          void *result, struct muster_error *error);

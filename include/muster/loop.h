@@ -111,6 +111,15 @@ void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk)
 /* muster_loop_commit with the phase noted, and the named points before and after it. */
 void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk);
 
+/* Hands out a chunk of the claimed interval. Precondition: next < end. */
+MUSTER_INLINE void muster_loop_hand_out(struct muster_loop *loop, struct muster_chunk *chunk)
+{
+    chunk->index = loop->next++;
+    chunk->first = chunk->index * loop->grain;
+    uint64_t left = loop->elements - chunk->first;
+    chunk->end = chunk->first + (left < loop->grain ? left : loop->grain);
+}
+
 /* The next chunk. Returns: false at the end of this rank's part. */
 MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chunk *chunk)
 {
@@ -119,10 +128,7 @@ MUSTER_INLINE bool muster_loop_next(struct muster_loop *loop, struct muster_chun
     /* Relaxed: a request to stop carries no data. The line is read-mostly, so this costs a hit. */
     if (__builtin_expect(__atomic_load_n(loop->cancelled, __ATOMIC_RELAXED) == loop->job, 0))
         return false;
-    chunk->index = loop->next++;
-    chunk->first = chunk->index * loop->grain;
-    uint64_t left = loop->elements - chunk->first;
-    chunk->end = chunk->first + (left < loop->grain ? left : loop->grain);
+    muster_loop_hand_out(loop, chunk);
     if (__builtin_expect(loop->traced, 0))
         muster_loop_trace(loop, MUSTER_PHASE_KERNEL, chunk->index);
     return true;
@@ -163,17 +169,6 @@ void muster_loop_cancel(struct muster_loop *loop);
 /* Ends this rank's part. What it took last stays noted: were it cleared, a successor of a rank that
  * dies before it has said that it is done would deal itself the same chunks again. */
 void muster_loop_end(struct muster_loop *loop);
-
-/* A kernel in C. context: the job's argument bytes. Returns: 0, or a negative value, which ends the
- * job as a thrown error does. */
-typedef int (*muster_kernel_function)(void *context, const struct muster_loop *loop,
-                                      const struct muster_chunk *chunk);
-
-/* Runs a C kernel over this rank's chunks.
- *
- * Returns: 0, or the kernel's negative value with the chunk's number in *failed. */
-int muster_loop_run(struct muster_loop *loop, muster_kernel_function kernel, void *context,
-                    uint64_t *failed);
 
 #ifdef __cplusplus
 }

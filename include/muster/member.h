@@ -95,12 +95,13 @@ struct muster_member_description {
  * as by executing another program, leaves the team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
- * rank, or MUSTER_RANK is no number; -EALREADY: this process has joined; -ENOTCONN: another
- * launcher (mpirun, srun, ...) started several of these without `muster run` between, see
- * muster_join_advice; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no launcher at
- * this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile; -ESHUTDOWN:
- * the rank was given up; -EPROTO, -EUCLEAN: what it sent is not a team of this version, or makes no
- * sense; -ENOMEM, -EMFILE; or an errno. Ownership: muster_leave. */
+ * rank, or MUSTER_RANK is no number; -EALREADY: this process holds the rank (alone, each call makes
+ * another team of one); -ENOTCONN: another launcher (mpirun, srun, ...) started several of these
+ * without `muster run` between, see muster_join_advice; -ENOTUNIQ: two launchers' variables
+ * disagree; -ECONNREFUSED: no launcher at this address; -EPERM: it belongs to another user;
+ * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up; -EPROTO, -EUCLEAN: what it
+ * sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno. Ownership:
+ * muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.
@@ -228,8 +229,8 @@ int muster_member_scan(struct muster_member *me, void *data, uint64_t count, uin
  * node. It lives as long as the launcher: a restarted rank finds it with its contents. The same
  * name again gives the same address in this process.
  *
- * name: 1 to 63 bytes, no control characters. size_bytes: at least 1. address: receives where it
- * lies in this process, page-aligned; other processes have other addresses.
+ * name: 1 to MUSTER_NAME_BYTES - 1 bytes, no control characters. size_bytes: at least 1. address:
+ * receives where it lies in this process, page-aligned; other processes have other addresses.
  * Returns: as muster_member_barrier, and -EINVAL: a name or size that can't be, or the array has
  * another size; -ENOMEM: the memory is not there; -ENOSPC: MUSTER_ARRAYS_MAX arrays exist. Where
  * one rank fails, all do. Ownership: the member; unmapped by muster_leave. */
@@ -254,7 +255,8 @@ struct muster_member_loop_options {
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */
     uint32_t flags;         /* enum muster_member_loop_flag */
-    const char *name;       /* for the launcher's report; NULL: "loop" */
+    const char *name;       /* for the launcher's report, as an array's: 1 to MUSTER_NAME_BYTES - 1
+                               bytes, no control characters; NULL: "loop" */
 };
 
 /* A loop in work. What is not named here is private. */
@@ -284,10 +286,10 @@ struct muster_member_report {
 
 /* Begins a loop. Collective.
  *
- * options: the same in all ranks. loop: receives the loop, valid until the next one begins.
- * Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes that this
- * library does not know, or a loop is open; -E2BIG: more chunks than the team has room for;
- * -ENOMEM. Ownership: the member; ended by muster_member_loop_end. */
+ * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
+ * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
+ * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
+ * for; -ENOMEM. Ownership: the member; ended by muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,
                              struct muster_member_loop **loop);
@@ -301,7 +303,8 @@ int muster_member_loop_claim(struct muster_member_loop *loop, struct muster_chun
  *
  * In a loop with MUSTER_LOOP_ADOPT the last call waits until all ranks are through, since what a
  * dead one has left may still come. chunk: receives it. Returns: 1; 0: nothing is left for this
- * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ECONNRESET, -EUCLEAN: as
+ * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ENOMEM: this rank can't list what
+ * the dead have left; -EINVAL: another rank could not go on; -ECONNRESET, -EUCLEAN: as
  * muster_member_barrier. After 0 or an error call muster_member_loop_end. */
 MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)
@@ -311,10 +314,7 @@ MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
         __builtin_expect(__atomic_load_n(loop->breaks, __ATOMIC_RELAXED) != loop->watched, 0) ||
         __builtin_expect(loop->loop.traced, 0))
         return muster_member_loop_claim(loop, chunk);
-    chunk->index = loop->loop.next++;
-    chunk->first = chunk->index * loop->loop.grain;
-    uint64_t left = loop->loop.elements - chunk->first;
-    chunk->end = chunk->first + (left < loop->loop.grain ? left : loop->loop.grain);
+    muster_loop_hand_out(&loop->loop, chunk);
     return 1;
 }
 
@@ -361,18 +361,13 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 
-/* How partial results become one: into = combine(into, right).
- *
- * into: the left one, replaced. right: the partial results after it. context: as given. */
-typedef void (*muster_combine_function)(void *into, const void *right, void *context);
-
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits
  * in every rank, for any number of ranks, and as Team.run gives in Swift. Not collective: every
  * rank that wants the result does it, before its next loop begins.
  *
  * combine: a function. result: receives partial_bytes bytes; left alone where the loop has no
  * chunks. Returns: 0; -EINVAL: the loop has no partial results or did not end well; -ENOMEM. */
-int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine_function combine,
+int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine combine,
                                void *context, void *result);
 
 /* muster_member_loop_combine for arrays of numbers: partial results are partial_bytes /

@@ -34,7 +34,8 @@ struct muster_link {
  *     page, and pays for the translation of its address where the TLBs don't reach. A window that
  *     the first TLB holds: translations are nearly free, and the caches' misses remain.
  * seed: the same seed, the same cycle.
- * Returns: how many links the cycle has; -EINVAL: less than one link, or 2^32 and more; -ENOMEM.
+ * Returns: how many links the cycle has; -EINVAL: less than one link, or 2^32 - 1 and more, or a
+ * stride that can't be; -ENOMEM.
  * Source: Sattolo 1986 for why one cycle; multichase, Intel MLC for windows. */
 int64_t muster_chase_link(void *memory, size_t size_bytes, size_t stride_bytes, size_t window_bytes,
                           uint64_t seed);
@@ -80,20 +81,20 @@ int muster_hold_lines(void *memory, size_t size_bytes, size_t stride_bytes, enum
 
 /* Waits, spinning, until a word has a value. Returns: 0; -ETIMEDOUT after timeout_ns.
  * Concurrency: acquires what was done before the post. */
-int muster_relay_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns);
+int muster_line_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns);
 
 /* Whether a word has a value now: a single load, for who has other things to do meanwhile.
- * Concurrency: as muster_relay_wait. */
-bool muster_relay_has(const uint64_t *word, uint64_t value);
+ * Concurrency: as muster_line_wait. */
+bool muster_line_has(const uint64_t *word, uint64_t value);
 
 /* Sets a word that others wait for. Concurrency: releases what was done before. */
-void muster_relay_post(uint64_t *word, uint64_t value);
+void muster_line_post(uint64_t *word, uint64_t value);
 
 /* One side of an exchange: side 0 makes the word 1, side 1 makes it 2, side 0 makes it 3, ...
  *
  * word: 0 at the start, alone in its line. rounds: exchanges there and back.
  * Returns: 0; -ETIMEDOUT: the other side was silent for timeout_ns. */
-int muster_relay_run(uint64_t *word, uint32_t side, uint64_t rounds, uint64_t timeout_ns);
+int muster_line_run(uint64_t *word, uint32_t side, uint64_t rounds, uint64_t timeout_ns);
 
 /* -- kernels of a user's library -------------------------------------------------------------- */
 

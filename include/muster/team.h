@@ -244,7 +244,7 @@ void muster_team_destroy(struct muster_team *team);
  * looks at near ranks first then, and arrays can be mirrored.
  *
  * homes: the home node of each rank. Without this call, all ranks are as far from each other.
- * Returns: 0; -EBUSY: a rank has a process. */
+ * Returns: 0; -EBUSY: a rank has a process; -ENOMEM. */
 int muster_team_settle(struct muster_team *team, const struct muster_topology *topology,
                        const uint32_t *homes);
 
@@ -414,7 +414,8 @@ bool muster_address_is_static(const void *address);
 /* This process's id. */
 int muster_process_id(void);
 
-/* Name of a signal, "SIGKILL" for 9. Returns: a constant string, "unknown signal" for no signal. */
+/* Name of a signal: "SIGKILL" for 9, "signal 40" for one that has no name of its own. Returns: a
+ * constant string, "unknown signal" for no signal. */
 const char *muster_signal_name(int signal);
 
 /* Threads of this process. Returns: at least 1, or a negative errno of reading /proc/self/task. */

@@ -22,6 +22,12 @@ void muster_testing_fail_call(uint64_t n, int error);
 /* System calls of this thread counted since muster_testing_fail_call was last used. */
 uint64_t muster_testing_calls(void);
 
+/* Makes the n-th request for memory of this thread from now on fail, once: of those that a member's
+ * loop makes after its begin.
+ *
+ * n: 1 is the next one; 0 disarms. */
+void muster_testing_fail_memory(uint64_t n);
+
 /* Whether the armed failure has been delivered. */
 bool muster_testing_failed(void);
 

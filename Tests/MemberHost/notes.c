@@ -1,0 +1,101 @@
+/* notes.c - what the launcher reads of a rank's notes while the rank writes them. */
+#define _GNU_SOURCE
+#include "support.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher_state.h"
+
+#define READS 1000000u
+
+/* Notes audits for ever, in loops of two names in turn, that are all alike. Many of one name, one
+ * after the other: a read is torn only while the same note is written for a second time. */
+static _Noreturn void note_audits(const char *address)
+{
+    struct muster_join_options options = {.size_bytes = sizeof options, .address = address};
+    struct muster_member_report report = {.chunks = 100,
+                                          .exactly_once = 60,
+                                          .missing = 30,
+                                          .repeated = 10,
+                                          .adopted = 2,
+                                          .deaths = 1,
+                                          .first_finding = {.first = 7, .end = 9},
+                                          .first_finding_ranks = {5, 5}};
+    struct muster_member *me;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    CHECK_STATUS(muster_join_with(&options, &me), 0);
+    for (uint64_t turn = 0;; turn++) {
+        memset(me->loop_name, turn % 2 ? 'b' : 'a', MUSTER_NAME_BYTES - 1);
+        muster__note_begun(me);
+        for (int loop = 0; loop < 64; loop++)
+            muster__note_audit(me, &report);
+        muster__note_over(me);
+    }
+}
+
+int notes(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(120);
+    struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 1};
+    struct muster_launcher *launcher = NULL;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        note_audits(muster_launcher_address(launcher));
+    struct muster_launcher_event event;
+    while (muster_launcher_process(launcher, 0) == 0)
+        CHECK(muster_launcher_serve(launcher, &event, 1) >= 0);
+    uint64_t last = 0, seen = 0;
+    for (uint32_t read = 0; read < READS; read++) {
+        struct muster_launcher_audit audit;
+        int status = muster_launcher_audited(launcher, 0, &audit);
+        CHECK(status >= 0 && (status == 1 || last == 0));
+        if (status == 1) {
+            uint64_t loops = audit.loops;
+            CHECK(loops >= last);
+            seen += loops > last;
+            last = loops;
+            CHECK(audit.failed == loops && audit.chunks == 100 * loops &&
+                  audit.exactly_once == 60 * loops && audit.missing == 30 * loops &&
+                  audit.repeated == 10 * loops && audit.adopted == 2 * loops &&
+                  audit.deaths == loops);
+            CHECK(audit.first_finding.first == 7 && audit.first_finding.end == 9 &&
+                  audit.first_finding_ranks[0] == 5 && audit.first_finding_ranks[1] == 5);
+            CHECK(strlen(audit.name) == MUSTER_NAME_BYTES - 1);
+        }
+        char name[MUSTER_NAME_BYTES] = "";
+        status = muster_launcher_unended(launcher, 0, name);
+        CHECK(status == 0 || status == 1);
+        if (status == 1) {
+            CHECK((name[0] == 'a' || name[0] == 'b') && strlen(name) == MUSTER_NAME_BYTES - 1);
+            CHECK(strspn(name, (char[]){name[0], 0}) == MUSTER_NAME_BYTES - 1);
+        }
+        CHECK(kill(child, 0) == 0);
+    }
+    printf("reads %u of %llu loops\n", READS, (unsigned long long)seen);
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+
+    /* A rank was killed before it could count its first loop: others' names are found behind it. */
+    struct muster__notes *noted = launcher->parts.notes;
+    noted->notes[0].counts[0].loops = noted->notes[0].counts[1].loops = 0;
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(audit.name[0] == 'b');
+    CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 0);
+    /* What a stranger has written there. */
+    noted->open = 1;
+    memset(noted->open_name, 'x', MUSTER_NAME_BYTES);
+    char name[MUSTER_NAME_BYTES];
+    CHECK_STATUS(muster_launcher_unended(launcher, 0, name), -EUCLEAN);
+    CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EINVAL);
+    muster_launcher_destroy(launcher);
+    return 0;
+}

@@ -263,7 +263,7 @@ extension BenchTest {
         ],
         seconds: { _, _ in 1 }
     ) { run throws(MusterError) in
-        let ranks = min(run.host.usableCPUCount, 4096)
+        let ranks = run.ranks
         let grain = StreamBench.grain
         let chunks = max(1, run.settings.arrayBytes(run.host) / 8 / grain)
         let words = chunks * grain
@@ -320,7 +320,7 @@ extension BenchTest {
         }
     ) { run throws(MusterError) in
         let kernels: [BandwidthKernel] = [.read, .triad]
-        let sizes = DispatchBench.sizes(upTo: min(run.host.usableCPUCount, 4096))
+        let sizes = DispatchBench.sizes(upTo: run.ranks)
         for (turn, ranks) in sizes.enumerated() {
             try run.progress(Double(turn) / Double(sizes.count))
             var rig = try BandwidthRig(
@@ -350,7 +350,7 @@ extension BenchTest {
         ],
         seconds: { _, _ in 2 }
     ) { run throws(MusterError) in
-        let ranks = min(run.host.usableCPUCount, 4096)
+        let ranks = run.ranks
         let usable = run.host.nodes.filter { $0.isAllowed && $0.memoryTotalBytes > 0 }.map(\.id)
         guard let first = usable.first else {
             throw MusterError(

@@ -141,7 +141,10 @@ public final class BenchRun {
             report: audit)
     }
 
-    // MARK: - Nodes
+    // MARK: - Ranks and nodes
+
+    /// Ranks of a team that has all CPUs.
+    var ranks: Int { host.ranks() }
 
     /// Nodes that were asked for, or all.
     var nodes: [Topology.Node] {

@@ -63,7 +63,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         let settings = run.settings
         let bench = try StreamBench(
-            ranks: min(run.host.usableCPUCount, 4096),
+            ranks: run.ranks,
             arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
             pages: settings.pages ?? .automatic)
         let outcome = try bench.run(
@@ -103,7 +103,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         run.add(
             try DispatchBench(
-                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10)
+                ranks: run.ranks, samples: run.samples(10)
             ).run(progress: run.show))
     }
 
@@ -116,7 +116,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         run.add(
             try ScheduleBench(
-                ranks: min(run.host.usableCPUCount, 4096),
+                ranks: run.ranks,
                 chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5)
             ).run(progress: run.show))
     }
@@ -131,7 +131,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         run.add(
             try RecoveryBench(
-                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10),
+                ranks: run.ranks, samples: run.samples(10),
                 arrayBytes: run.settings.arrayBytes(run.host)
             ).run(progress: run.show))
     }
@@ -148,7 +148,7 @@ extension BenchTest {
         let settings = run.settings
         let bytes = max(4 << 20, settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : 1 << 30))
         let outcome = try PagesBench(
-            ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(5), arrayBytes: bytes
+            ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes
         ).run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
         run.add(outcome.measurement)

@@ -44,7 +44,7 @@ public struct Canary: ~Copyable {
     private let cpus: Int
 
     init(_ host: Topology, isQuick: Bool) throws(MusterError) {
-        cpus = max(1, min(host.usableCPUCount, 4096))
+        cpus = host.ranks()
         let caches = Int(clamping: host.lastLevelCacheTotalBytes)
         let bytes = isQuick ? 1 << 20 : max(64 << 20, 2 * caches)
         let team = try Team(size: cpus)

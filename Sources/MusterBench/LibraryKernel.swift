@@ -115,7 +115,7 @@ extension BenchTest {
         let library = try Library(path, name)
         let grain = StreamBench.grain
         let elements = max(1, run.settings.arrayBytes(run.host) / 8)
-        let ranks = min(run.host.usableCPUCount, 4096)
+        let ranks = run.ranks
         let team = try Team(size: ranks)
         let pages = run.settings.pages ?? .automatic
         var to = try team.array(of: Double.self, count: elements, pages: pages)

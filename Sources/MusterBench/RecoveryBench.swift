@@ -21,8 +21,8 @@ public struct RecoveryBench {
         precondition(ranks >= 1 && samples >= 1 && arrayBytes ?? 4096 >= 4096)
         self.ranks = ranks
         self.samples = samples
-        let caches = Int(clamping: try Topology.read().lastLevelCacheTotalBytes)
-        elements = (arrayBytes ?? (caches == 0 ? 256 << 20 : 4 * caches)) / 8
+        let usual = try Topology.read().uncachedBytes
+        elements = (arrayBytes ?? usual) / 8
     }
 
     /// Measures. `progress` is called between figures with what is done, 0...1.
@@ -123,10 +123,8 @@ public struct RecoveryBench {
     private func deaths(
         _ rows: inout [Row], _ total: inout AuditTotal, touched: Int, huge: Bool
     ) throws(MusterError) {
-        guard let stamps = Stamps() else {
-            throw MusterError(.memory, subject: "recovery", reason: "no memory for times")
-        }
-        defer { stamps.give() }
+        let stamps = Stamps(page: try SharedPage(words: Stamps.words))
+        defer { stamps.page.release() }
         let team = try Team(size: ranks, binding: binding)
         let count = max(ranks * 512, touched / 8)
         let array = try team.array(
@@ -200,33 +198,22 @@ private struct TouchAll: Kernel {
     }
 }
 
-/// Times that all processes see.
-private struct Stamps: BitwiseCopyable, @unchecked Sendable {
-    private struct Times {
-        var killed = 0.0
-        var began = 0.0
-        var ended = 0.0
-    }
-    private let times: UnsafeMutablePointer<Times>
+/// Times that all processes see; 0: has not happened.
+private struct Stamps: BitwiseCopyable {
+    private static let (killed, began, ended) = (0, 1, 2)
+    static let words = 3
+    let page: SharedPage
 
-    init?() {
-        let flags = MAP_SHARED | MAP_ANONYMOUS
-        guard let page = mmap(nil, 4096, PROT_READ | PROT_WRITE, flags, -1, 0), page != MAP_FAILED
-        else { return nil }
-        times = page.assumingMemoryBound(to: Times.self)
-    }
-
-    func give() { munmap(times, 4096) }
-    func reset() { times.pointee = Times() }
-    var hasKilled: Bool { times.pointee.killed > 0 }
-    func kill() { times.pointee.killed = nanoseconds() }
-    func begin() { times.pointee.began = nanoseconds() }
-    func end() { times.pointee.ended = nanoseconds() }
+    func reset() { for word in 0..<Stamps.words { page[word] = 0 } }
+    var hasKilled: Bool { page[Stamps.killed] > 0 }
+    func kill() { page[Stamps.killed] = nanoseconds() }
+    func begin() { page[Stamps.began] = nanoseconds() }
+    func end() { page[Stamps.ended] = nanoseconds() }
 
     /// From the kill to the redone chunk's end, less its own time; nil: nobody was killed.
     var recovery: Double? {
-        guard times.pointee.killed > 0, times.pointee.ended > 0 else { return nil }
-        return times.pointee.began - times.pointee.killed
+        guard hasKilled, page[Stamps.ended] > 0 else { return nil }
+        return page[Stamps.began] - page[Stamps.killed]
     }
 }
 

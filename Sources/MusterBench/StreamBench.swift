@@ -84,10 +84,9 @@ public struct StreamBench {
         self.samples = samples
         self.placement = placement
         self.pages = pages
-        cacheBytes = try Topology.read().lastLevelCacheTotalBytes
-        let wanted =
-            cacheBytes == 0 ? 256 << 20 : Int(clamping: cacheBytes) * StreamBench.cacheMultiple
-        elements = (arrayBytes ?? wanted) / 8
+        let host = try Topology.read()
+        cacheBytes = host.lastLevelCacheTotalBytes
+        elements = (arrayBytes ?? host.uncachedBytes) / 8
         let bytes = UInt64(elements) * 8
         isStreaming =
             stores == .automatic

@@ -16,9 +16,8 @@ public struct SumBench {
         precondition(ranks >= 1 && samples >= 1 && arrayBytes ?? 8 >= 8)
         self.ranks = ranks
         self.samples = samples
-        let caches = Int(clamping: try Topology.read().lastLevelCacheTotalBytes)
-        elements =
-            (arrayBytes ?? (caches == 0 ? 256 << 20 : StreamBench.cacheMultiple * caches)) / 8
+        let usual = try Topology.read().uncachedBytes
+        elements = (arrayBytes ?? usual) / 8
     }
 
     /// Measures and checks. `progress` is called between sums with what is done, 0...1.

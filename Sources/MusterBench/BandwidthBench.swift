@@ -76,7 +76,6 @@ struct BandwidthRig: ~Copyable {
     private let subject: String
     private let isStreaming: Bool
     let elements: Int
-    var notes: [String] { b.notes }
     var ranks: Int { team.size }
 
     /// Elements of a chunk.
@@ -102,6 +101,7 @@ struct BandwidthRig: ~Copyable {
         let c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
         let grain = BandwidthRig.grain
+        for note in a.notes + b.notes + c.notes { run.note("\(subject): \(note)") }
         run.add(try team.run(Patterned(to: a.output, value: 0), grain: grain))
         run.add(try team.run(Patterned(to: b.output, value: BandwidthRig.one), grain: grain))
         run.add(try team.run(Patterned(to: c.output, value: BandwidthRig.other), grain: grain))
@@ -204,8 +204,8 @@ extension BenchTest {
         "matrix",
         "bandwidth, CPU node x memory node: read, write, write past the caches, copy, triad",
         method: [
-            "all ranks of one node work on three arrays that lie on one node, 4 times all last-level "
-                + "caches each; \(counted)",
+            "all ranks of one node work on three arrays that lie on one node, each of 4 times all "
+                + "last-level caches unless --size says otherwise; \(counted)",
             "write goes through the caches, so the memory also reads each line; write-nt, copy and "
                 + "triad store past them where the arrays don't fit in",
         ],
@@ -235,7 +235,6 @@ extension BenchTest {
                     placement: run.placement(on: memory.id),
                     pages: run.settings.pages ?? .automatic,
                     subject: "matrix: CPU node \(cpu.id), memory node \(memory.id)")
-                for note in rig.notes { run.note("matrix: \(note)") }
                 var found: [Samples] = []
                 for kernel in BandwidthKernel.allCases {
                     try run.progress(done / all)
@@ -271,6 +270,7 @@ extension BenchTest {
         let pages = run.settings.pages ?? .automatic
         let from = try team.array(of: UInt64.self, count: words, pages: pages)
         var to = try team.array(of: UInt64.self, count: words, pages: pages)
+        for note in from.notes + to.notes { run.note("mixes: \(note)") }
         run.add(try team.run(Number(words: from.output), grain: grain))
         for (turn, mix) in Mix.all.enumerated() {
             try run.progress(Double(turn) / Double(Mix.all.count))
@@ -312,7 +312,7 @@ extension BenchTest {
     static let scaling = BenchTest(
         "scaling", "bandwidth by the number of ranks",
         method: [
-            "1 to N ranks, spread over nodes and cores, each on its own share of arrays that lie where "
+            "1 to 8 ranks, then twice as many each time, and N, spread over nodes and cores, each on its own share of arrays that lie where "
                 + "their ranks run; saturated: the fewest ranks that reach 95 % of the most; \(counted)"
         ],
         seconds: { host, _ in
@@ -370,7 +370,6 @@ extension BenchTest {
             var rig = try BandwidthRig(
                 run, ranks: ranks, binding: .spread, placement: placement,
                 pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
-            for note in rig.notes { run.note("placement \(name): \(note)") }
             let samples = try rig.samples(.triad, count: run.samples(10))
             let placed = try rig.placed()
             run.add(

@@ -32,8 +32,9 @@ public final class BenchRun {
     /// A run. Its canary's team and memory are made here.
     ///
     /// - Parameters:
-    ///   - isInterrupted: Asked between samples; once it is true, the run ends with what it has.
-    ///   - onProgress: Called between samples with the test's name and what is done of the run, 0...1.
+    ///   - isInterrupted: Asked before each test, and by those with many figures between them; once it is
+    ///     true, the run ends with what it has.
+    ///   - onProgress: Called now and then with the test's name and what is done of the run, 0...1.
     public init(
         _ settings: BenchSettings, isInterrupted: @escaping () -> Bool = { false },
         onProgress: @escaping (_ test: String, _ fraction: Double) -> Void = { _, _ in }

@@ -69,6 +69,7 @@ extension BenchTest {
         let outcome = try bench.run(
             isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
             progress: run.show)
+        for note in outcome.notes { run.note("stream: \(note)") }
         if let fault = outcome.faults.first {
             try run.require(
                 false, "stream: array \(fault.array)",

@@ -194,8 +194,8 @@ extension BenchTest {
     static let latency = BenchTest(
         "latency", "pointer chase, CPU node x memory node, huge and small pages",
         method: [
-            "one rank follows a chain through all lines of an array of 4 times its last-level cache, "
-                + "each load waiting for the last; ns a load",
+            "one rank follows a chain through all lines of an array, of 4 times all last-level caches "
+                + "unless --size says otherwise, each load waiting for the last; ns a load",
             "random: the next line is anywhere, so small pages also pay for address translation; "
                 + "tlb-local: windows of 256 KiB in random order, lines within one at random: "
                 + "translation is nearly free, and prefetchers that fetch neighbours may help",
@@ -280,10 +280,11 @@ extension BenchTest {
     }
 
     static let staircase = BenchTest(
-        "staircase", "pointer chase by size, 4 KiB to 4 times the last-level cache",
+        "staircase", "pointer chase by size, from 4 KiB until caches no longer help",
         method: [
             "a random chase by one rank in its own node's memory, as in latency, through more and more "
-                + "of one array: each step up is the end of a cache or of a TLB"
+                + "of one array, up to 4 times a last-level cache or --size: each step up is the end of "
+                + "a cache or of a TLB"
         ],
         seconds: { _, settings in 2 * Double(kinds(settings).count) }
     ) { run throws(MusterError) in

@@ -121,6 +121,7 @@ extension BenchTest {
         var to = try team.array(of: Double.self, count: elements, pages: pages)
         let a = try team.array(of: Double.self, count: elements, pages: pages)
         let b = try team.array(of: Double.self, count: elements, pages: pages)
+        for note in to.notes + a.notes + b.notes { run.note("kernel: \(note)") }
         run.add(try team.run(Begin(a: a.output, b: b.output), grain: grain))
         let work = UserKernel(function: library.kernel, to: to.output, a: a.input, b: b.input)
         var values: [Double] = []

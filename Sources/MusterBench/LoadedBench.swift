@@ -115,11 +115,11 @@ extension BenchTest {
     static let loaded = BenchTest(
         "loaded", "latency while others move memory, by mix and by how much they move",
         method: [
-            "rank 0 follows a random pointer chase, as in latency, huge pages; every other rank of its "
+            "rank 0 follows a random pointer chase, as in latency, in huge pages where --pages asks for no others; every other rank of its "
                 + "node reads and writes arrays on the same node in the given proportion, and waits "
                 + "for delay_turns turns of an empty loop after each KiB",
-            "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together while the "
-                + "chase ran. mix none: the chase alone",
+            "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together, from "
+                + "the start of each to the chase's end. mix none: the chase alone",
         ],
         seconds: { _, settings in Double(delays(settings).count * Mix.all.count) * 0.1 + 1 }
     ) { run throws(MusterError) in
@@ -177,6 +177,7 @@ extension BenchTest {
         let to = try team.array(
             of: UInt64.self, count: share * cpus.count, placement: run.placement(on: node.id),
             pages: pages)
+        for note in chain.notes + from.notes + to.notes { run.note("loaded: \(note)") }
         let isSpoilt = run.settings.isSpoilt
         let links = chain.withMutableSpan { words in
             words.withUnsafeMutableBufferPointer {

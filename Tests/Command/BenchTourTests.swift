@@ -406,6 +406,20 @@ struct BenchFaultTests {
         }
     }
 
+    @Test(
+        "Pages that can't be had are noted by every test that asked for them",
+        .enabled(
+            if: (try? String(
+                contentsOfFile: "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages",
+                encoding: .utf8)) ?? "0\n" == "0\n", "this host has pages of 1 GiB to give"),
+        arguments: ["stream", "matrix", "mixes", "scaling", "placement", "loaded"])
+    func absentPages(test: String) throws {
+        let run = try ToolRun(
+            "bench", "tour", test, "--quick", "--samples", "1", "--pages", "1g", "--json")
+        let notes = try #require(try run.object()["notes"] as? [String])
+        #expect(notes.contains { $0.hasPrefix(test) && $0.contains("pages 1g: ") }, "\(notes)")
+    }
+
     @Test("A node that is not there is refused")
     func absentNode() throws {
         let run = try ToolRun("bench", "latency", "--quick", "--nodes", "1000")

@@ -286,9 +286,6 @@ extension BenchCommand {
     var json: Bool { options.json }
 }
 
-/// A benchmark's report as JSON, for the commands of single benchmarks.
-typealias BenchJSON = BenchReport
-
 extension Output {
     /// A measurement as a table, between a line that says how it was made and the audit.
     static func table(_ measurement: Measurement, label: String, method: [String]) throws {

@@ -27,7 +27,7 @@ struct BenchDispatch: BenchCommand {
         let meter = Meter("bench dispatch")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "leader",
             method: [

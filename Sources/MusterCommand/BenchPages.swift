@@ -46,7 +46,7 @@ struct BenchPages: BenchCommand {
         let outcome = try bench.run(progress: meter.show)
         meter.clear()
         for note in outcome.notes { Output.note(note) }
-        if json { return try print(json: BenchJSON(outcome.measurement)) }
+        if json { return try print(json: BenchReport(outcome.measurement)) }
         try Output.table(
             outcome.measurement, label: "what",
             method: [

@@ -42,7 +42,7 @@ struct BenchRecovery: BenchCommand {
         let meter = Meter("bench recovery")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "what",
             method: [

@@ -37,7 +37,7 @@ struct BenchReport: Codable, Sendable {
 
     /// `samples` are the values themselves, in the order measured: who wants another statistic than
     /// ours has what it takes, and their number is the list's length.
-    struct Figures: Codable, Sendable, Equatable {
+    struct Summary: Codable, Sendable, Equatable {
         let median: Double
         let minimum: Double
         let maximum: Double
@@ -59,39 +59,7 @@ struct BenchReport: Codable, Sendable {
         }
     }
 
-    enum Parameter: Codable, Sendable, Hashable, CustomStringConvertible {
-        case number(Int)
-        case text(String)
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let number = try? container.decode(Int.self) {
-                self = .number(number)
-            } else {
-                self = .text(try container.decode(String.self))
-            }
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .number(let number): try container.encode(number)
-            case .text(let text): try container.encode(text)
-            }
-        }
-
-        var description: String {
-            switch self {
-            case .number(let number): "\(number)"
-            case .text(let text): text
-            }
-        }
-
-        var number: Int? {
-            guard case .number(let number) = self else { return nil }
-            return number
-        }
-    }
+    typealias Parameter = MusterBench.Row.Parameter
 
     struct Row: Codable, Sendable {
         let test: String
@@ -100,7 +68,7 @@ struct BenchReport: Codable, Sendable {
         let parameters: [String: Parameter]
         let quantity: MusterBench.Row.Quantity
         /// nil: not measured, and `reason` says why.
-        let figures: Figures?
+        let figures: Summary?
         let reason: String?
         let placed_fraction: Double?
         let verified: Bool
@@ -124,14 +92,9 @@ struct BenchReport: Codable, Sendable {
             test = row.test
             kernel = row.kernel
             ranks = row.ranks
-            parameters = row.parameters.mapValues {
-                switch $0 {
-                case .number(let number): .number(number)
-                case .text(let text): .text(text)
-                }
-            }
+            parameters = row.parameters
             quantity = row.quantity
-            figures = row.samples.map { Figures($0) }
+            figures = row.samples.map { Summary($0) }
             reason = row.reason
             placed_fraction = row.placedFraction
             verified = row.isVerified
@@ -155,7 +118,7 @@ struct BenchReport: Codable, Sendable {
                 )
             }
             self.quantity = quantity
-            figures = try container.decodeIfPresent(Figures.self, forKey: CodingKeys(quantity))
+            figures = try container.decodeIfPresent(Summary.self, forKey: CodingKeys(quantity))
             guard figures?.samples.isEmpty != true else {
                 throw DecodingError.dataCorrupted(
                     .init(codingPath: container.codingPath, debugDescription: "no samples"))
@@ -207,8 +170,8 @@ struct BenchReport: Codable, Sendable {
     struct Canary: Codable, Sendable {
         struct Reading: Codable, Sendable {
             let when: String
-            let spin_ns: Figures
-            let read_gb_per_s: Figures
+            let spin_ns: Summary
+            let read_gb_per_s: Summary
         }
         let quiet: Bool
         let reasons: [String]
@@ -270,7 +233,7 @@ extension BenchReport {
                 quiet: verdict.isQuiet, reasons: verdict.reasons,
                 readings: run.canaries.map {
                     Canary.Reading(
-                        when: $0.when, spin_ns: Figures($0.spin), read_gb_per_s: Figures($0.read))
+                        when: $0.when, spin_ns: Summary($0.spin), read_gb_per_s: Summary($0.read))
                 }), partial: run.isPartial, notes: run.notes, audit: AuditJSON(audit))
     }
 

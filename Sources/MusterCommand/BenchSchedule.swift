@@ -41,7 +41,7 @@ struct BenchSchedule: BenchCommand {
         let meter = Meter("bench schedule")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "schedule, chunks",
             method: [

@@ -43,7 +43,7 @@ struct BenchSpawn: BenchCommand {
         let meter = Meter("bench spawn")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "part",
             method: [

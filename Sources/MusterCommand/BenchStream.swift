@@ -73,7 +73,7 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        if json { return try print(json: BenchJSON(outcome.measurement)) }
+        if json { return try print(json: BenchReport(outcome.measurement)) }
         try Output.table(
             outcome.measurement, label: "kernel",
             method: [

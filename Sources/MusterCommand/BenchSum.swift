@@ -39,7 +39,7 @@ struct BenchSum: BenchCommand {
         let meter = Meter("bench sum")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "kernel",
             method: [

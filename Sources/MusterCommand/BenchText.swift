@@ -144,7 +144,7 @@ extension BenchReport {
 
     static func value(_ name: String, _ value: Parameter) -> String {
         if name == "size_bytes", let bytes = value.number {
-            return Numerals.capacity(UInt64(max(0, bytes)))
+            return Figures.capacity(UInt64(max(0, bytes)))
         }
         return value.description
     }
@@ -185,9 +185,6 @@ extension BenchReport {
         return lines
     }
 }
-
-/// `BenchReport` has figures of its own.
-private typealias Numerals = Figures
 
 /// Rows whose two nodes or CPUs are its axes.
 struct Matrix {

@@ -39,7 +39,7 @@ struct BenchTouch: BenchCommand {
         let meter = Meter("bench touch")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        if json { return try print(json: BenchReport(measurement)) }
         try Output.table(
             measurement, label: "pages",
             method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])

@@ -133,7 +133,7 @@ enum Plot {
 
     /// Horizontal bars of the medians, with the range of the samples as a line through each end.
     static func bars(
-        _ bars: [(name: String, figures: BenchReport.Figures)], unit: String, label: String
+        _ bars: [(name: String, figures: BenchReport.Summary)], unit: String, label: String
     ) -> String {
         let most = bars.map(\.figures.maximum).max() ?? 1
         let axis = Axis.linear(upTo: most)

@@ -44,7 +44,7 @@ extension Output {
     static func noteSharing(_ size: Int, of cpus: Int) {
         guard size > cpus else { return }
         note(
-            "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns, sleep "
+            "\(size) ranks share \(counted(cpus, "CPU")): they take turns, sleep "
                 + "instead of spinning, and are bound to none")
     }
 }

@@ -1,11 +1,9 @@
-// Bench.swift - `muster bench`: the tour and its tests, the subcommands' common frame, and how a single
-// benchmark's measurement is printed.
+// Bench.swift - `muster bench`: the tour and its tests.
 
 import ArgumentParser
 @preconcurrency import Glibc
 import Muster
 import MusterBench
-import TextTable
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -81,7 +79,7 @@ struct BenchTour: JSONCommand {
     }
 
     func run() throws {
-        output.color.apply()
+        output.forms.color.apply()
         if output.list { return list() }
         let tests =
             self.tests.isEmpty
@@ -255,78 +253,7 @@ struct NumberList: ExpressibleByArgument {
     }
 }
 
-/// `--samples` and `--json`, with each benchmark's own default.
-struct BenchOptions: ParsableArguments {
-    // Unconditional: "--samples -1" is a wrong number, not a missing one.
-    @Option(
-        parsing: .unconditional,
-        help: """
-            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
-            bench schedule and pages: 5)
-            """)
-    var samples: Int?
-
-    @Flag(help: "Print one JSON object (schema muster.bench/1).")
-    var json = false
-
-    func validate() throws {
-        if let samples, samples < 1 || samples > 10_000 {
-            throw ValidationError("--samples \(samples): 1 to 10000 samples")
-        }
-    }
-}
-
-/// A benchmark.
-protocol BenchCommand: JSONCommand {
-    var options: BenchOptions { get }
-}
-
-extension BenchCommand {
-    static var schema: String { "muster.bench/1" }
-    var json: Bool { options.json }
-}
-
 extension Output {
-    /// A measurement as a table, between a line that says how it was made and the audit.
-    static func table(_ measurement: Measurement, label: String, method: [String]) throws {
-        let host = try Environment.read()
-        line(
-            "\(host.cpuModel ?? "unknown CPU"), \(counted(host.cpus, "CPU")), "
-                + "\(counted(host.nodes, "node")), Linux \(host.kernel), Muster \(host.version)")
-        for sentence in method { line(sentence) }
-        line()
-        let units = Set(measurement.rows.map(\.quantity))
-        let unit = units.count == 1 ? " \(measurement.rows[0].quantity.unit)" : ""
-        let table = TextTable<Row> { row in
-            [
-                Column(title: label, value: name(row)),
-                Column(title: "ranks", value: row.ranks, align: .right),
-                Column(title: "median\(unit)", value: figure(row.samples?.median), align: .right),
-                Column(title: "min", value: figure(row.samples?.minimum), align: .right),
-                Column(title: "max", value: figure(row.samples?.maximum), align: .right),
-                Column(title: "samples", value: row.samples?.values.count ?? 0, align: .right),
-            ] + (units.count > 1 ? [Column(title: "unit", value: row.quantity.unit)] : [])
-        }
-        rows(table.string(for: measurement.rows))
-        line()
-        line(
-            "all loops: \(measurement.audit.chunks) chunks, each exactly once"
-                + (units == [.rate] ? "; every element checked" : ""))
-    }
-
-    /// A table's lines, without the blanks that its last column ends in.
-    static func rows(_ table: String?) {
-        for row in (table ?? "").split(separator: "\n") {
-            line(String(row.reversed().drop { $0 == " " }.reversed()))
-        }
-    }
-
-    /// What tells a row from its neighbours: the kernel, or the test without its first part.
-    private static func name(_ row: Row) -> String {
-        let parts = row.test.split(separator: "/")
-        return parts.count == 1 ? row.kernel : parts.dropFirst().joined(separator: ", ")
-    }
-
     /// "1 CPU", "2 CPUs"
     static func counted(_ count: Int, _ noun: String) -> String {
         "\(count) \(noun)\(count == 1 ? "" : "s")"

@@ -42,12 +42,9 @@ struct BenchPages: BenchCommand {
         var bench = PagesBench(
             ranks: try team.size(), samples: options.samples ?? 5, arrayBytes: bytes)
         bench.binding = team.binding
-        let meter = Meter("bench pages")
-        let outcome = try bench.run(progress: meter.show)
-        meter.clear()
+        let outcome = try measured { try bench.run(progress: $0) }
         for note in outcome.notes { Output.note(note) }
-        if json { return try print(json: BenchReport(outcome.measurement)) }
-        try Output.table(
+        try show(
             outcome.measurement, label: "what",
             method: [
                 "arrays of \(Figures.capacity(UInt64(bytes))), one after the other, GB = 10^9 B; "

@@ -39,11 +39,8 @@ struct BenchRecovery: BenchCommand {
         var bench = try RecoveryBench(
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
         bench.binding = team.binding
-        let meter = Meter("bench recovery")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchReport(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "what",
             method: [
                 "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written; "

@@ -40,11 +40,8 @@ struct BenchSpawn: BenchCommand {
             Output.writeError("team of \(size):\n")
             try place.report(size: size)
         }
-        let meter = Meter("bench spawn")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchReport(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "part",
             method: [
                 "a team forked from this process, one empty job, the team's end; ns; first of each "

@@ -59,10 +59,10 @@ struct BenchStream: BenchCommand {
                     + "measure the caches as well")
         }
         bench.binding = team.binding
-        let meter = Meter("bench stream")
-        let outcome = try bench.run(
-            isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: meter.show)
-        meter.clear()
+        let outcome = try measured {
+            try bench.run(
+                isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: $0)
+        }
         for note in outcome.notes { Output.note(note) }
         if let line = wish.complaint(outcome.verifiedFraction) {
             throw Failure.wrong(line, report: FailedJSON(outcome.measurement.audit))
@@ -73,8 +73,7 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        if json { return try print(json: BenchReport(outcome.measurement)) }
-        try Output.table(
+        try show(
             outcome.measurement, label: "kernel",
             method: [
                 "3 arrays of \(outcome.elements) doubles "

@@ -36,11 +36,8 @@ struct BenchSum: BenchCommand {
         var bench = try SumBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench sum")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchReport(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "kernel",
             method: [
                 "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "

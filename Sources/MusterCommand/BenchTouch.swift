@@ -36,11 +36,8 @@ struct BenchTouch: BenchCommand {
         var bench = TouchBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench touch")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchReport(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "pages",
             method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])
     }

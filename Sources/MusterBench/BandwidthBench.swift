@@ -266,7 +266,7 @@ extension BenchTest {
         let grain = StreamBench.grain
         let chunks = max(1, run.settings.arrayBytes(run.host) / 8 / grain)
         let words = chunks * grain
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: run.settings.binding)
         let pages = run.settings.pages ?? .automatic
         let from = try team.array(of: UInt64.self, count: words, pages: pages)
         var to = try team.array(of: UInt64.self, count: words, pages: pages)
@@ -312,7 +312,8 @@ extension BenchTest {
     static let scaling = BenchTest(
         "scaling", "bandwidth by the number of ranks",
         method: [
-            "1 to 8 ranks, then twice as many each time, and N, spread over nodes and cores, each on its own share of arrays that lie where "
+            "1 to 8 ranks, then twice as many each time, and N, spread over nodes and cores "
+                + "unless --bind says otherwise, each on its own share of arrays that lie where "
                 + "their ranks run; saturated: the fewest ranks that reach 95 % of the most; \(counted)"
         ],
         seconds: { host, _ in
@@ -324,7 +325,7 @@ extension BenchTest {
         for (turn, ranks) in sizes.enumerated() {
             try run.progress(Double(turn) / Double(sizes.count))
             var rig = try BandwidthRig(
-                run, ranks: ranks, binding: .spread, placement: .firstTouch,
+                run, ranks: ranks, binding: run.settings.binding, placement: .firstTouch,
                 pages: run.settings.pages ?? .automatic, subject: "scaling: \(ranks) ranks")
             var found: [Samples] = []
             for kernel in kernels {
@@ -344,8 +345,8 @@ extension BenchTest {
     static let placement = BenchTest(
         "placement", "triad by placement: what a wrong one costs",
         method: [
-            "all ranks, spread over the nodes; default: first touch by each rank of its share; leader: "
-                + "all on one node, as when one process touches the memory first; blocked; interleave; "
+            "all ranks, spread over the nodes unless --bind says otherwise; default: first touch by "
+                + "each rank of its share; leader: all on one node, as when one process touches the memory first; blocked; interleave; "
                 + "weighted: every node alike; \(counted)"
         ],
         seconds: { _, _ in 2 }
@@ -368,7 +369,7 @@ extension BenchTest {
         for (turn, (name, placement)) in kinds.enumerated() {
             try run.progress(Double(turn) / Double(kinds.count))
             var rig = try BandwidthRig(
-                run, ranks: ranks, binding: .spread, placement: placement,
+                run, ranks: ranks, binding: run.settings.binding, placement: placement,
                 pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
             let samples = try rig.samples(.triad, count: run.samples(10))
             let placed = try rig.placed()

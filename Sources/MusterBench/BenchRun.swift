@@ -144,8 +144,8 @@ public final class BenchRun {
 
     // MARK: - Ranks and nodes
 
-    /// Ranks of a team that has all CPUs.
-    var ranks: Int { host.ranks() }
+    /// Ranks of a team that has all CPUs, or those that were listed.
+    var ranks: Int { host.ranks(settings.binding) }
 
     /// Nodes that were asked for, or all.
     var nodes: [Topology.Node] {

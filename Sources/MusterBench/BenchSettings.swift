@@ -18,6 +18,8 @@ public struct BenchSettings: Sendable {
     public var nodes: [Int]?
     /// Ranks on each node; nil: one a CPU.
     public var ranksPerNode: Int?
+    /// Where the ranks of a full team run; tests by node or by pairs of CPUs choose for themselves.
+    public var binding: Binding = .spread
     /// Pages of arrays; nil: each test's own.
     public var pages: Pages?
     /// The least part of an array that must lie where it should; nil: not read back.

@@ -62,10 +62,11 @@ extension BenchTest {
         seconds: { _, _ in 1.5 }
     ) { run throws(MusterError) in
         let settings = run.settings
-        let bench = try StreamBench(
+        var bench = try StreamBench(
             ranks: run.ranks,
             arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
             pages: settings.pages ?? .automatic)
+        bench.binding = settings.binding
         let outcome = try bench.run(
             isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
             progress: run.show)
@@ -102,10 +103,9 @@ extension BenchTest {
         ],
         seconds: { host, _ in 1 + 0.5 * Double(min(host.usableCPUCount, 16)) }
     ) { run throws(MusterError) in
-        run.add(
-            try DispatchBench(
-                ranks: run.ranks, samples: run.samples(10)
-            ).run(progress: run.show))
+        var bench = DispatchBench(ranks: run.ranks, samples: run.samples(10))
+        bench.binding = run.settings.binding
+        run.add(try bench.run(progress: run.show))
     }
 
     static let schedule = BenchTest(
@@ -115,11 +115,11 @@ extension BenchTest {
         ],
         seconds: { _, _ in 1 }
     ) { run throws(MusterError) in
-        run.add(
-            try ScheduleBench(
-                ranks: run.ranks,
-                chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5)
-            ).run(progress: run.show))
+        var bench = ScheduleBench(
+            ranks: run.ranks,
+            chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5))
+        bench.binding = run.settings.binding
+        run.add(try bench.run(progress: run.show))
     }
 
     static let recovery = BenchTest(
@@ -130,11 +130,11 @@ extension BenchTest {
         ],
         isInTour: false, seconds: { _, _ in 15 }
     ) { run throws(MusterError) in
-        run.add(
-            try RecoveryBench(
-                ranks: run.ranks, samples: run.samples(10),
-                arrayBytes: run.settings.arrayBytes(run.host)
-            ).run(progress: run.show))
+        var bench = try RecoveryBench(
+            ranks: run.ranks, samples: run.samples(10),
+            arrayBytes: run.settings.arrayBytes(run.host))
+        bench.binding = run.settings.binding
+        run.add(try bench.run(progress: run.show))
     }
 
     static let pages = BenchTest(
@@ -148,9 +148,10 @@ extension BenchTest {
     ) { run throws(MusterError) in
         let settings = run.settings
         let bytes = max(4 << 20, settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : 1 << 30))
-        let outcome = try PagesBench(
-            ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes
-        ).run(progress: run.show)
+        var bench = PagesBench(
+            ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes)
+        bench.binding = settings.binding
+        let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
         run.add(outcome.measurement)
     }

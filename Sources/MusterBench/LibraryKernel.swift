@@ -116,7 +116,7 @@ extension BenchTest {
         let grain = StreamBench.grain
         let elements = max(1, run.settings.arrayBytes(run.host) / 8)
         let ranks = run.ranks
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: run.settings.binding)
         let pages = run.settings.pages ?? .automatic
         var to = try team.array(of: Double.self, count: elements, pages: pages)
         let a = try team.array(of: Double.self, count: elements, pages: pages)

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Muster
+import MusterBench
 
 /// `-n`: how many ranks.
 struct TeamOptions: ParsableArguments {
@@ -29,12 +30,9 @@ struct TeamOptions: ParsableArguments {
     /// The number of ranks, `least` or more unless it was given. Says once when they outnumber the
     /// CPUs, and where each runs when asked to.
     func size(atLeast least: Int = 1) throws -> Int {
-        let cpus = try Topology.read().usableCPUCount
-        var most = cpus
-        if case .cpus(let list) = binding { most = list.count }
-        let size = ranks ?? max(least, min(most, 4096))
-        Output.noteSharing(size, of: cpus)
-        try place.report(size: size)
+        let host = try Topology.read()
+        let size = ranks ?? max(least, host.ranks(binding))
+        try place.announce(size: size, of: host.usableCPUCount)
         return size
     }
 }
@@ -59,6 +57,14 @@ struct BindingOptions: ParsableArguments {
 
     @Flag(help: "Say on stderr which CPU, core and node each rank gets.")
     var reportBindings = false
+
+    /// Says it where ranks outnumber the CPUs, and where each runs if that was asked for. Before a binding
+    /// that can't be there is nothing to say but its error.
+    func announce(size: Int, of cpus: Int) throws {
+        _ = try bind.seats(size: size)
+        Output.noteSharing(size, of: cpus)
+        try report(size: size)
+    }
 
     /// Says where the ranks of a team of this size run, if that was asked for.
     func report(size: Int) throws {

@@ -50,7 +50,8 @@ struct BenchTour: JSONCommand {
             measured here is a dash, null in JSON, with its reason. A canary is read before the first \
             test and after each, and the verdict says whether the machine was quiet and its memory as \
             fast at the end as at the start. Ctrl-C ends it with what was measured until then, marked \
-            as partial, and exit status 130.
+            as partial, and exit status 130. --bind is for ranks of tests that use all CPUs; those by node \
+            or by pairs of CPUs choose their own.
 
             EXAMPLES
               muster bench --dry-run                        what the tour would do
@@ -65,6 +66,7 @@ struct BenchTour: JSONCommand {
 
     @OptionGroup var effort: BenchEffort
     @OptionGroup var place: BenchWhere
+    @OptionGroup var binding: BindingOptions
     @OptionGroup var output: BenchOutput
 
     var json: Bool { output.json }
@@ -93,6 +95,7 @@ struct BenchTour: JSONCommand {
         // The plan is for a person who waits: on stderr, so that stdout is the report alone.
         if isatty(2) == 1 { plan(tests, settings, host) { Output.writeError($0 + "\n") } }
         try output.check()
+        try binding.announce(size: host.ranks(binding.bind), of: host.usableCPUCount)
         Interruption.watch()
         let meter = Meter("bench")
         let run = try BenchRun(
@@ -117,6 +120,7 @@ struct BenchTour: JSONCommand {
         settings.sizeBytes = place.size?.bytes
         settings.nodes = place.nodes?.ids
         settings.ranksPerNode = place.ranksPerNode
+        settings.binding = binding.bind
         settings.pages = place.pages
         let least = place.verifyPlacement ?? 0.99
         settings.leastPlaced = least == 0 ? nil : least

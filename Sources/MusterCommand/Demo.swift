@@ -48,8 +48,7 @@ struct Demo: JSONCommand {
     func run() throws {
         let cpus = try Topology.read().usableCPUCount
         let size = ranks ?? min(16, max(4, cpus))
-        Output.noteSharing(size, of: cpus)
-        try place.report(size: size)
+        try place.announce(size: size, of: cpus)
         let meter = Meter("demo")
         var demo = PoolDemo(size: size, rounds: rounds)
         demo.binding = place.bind

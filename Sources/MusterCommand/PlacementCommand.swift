@@ -86,7 +86,7 @@ struct PlacementCommand: JSONCommand {
             return try print(json: report)
         }
         Output.line(Paint.heading(title))
-        Output.line("asked  \(report.asked.kind), pages \(report.asked.pages)")
+        Output.line("asked  \(array.placement), pages \(report.asked.pages)")
         for strip in found.strips {
             Output.line(strip.map { Paint.node($0.asked) }.joined())
             Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())

@@ -270,7 +270,10 @@ struct BenchTourTests {
             (-10, -5, "", "+50.00 %"), (-5, -10, "", "-100.00 %"), (1e300, 1e300, "same", "1e+300"),
         ])
     func oddMedians(old: Double, new: Double, verdict: String, words: String) throws {
-        let (before, after) = try (constant("odd.json", old), constant("odder.json", new))
+        // Cases run side by side.
+        let (before, after) = try (
+            constant("odd \(old) \(new).json", old), constant("odder \(old) \(new).json", new)
+        )
         let run = try ToolRun("compare", before, after, "--all")
         #expect((0...1).contains(run.status) && run.output.contains(words), "\(run.errors)")
         if old == -0.5 { #expect(run.output.contains(" -0.50 ") && !run.output.contains("0.0-50")) }

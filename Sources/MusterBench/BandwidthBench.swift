@@ -346,8 +346,8 @@ extension BenchTest {
         "placement", "triad by placement: what a wrong one costs",
         method: [
             "all ranks, spread over the nodes unless --bind says otherwise; default: first touch by "
-                + "each rank of its share; leader: all on one node, as when one process touches the memory first; blocked; interleave; "
-                + "weighted: every node alike; \(counted)"
+                + "each rank of its share; leader: all on one node, as when one process touches the memory "
+                + "first; blocked; interleave; weighted: every node alike; \(counted)"
         ],
         seconds: { _, _ in 2 }
     ) { run throws(MusterError) in

@@ -76,14 +76,7 @@ extension BenchTest {
                 false, "stream: array \(fault.array)",
                 "\(fault.wrongElements) of \(outcome.elements) elements are wrong")
         }
-        var placed: Double?
-        if let fraction = outcome.verifiedFraction {
-            placed = try run.placed(settings.isMisplaced ? 0 : fraction, "stream")
-        } else if settings.leastPlaced != nil {
-            let error = MusterError(
-                .placement, subject: "stream", reason: "this system does not say it")
-            placed = try run.unread(error, "stream")
-        }
+        let placed = try run.checked(outcome.measurement.placedFraction, "stream")
         for row in outcome.measurement.rows {
             run.add(
                 Row(
@@ -105,7 +98,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         var bench = DispatchBench(ranks: run.ranks, samples: run.samples(10))
         bench.binding = run.settings.binding
-        run.add(try bench.run(progress: run.show))
+        try run.add(bench.run(progress: run.show))
     }
 
     static let schedule = BenchTest(
@@ -119,7 +112,7 @@ extension BenchTest {
             ranks: run.ranks,
             chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5))
         bench.binding = run.settings.binding
-        run.add(try bench.run(progress: run.show))
+        try run.add(bench.run(progress: run.show))
     }
 
     static let recovery = BenchTest(
@@ -134,7 +127,8 @@ extension BenchTest {
             ranks: run.ranks, samples: run.samples(10),
             arrayBytes: run.settings.arrayBytes(run.host))
         bench.binding = run.settings.binding
-        run.add(try bench.run(progress: run.show))
+        bench.verifiesPlacement = run.settings.leastPlaced != nil
+        try run.add(bench.run(progress: run.show), of: "recovery")
     }
 
     static let pages = BenchTest(
@@ -151,8 +145,9 @@ extension BenchTest {
         var bench = PagesBench(
             ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes)
         bench.binding = settings.binding
+        bench.verifiesPlacement = settings.leastPlaced != nil
         let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
-        run.add(outcome.measurement)
+        try run.add(outcome.measurement, of: "pages")
     }
 }

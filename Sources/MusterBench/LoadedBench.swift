@@ -115,9 +115,9 @@ extension BenchTest {
     static let loaded = BenchTest(
         "loaded", "latency while others move memory, by mix and by how much they move",
         method: [
-            "rank 0 follows a random pointer chase, as in latency, in huge pages where --pages asks for no others; every other rank of its "
-                + "node reads and writes arrays on the same node in the given proportion, and waits "
-                + "for delay_turns turns of an empty loop after each KiB",
+            "rank 0 follows a random pointer chase, as in latency, in huge pages where --pages asks for no "
+                + "others; every other rank of its node reads and writes arrays on the same node in the "
+                + "given proportion, and waits for delay_turns turns of an empty loop after each KiB",
             "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together, from "
                 + "the start of each to the chase's end. mix none: the chase alone",
         ],

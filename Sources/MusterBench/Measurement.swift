@@ -140,6 +140,23 @@ public struct Measurement: Sendable {
     public let rows: [Row]
     /// All loops together: chunks and how many of them were processed exactly once.
     public let audit: AuditReport
+
+    /// The least part of any row's memory that lay where it should; nil: read back of none.
+    public var placedFraction: Double? { rows.compactMap(\.placedFraction).min() }
+}
+
+/// The part of some memory that lies where its placement says; nil: not asked for, or this system does
+/// not say.
+func placedFraction(
+    _ isAsked: Bool, _ read: () throws(MusterError) -> Double
+) throws(MusterError) -> Double? {
+    guard isAsked else { return nil }
+    do throws(MusterError) {
+        return try read()
+    } catch {
+        guard error.isUnenforceable else { throw error }
+        return nil
+    }
 }
 
 /// Adds up the audits of many loops. Only clean ones come here: a loop that is not clean throws.

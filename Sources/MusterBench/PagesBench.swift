@@ -17,6 +17,8 @@ public struct PagesBench {
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -39,6 +41,7 @@ public struct PagesBench {
         let team = try Team(size: ranks, binding: binding)
         var kinds = [Pages.small, .transparent, .pool2MiB]
         var figures: [Figure: [Pages: [Double]]] = [:]
+        var placed: [Pages: Double] = [:]
         var notes: [String] = []
         var total = AuditTotal()
         // In turn, since a machine's memory can change its speed meanwhile. The first round is dropped: a
@@ -47,6 +50,7 @@ public struct PagesBench {
             for (number, pages) in kinds.enumerated() {
                 let found = try measure(team, pages, &total)
                 for note in found.notes where !notes.contains(note) { notes.append(note) }
+                if let part = found.placed { placed[pages] = min(part, placed[pages] ?? 1) }
                 if found.values.isEmpty { kinds.removeAll { $0 == pages } }
                 for (figure, value) in found.values where round > 0 {
                     figures[figure, default: [:]][pages, default: []].append(value)
@@ -65,7 +69,8 @@ public struct PagesBench {
                     Row(
                         test: "pages/\(figure.rawValue)/\(pages)", kernel: figure.rawValue,
                         ranks: ranks,
-                        quantity: figure.isTime ? .time : .rate, samples: Samples(values)))
+                        quantity: figure.isTime ? .time : .rate, samples: Samples(values),
+                        placedFraction: placed[pages]))
             }
         }
         return Outcome(measurement: Measurement(rows: rows, audit: total.report), notes: notes)
@@ -85,14 +90,14 @@ public struct PagesBench {
     /// One array of such pages, from its making to its end; nothing where they can't be had.
     private func measure(
         _ team: borrowing Team, _ pages: Pages, _ total: inout AuditTotal
-    ) throws(MusterError) -> (values: [Figure: Double], notes: [String]) {
+    ) throws(MusterError) -> (values: [Figure: Double], placed: Double?, notes: [String]) {
         var values: [Figure: Double] = [:]
         let bytes = Double(elements * 8)
         var start = nanoseconds()
         var array = try team.array(of: UInt64.self, count: elements, pages: pages)
         values[.commit] = bytes / (nanoseconds() - start)
         // What stands in for pages that can't be had is measured under its own name.
-        guard array.pageNotes.isEmpty else { return ([:], array.notes) }
+        guard array.pageNotes.isEmpty else { return ([:], nil, array.notes) }
         try array.fill(1)
 
         let sum = Sum(values: array.input)
@@ -144,7 +149,10 @@ public struct PagesBench {
             }
             values[.collapse] = collapsed
         }
-        return (values, array.notes)
+        let placed = try placedFraction(verifiesPlacement) { () throws(MusterError) in
+            try array.verifiedFraction()
+        }
+        return (values, placed, array.notes)
     }
 
     private var expectedEnd: UInt64 {

@@ -8,6 +8,8 @@ public import Muster
 public struct RecoveryBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -50,6 +52,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
+        let placed = try placed(array)
         let chunks = 1_000_000
         var empty: [Double] = []
         for round in 0...samples {
@@ -58,7 +61,7 @@ public struct RecoveryBench {
             }
             if round > 0 { empty.append(time / Double(chunks)) }
         }
-        rows.append(row("verification/ns a chunk", "empty", .time, empty))
+        rows.append(row("verification/ns a chunk", "empty", .time, empty, nil))
         for bytes in [4096, 65536, 262_144] {
             var shares: [Double] = []
             for round in 0...samples {
@@ -73,7 +76,8 @@ public struct RecoveryBench {
                 }
                 if round > 0 { shares.append(bare / loop * 100) }
             }
-            rows.append(row("verification/\(bytes / 1024) KiB chunks", "scale", .percent, shares))
+            rows.append(
+                row("verification/\(bytes / 1024) KiB chunks", "scale", .percent, shares, placed))
         }
     }
 
@@ -84,6 +88,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
+        let placed = try placed(array)
         let grain = 32_768
         var rates: [[Double]] = [[], [], []]
         var factor = 2.0
@@ -109,11 +114,11 @@ public struct RecoveryBench {
                 .audit, subject: "recovery", reason: "\(wrong) elements are wrong after scaling")
         }
         for (name, values) in zip(["plain", "tile by tile", "whole chunk"], rates) {
-            rows.append(row("in place/\(name)", "scale", .rate, values))
+            rows.append(row("in place/\(name)", "scale", .rate, values, placed))
         }
         for (name, kind) in [("tile by tile", 1), ("whole chunk", 2)] {
             let ratios = rates[0].indices.map { rates[0][$0] / rates[kind][$0] }
-            rows.append(row("in place/\(name), time over plain", "scale", .ratio, ratios))
+            rows.append(row("in place/\(name), time over plain", "scale", .ratio, ratios, placed))
         }
     }
 
@@ -146,14 +151,26 @@ public struct RecoveryBench {
         guard !values.isEmpty else { return }
         let what =
             touched == 0 ? "little touched" : "1 GiB touched, \(isHuge ? "2 MiB" : "4 KiB") pages"
-        rows.append(row("recovery/\(what)", "redo", .time, values))
+        rows.append(row("recovery/\(what)", "redo", .time, values, try placed(array)))
     }
 
     private func row(
-        _ test: String, _ kernel: String, _ quantity: Row.Quantity, _ values: [Double]
+        _ test: String, _ kernel: String, _ quantity: Row.Quantity, _ values: [Double],
+        _ placed: Double?
     ) -> Row {
         Row(
-            test: test, kernel: kernel, ranks: ranks, quantity: quantity, samples: Samples(values))
+            test: test, kernel: kernel, ranks: ranks, quantity: quantity, samples: Samples(values),
+            placedFraction: placed)
+    }
+
+    private func placed(_ array: borrowing SharedArray<Double>) throws(MusterError) -> Double? {
+        guard verifiesPlacement else { return nil }
+        do throws(MusterError) {
+            return try array.verifiedFraction()
+        } catch {
+            guard error.isUnenforceable else { throw error }
+            return nil
+        }
     }
 
     private func timed(

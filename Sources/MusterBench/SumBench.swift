@@ -6,6 +6,8 @@ public import Muster
 public struct SumBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -42,11 +44,14 @@ public struct SumBench {
             if round > 0 { rates.append(8 * Double(elements) / elapsed) }
             progress(Double(round + 1) / Double(samples + 1))
         }
+        let placed = try placedFraction(verifiesPlacement) { () throws(MusterError) in
+            try array.verifiedFraction()
+        }
         return Measurement(
             rows: [
                 Row(
                     test: "sum", kernel: "sum", ranks: ranks, quantity: .rate,
-                    samples: Samples(rates))
+                    samples: Samples(rates), placedFraction: placed)
             ], audit: total.report)
     }
 }

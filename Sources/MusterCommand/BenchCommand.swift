@@ -45,6 +45,15 @@ extension BenchCommand {
         return try run(meter.show)
     }
 
+    /// Fails where less of its memory lay where it should than was asked for.
+    func verify(
+        _ measurement: Measurement, _ check: PlacementCheck, _ placement: Placement = .firstTouch
+    ) throws {
+        if let line = check.complaint(measurement.placedFraction, placement) {
+            throw Failure.wrong(line, report: FailedJSON(measurement.audit))
+        }
+    }
+
     /// Prints what was measured, as JSON or as a table between a line that says how it was made and the
     /// audit. `label`: heading of what tells rows apart.
     func show(_ measurement: Measurement, label: String, method: [String]) throws {

@@ -27,6 +27,7 @@ struct BenchPages: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(parsing: .unconditional, help: "Bytes of the array, at least 4MiB. (default: 1GiB)")
     var size: ByteCount?
@@ -42,8 +43,10 @@ struct BenchPages: BenchCommand {
         var bench = PagesBench(
             ranks: try team.size(), samples: options.samples ?? 5, arrayBytes: bytes)
         bench.binding = team.binding
+        bench.verifiesPlacement = check.isAsked
         let outcome = try measured { try bench.run(progress: $0) }
         for note in outcome.notes { Output.note(note) }
+        try verify(outcome.measurement, check)
         try show(
             outcome.measurement, label: "what",
             method: [

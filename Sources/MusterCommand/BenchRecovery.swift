@@ -23,6 +23,7 @@ struct BenchRecovery: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional,
@@ -39,7 +40,9 @@ struct BenchRecovery: BenchCommand {
         var bench = try RecoveryBench(
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
         bench.binding = team.binding
+        bench.verifiesPlacement = check.isAsked
         let measurement = try measured { try bench.run(progress: $0) }
+        try verify(measurement, check)
         try show(
             measurement, label: "what",
             method: [

@@ -61,12 +61,10 @@ struct BenchStream: BenchCommand {
         bench.binding = team.binding
         let outcome = try measured {
             try bench.run(
-                isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: $0)
+                isSpoilt: corrupt, verifiesPlacement: wish.check.isAsked, progress: $0)
         }
         for note in outcome.notes { Output.note(note) }
-        if let line = wish.complaint(outcome.verifiedFraction) {
-            throw Failure.wrong(line, report: FailedJSON(outcome.measurement.audit))
-        }
+        try verify(outcome.measurement, wish.check, wish.placement)
         if let fault = outcome.faults.first {
             throw Failure.wrong(
                 "stream: array \(fault.array): \(fault.wrongElements) of \(outcome.elements) "
@@ -84,7 +82,7 @@ struct BenchStream: BenchCommand {
                     + (outcome.hugePageBytes > 0
                         ? " (\(Figures.capacity(UInt64(outcome.hugePageBytes))) in huge pages)"
                         : "")
-                    + (outcome.verifiedFraction.map {
+                    + (outcome.measurement.placedFraction.map {
                         "; \(Output.percent($0, of: 1)) where it should be"
                     } ?? ""),
             ])

@@ -19,6 +19,7 @@ struct BenchSum: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional,
@@ -36,7 +37,9 @@ struct BenchSum: BenchCommand {
         var bench = try SumBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
+        bench.verifiesPlacement = check.isAsked
         let measurement = try measured { try bench.run(progress: $0) }
+        try verify(measurement, check)
         try show(
             measurement, label: "kernel",
             method: [

@@ -20,6 +20,7 @@ struct BenchTouch: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional, help: "Bytes of the array: 1073741824, 1GiB. (default: 256MiB)")
@@ -36,7 +37,9 @@ struct BenchTouch: BenchCommand {
         var bench = TouchBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
+        bench.verifiesPlacement = check.isAsked
         let measurement = try measured { try bench.run(progress: $0) }
+        try verify(measurement, check)
         try show(
             measurement, label: "pages",
             method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])

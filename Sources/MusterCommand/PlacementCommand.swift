@@ -168,12 +168,22 @@ struct PlacementOptions: ParsableArguments {
             valueName: "pages"))
     var pages: Pages = .automatic
 
+    @OptionGroup var check: PlacementCheck
+
+    /// What is wrong with a fraction that was found (nil: the system does not say); nil: nothing.
+    func complaint(_ fraction: Double?) -> String? { check.complaint(fraction, placement) }
+}
+
+/// `--verify-placement`
+struct PlacementCheck: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
             "Exit with status 1 where less than this part is where it should be, 0 to 1.",
             valueName: "fraction"))
     var verifyPlacement: Double?
+
+    var isAsked: Bool { verifyPlacement != nil }
 
     func validate() throws {
         if let verifyPlacement, !(0...1).contains(verifyPlacement) {
@@ -182,7 +192,9 @@ struct PlacementOptions: ParsableArguments {
     }
 
     /// What is wrong with a fraction that was found (nil: the system does not say); nil: nothing.
-    func complaint(_ fraction: Double?) -> String? {
+    func complaint(
+        _ fraction: Double?, _ placement: Placement = .firstTouch
+    ) -> String? {
         guard let verifyPlacement else { return nil }
         guard let fraction else {
             return "placement \(placement): this system does not say where pages lie, so it is not "

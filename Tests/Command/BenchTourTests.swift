@@ -321,7 +321,7 @@ struct BenchTourTests {
 struct BenchFaultTests {
     static let tests = [
         "stream", "matrix", "mixes", "scaling", "placement", "latency", "staircase", "loaded",
-        "c2c",
+        "c2c", "pages",
     ]
 
     @Test("A wrong result and a wrong placement: exit 1, no figure", arguments: tests)

@@ -146,6 +146,7 @@ extension BenchTest {
             ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes)
         bench.binding = settings.binding
         bench.verifiesPlacement = settings.leastPlaced != nil
+        bench.isSpoilt = settings.isSpoilt
         let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
         try run.add(outcome.measurement, of: "pages")

@@ -19,6 +19,8 @@ public struct PagesBench {
     public var binding: Binding = .spread
     /// Whether it is read back where the arrays' pages lie.
     public var verifiesPlacement = false
+    /// For tests: one element is changed before it is checked.
+    package var isSpoilt = false
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -99,6 +101,7 @@ public struct PagesBench {
         // What stands in for pages that can't be had is measured under its own name.
         guard array.pageNotes.isEmpty else { return ([:], nil, array.notes) }
         try array.fill(1)
+        if isSpoilt { array[elements / 2] = 2 }
 
         let sum = Sum(values: array.input)
         for _ in 0..<2 {  // the first finds page tables cold

@@ -54,6 +54,18 @@ public struct Canary: ~Copyable {
         self.array = array
     }
 
+    /// Runs a benchmark between two readings.
+    public static func around<Outcome>(
+        _ name: String, _ body: () throws -> Outcome
+    ) throws -> (outcome: Outcome, readings: [Reading]) {
+        let canary = try Canary(Topology.read(), isQuick: false)
+        // Its loops are no part of what is measured; one that is not clean throws.
+        var total = AuditTotal()
+        let before = try canary.read(when: "before", adding: &total)
+        let outcome = try body()
+        return (outcome, [before, try canary.read(when: name, adding: &total)])
+    }
+
     borrowing func read(
         when: String, adding total: inout AuditTotal
     ) throws(MusterError) -> Reading {

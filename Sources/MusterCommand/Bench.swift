@@ -15,7 +15,8 @@ struct Bench: ParsableCommand {
 
             Processes work on shared arrays, as users' programs do. Every loop is audited, every result \
             checked and every placement read back before a figure is printed. The first run of \
-            everything is dropped.
+            everything is dropped. Memory's speed and the CPUs' quiet are read before and after, and a \
+            verdict says whether to trust the figures.
 
             EXAMPLES
               muster bench                          the tour

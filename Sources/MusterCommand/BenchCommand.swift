@@ -45,6 +45,14 @@ extension BenchCommand {
         return try run(meter.show)
     }
 
+    /// The same between two readings of the canary, for what measures memory.
+    func watched<Outcome>(
+        _ run: (_ progress: (Double) -> Void) throws -> Outcome
+    ) throws -> (outcome: Outcome, canaries: [Canary.Reading]) {
+        let (outcome, readings) = try Canary.around(Self._commandName) { try measured(run) }
+        return (outcome, readings)
+    }
+
     /// Fails where less of its memory lay where it should than was asked for.
     func verify(
         _ measurement: Measurement, _ check: PlacementCheck, _ placement: Placement = .firstTouch
@@ -56,8 +64,10 @@ extension BenchCommand {
 
     /// Prints what was measured, as JSON or as a table between a line that says how it was made and the
     /// audit. `label`: heading of what tells rows apart.
-    func show(_ measurement: Measurement, label: String, method: [String]) throws {
-        let report = try BenchReport(measurement)
+    func show(
+        _ measurement: Measurement, canaries: [Canary.Reading] = [], label: String, method: [String]
+    ) throws {
+        let report = try BenchReport(measurement, canaries: canaries)
         if json { return try print(json: report) }
         Output.line(report.environment.line)
         for sentence in method { Output.line(sentence) }
@@ -78,6 +88,7 @@ extension BenchCommand {
         }
         Output.rows(table.string(for: measurement.rows))
         Output.line()
+        report.canary?.print()
         Output.line(
             "all loops: \(measurement.audit.chunks) chunks, each exactly once"
                 + (units == [.rate] ? "; every element checked" : ""))

@@ -44,11 +44,11 @@ struct BenchPages: BenchCommand {
             ranks: try team.size(), samples: options.samples ?? 5, arrayBytes: bytes)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
-        let outcome = try measured { try bench.run(progress: $0) }
+        let (outcome, canaries) = try watched { try bench.run(progress: $0) }
         for note in outcome.notes { Output.note(note) }
         try verify(outcome.measurement, check)
         try show(
-            outcome.measurement, label: "what",
+            outcome.measurement, canaries: canaries, label: "what",
             method: [
                 "arrays of \(Figures.capacity(UInt64(bytes))), one after the other, GB = 10^9 B; "
                     + "first round dropped"

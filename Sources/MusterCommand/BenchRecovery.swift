@@ -41,10 +41,10 @@ struct BenchRecovery: BenchCommand {
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
-        let measurement = try measured { try bench.run(progress: $0) }
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
         try verify(measurement, check)
         try show(
-            measurement, label: "what",
+            measurement, canaries: canaries, label: "what",
             method: [
                 "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written; "
                     + "first run dropped"

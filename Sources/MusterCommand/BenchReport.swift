@@ -176,6 +176,16 @@ struct BenchReport: Codable, Sendable {
         let quiet: Bool
         let reasons: [String]
         let readings: [Reading]
+
+        init(_ readings: [MusterBench.Canary.Reading], cpus: Int) {
+            let verdict = MusterBench.Canary.verdict(readings, cpus: cpus)
+            quiet = verdict.isQuiet
+            reasons = verdict.reasons
+            self.readings = readings.map {
+                Reading(
+                    when: $0.when, spin_ns: Summary($0.spin), read_gb_per_s: Summary($0.read))
+            }
+        }
     }
 
     let environment: Environment
@@ -215,26 +225,24 @@ extension BenchReport.Environment {
 
 extension BenchReport {
     /// Of a benchmark with a command of its own. Only for results that were checked and found right.
-    init(_ measurement: Measurement) throws {
+    /// `canaries`: the readings around it; empty: it does not measure memory.
+    init(_ measurement: Measurement, canaries: [MusterBench.Canary.Reading] = []) throws {
+        let environment = try Environment.here()
         self.init(
-            environment: try .here(), tests: [], rows: measurement.rows.map { Row($0) },
-            canary: nil, partial: false, notes: [], audit: AuditJSON(measurement.audit))
+            environment: environment, tests: [], rows: measurement.rows.map { Row($0) },
+            canary: canaries.isEmpty ? nil : Canary(canaries, cpus: environment.cpus),
+            partial: false, notes: [], audit: AuditJSON(measurement.audit))
     }
 
     /// Of a run of some tests.
     init(_ run: BenchRun, _ tests: [BenchTest], audit: AuditReport) throws {
         let environment = try Environment.here()
-        let verdict = MusterBench.Canary.verdict(run.canaries, cpus: environment.cpus)
         self.init(
             environment: environment,
             tests: tests.map { Test(name: $0.name, summary: $0.summary, method: $0.method) },
             rows: run.rows.map { Row($0) },
-            canary: Canary(
-                quiet: verdict.isQuiet, reasons: verdict.reasons,
-                readings: run.canaries.map {
-                    Canary.Reading(
-                        when: $0.when, spin_ns: Summary($0.spin), read_gb_per_s: Summary($0.read))
-                }), partial: run.isPartial, notes: run.notes, audit: AuditJSON(audit))
+            canary: Canary(run.canaries, cpus: environment.cpus), partial: run.isPartial,
+            notes: run.notes, audit: AuditJSON(audit))
     }
 
     static let schema = "muster.bench/1"

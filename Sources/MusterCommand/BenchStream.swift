@@ -59,7 +59,7 @@ struct BenchStream: BenchCommand {
                     + "measure the caches as well")
         }
         bench.binding = team.binding
-        let outcome = try measured {
+        let (outcome, canaries) = try watched {
             try bench.run(
                 isSpoilt: corrupt, verifiesPlacement: wish.check.isAsked, progress: $0)
         }
@@ -72,7 +72,7 @@ struct BenchStream: BenchCommand {
                 report: FailedJSON(outcome.measurement.audit))
         }
         try show(
-            outcome.measurement, label: "kernel",
+            outcome.measurement, canaries: canaries, label: "kernel",
             method: [
                 "3 arrays of \(outcome.elements) doubles "
                     + "(\(mebibytes(outcome.elements)) MiB each), chunks of \(StreamBench.grain) elements, static schedule, audit on",

@@ -38,10 +38,10 @@ struct BenchSum: BenchCommand {
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
-        let measurement = try measured { try bench.run(progress: $0) }
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
         try verify(measurement, check)
         try show(
-            measurement, label: "kernel",
+            measurement, canaries: canaries, label: "kernel",
             method: [
                 "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "
                     + "GB = 10^9 B; first run dropped"

@@ -27,23 +27,13 @@ extension BenchReport {
         }
         Output.line()
         for note in notes { Output.line("note: \(note)") }
-        printVerdict()
+        canary?.print()
         Output.line(
             "all loops: \(audit.chunks) chunks, each exactly once; results checked before they were "
                 + "printed")
         Output.line(
             "GB/s: 10^9 bytes a second; first run of each figure dropped; spread: the middle half of "
                 + "the samples")
-    }
-
-    private func printVerdict() {
-        guard let canary else { return }
-        let rates = canary.readings.map { Output.fixed($0.read_gb_per_s.median) }
-        Output.line(
-            "canary: memory read at \(rates.first ?? "-") GB/s before and \(rates.last ?? "-") after"
-        )
-        if canary.quiet { return Output.line("verdict: " + Paint.good("quiet")) }
-        for reason in canary.reasons { Output.line("verdict: " + Paint.alarm(reason)) }
     }
 
     private func print(_ rows: [Row]) {
@@ -183,6 +173,18 @@ extension BenchReport {
             }
         }
         return lines
+    }
+}
+
+extension BenchReport.Canary {
+    /// Prints what it read, and the verdict.
+    func print() {
+        let rates = readings.map { Output.fixed($0.read_gb_per_s.median) }
+        Output.line(
+            "canary: memory read at \(rates.first ?? "-") GB/s before and \(rates.last ?? "-") after"
+        )
+        if quiet { return Output.line("verdict: " + Paint.good("quiet")) }
+        for reason in reasons { Output.line("verdict: " + Paint.alarm(reason)) }
     }
 }
 

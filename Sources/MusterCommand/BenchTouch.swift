@@ -38,10 +38,10 @@ struct BenchTouch: BenchCommand {
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
-        let measurement = try measured { try bench.run(progress: $0) }
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
         try verify(measurement, check)
         try show(
-            measurement, label: "pages",
+            measurement, canaries: canaries, label: "pages",
             method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])
     }
 }

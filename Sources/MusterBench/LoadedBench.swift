@@ -148,6 +148,7 @@ extension BenchTest {
         var rig = try ChaseRig(
             run, cpu: run.cpus(of: node)[0], cpuNode: node.id, memoryNode: node.id, bytes: bytes,
             pages: run.settings.pages ?? .transparent, subject: "loaded, the chase alone")
+        if let why = rig.whyNotHuge { run.note("\(rig.subject): \(why)") }
         let first = try rig.link(bytes: bytes, order: .random, seed: 1)
         let samples = try rig.samples(
             run.samples(5), each: sampleNanoseconds(run.settings), firstWalk: first)

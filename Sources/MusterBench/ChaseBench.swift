@@ -219,25 +219,23 @@ extension BenchTest {
                     try run.progress(done / all)
                     done += 1
                     base["pages"] = .text(pages.rawValue)
-                    if let reason = run.obstacle(cpu: cpu, memory: memory) {
+                    func note(_ reason: String, ranks: Int) {
                         for order in ChaseOrder.allCases {
                             run.add(
                                 Row(
-                                    test: "latency", kernel: order.rawValue, ranks: 0,
+                                    test: "latency", kernel: order.rawValue, ranks: ranks,
                                     quantity: .time, parameters: base, reason: reason))
                         }
+                    }
+                    if let reason = run.obstacle(cpu: cpu, memory: memory) {
+                        note(reason, ranks: 0)
                         continue
                     }
                     var rig = try ChaseRig(
                         run, cpu: run.cpus(of: cpu)[0], cpuNode: cpu.id, memoryNode: memory.id,
                         bytes: bytes, pages: pages, subject: "latency")
                     if let reason = rig.whyNotHuge {
-                        for order in ChaseOrder.allCases {
-                            run.add(
-                                Row(
-                                    test: "latency", kernel: order.rawValue, ranks: 1,
-                                    quantity: .time, parameters: base, reason: reason))
-                        }
+                        note(reason, ranks: 1)
                         continue
                     }
                     var rows: [(String, Samples)] = []

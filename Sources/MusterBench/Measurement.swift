@@ -145,14 +145,14 @@ public struct Measurement: Sendable {
     public var placedFraction: Double? { rows.compactMap(\.placedFraction).min() }
 }
 
-/// The part of some memory that lies where its placement says; nil: not asked for, or this system does
-/// not say.
-func placedFraction(
-    _ isAsked: Bool, _ read: () throws(MusterError) -> Double
+/// The part of an array that lies where its placement says; nil: not asked for, or this system does not
+/// say.
+func placedFraction<Element>(
+    of array: borrowing SharedArray<Element>, _ isAsked: Bool
 ) throws(MusterError) -> Double? {
     guard isAsked else { return nil }
     do throws(MusterError) {
-        return try read()
+        return try array.verifiedFraction()
     } catch {
         guard error.isUnenforceable else { throw error }
         return nil

@@ -152,9 +152,7 @@ public struct PagesBench {
             }
             values[.collapse] = collapsed
         }
-        let placed = try placedFraction(verifiesPlacement) { () throws(MusterError) in
-            try array.verifiedFraction()
-        }
+        let placed = try placedFraction(of: array, verifiesPlacement)
         return (values, placed, array.notes)
     }
 

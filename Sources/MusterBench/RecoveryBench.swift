@@ -52,7 +52,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
-        let placed = try placed(array)
+        let placed = try placedFraction(of: array, verifiesPlacement)
         let chunks = 1_000_000
         var empty: [Double] = []
         for round in 0...samples {
@@ -88,7 +88,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
-        let placed = try placed(array)
+        let placed = try placedFraction(of: array, verifiesPlacement)
         let grain = 32_768
         var rates: [[Double]] = [[], [], []]
         var factor = 2.0
@@ -151,7 +151,10 @@ public struct RecoveryBench {
         guard !values.isEmpty else { return }
         let what =
             touched == 0 ? "little touched" : "1 GiB touched, \(isHuge ? "2 MiB" : "4 KiB") pages"
-        rows.append(row("recovery/\(what)", "redo", .time, values, try placed(array)))
+        rows.append(
+            row(
+                "recovery/\(what)", "redo", .time, values,
+                try placedFraction(of: array, verifiesPlacement)))
     }
 
     private func row(
@@ -161,16 +164,6 @@ public struct RecoveryBench {
         Row(
             test: test, kernel: kernel, ranks: ranks, quantity: quantity, samples: Samples(values),
             placedFraction: placed)
-    }
-
-    private func placed(_ array: borrowing SharedArray<Double>) throws(MusterError) -> Double? {
-        guard verifiesPlacement else { return nil }
-        do throws(MusterError) {
-            return try array.verifiedFraction()
-        } catch {
-            guard error.isUnenforceable else { throw error }
-            return nil
-        }
     }
 
     private func timed(

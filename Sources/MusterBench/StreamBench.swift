@@ -165,9 +165,12 @@ public struct StreamBench {
             total.add(report)
             if wrong > 0 { faults.append(Fault(array: name, wrongElements: wrong)) }
         }
-        let fraction = try placedFraction(verifiesPlacement) { () throws(MusterError) in
-            min(try a.verifiedFraction(), try b.verifiedFraction(), try c.verifiedFraction())
-        }
+        let parts = [
+            try placedFraction(of: a, verifiesPlacement),
+            try placedFraction(of: b, verifiesPlacement),
+            try placedFraction(of: c, verifiesPlacement),
+        ]
+        let fraction = parts.compactMap { $0 }.min()
         var notes: [String] = []
         for note in a.notes + b.notes + c.notes where !notes.contains(note) { notes.append(note) }
         let rows = zip(["copy", "scale", "add", "triad"], rates).map { name, values in

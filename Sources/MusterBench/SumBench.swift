@@ -44,9 +44,7 @@ public struct SumBench {
             if round > 0 { rates.append(8 * Double(elements) / elapsed) }
             progress(Double(round + 1) / Double(samples + 1))
         }
-        let placed = try placedFraction(verifiesPlacement) { () throws(MusterError) in
-            try array.verifiedFraction()
-        }
+        let placed = try placedFraction(of: array, verifiesPlacement)
         return Measurement(
             rows: [
                 Row(

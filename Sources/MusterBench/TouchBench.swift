@@ -43,9 +43,7 @@ public struct TouchBench {
                         reason: "new memory is not zero: its sum is \(sum)")
                 }
                 // The least of all rounds.
-                let found = try placedFraction(verifiesPlacement) { () throws(MusterError) in
-                    try array.verifiedFraction()
-                }
+                let found = try placedFraction(of: array, verifiesPlacement)
                 placed = [placed, found].compactMap { $0 }.min()
                 let part = Double(round + 1) / Double(samples + 1)
                 progress((Double(rows.count) + part) / 2)

@@ -19,7 +19,11 @@ struct TeamOptions: ParsableArguments {
     @OptionGroup var place: BindingOptions
 
     func validate() throws {
-        if let ranks, ranks < 1 || ranks > 4096 {
+        if let ranks { try TeamOptions.validate(ranks: ranks) }
+    }
+
+    static func validate(ranks: Int) throws {
+        if ranks < 1 || ranks > 4096 {
             throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
         }
     }
@@ -103,4 +107,24 @@ extension Schedule: ExpressibleByArgument {
 
     /// For help and completion.
     public static var allValueStrings: [String] { allCases.map(\.description) }
+}
+
+/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
+struct ByteCount: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        let digits = argument.prefix { $0.isASCII && $0.isNumber }
+        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
+        guard let number = Int(digits) else { return nil }
+        let units = ["", "KiB", "MiB", "GiB", "TiB"]
+        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
+        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
+        guard !product.overflow else { return nil }
+        bytes = product.partialValue
+    }
+
+    func validate(atLeast least: Int, _ what: String) throws {
+        if bytes < least { throw ValidationError("--size \(bytes): \(what)") }
+    }
 }

@@ -185,9 +185,7 @@ struct BenchEffort: ParsableArguments {
     @Flag(help: .private) var misplace = false
 
     func validate() throws {
-        if let samples, samples < 1 || samples > 10_000 {
-            throw ValidationError("--samples \(samples): 1 to 10000 samples")
-        }
+        try BenchOptions.validate(samples: samples)
         if let seconds, !(seconds > 0 && seconds <= 1e6) {
             throw ValidationError("--seconds \(seconds): more than 0, at most 1000000")
         }
@@ -236,9 +234,7 @@ struct BenchWhere: ParsableArguments {
     var kernel: String?
 
     func validate() throws {
-        if let size, size.bytes < 65536 {
-            throw ValidationError("--size \(size.bytes): at least 65536 bytes")
-        }
+        try size?.validate(atLeast: 65536, "at least 65536 bytes")
         if let ranksPerNode, ranksPerNode < 1 || ranksPerNode > 4096 {
             throw ValidationError("--ranks-per-node \(ranksPerNode): 1 to 4096")
         }

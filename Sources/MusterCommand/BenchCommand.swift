@@ -20,7 +20,9 @@ struct BenchOptions: ParsableArguments {
     @Flag(help: "Print one JSON object (schema muster.bench/1).")
     var json = false
 
-    func validate() throws {
+    func validate() throws { try BenchOptions.validate(samples: samples) }
+
+    static func validate(samples: Int?) throws {
         if let samples, samples < 1 || samples > 10_000 {
             throw ValidationError("--samples \(samples): 1 to 10000 samples")
         }

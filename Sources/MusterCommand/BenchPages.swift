@@ -33,9 +33,7 @@ struct BenchPages: BenchCommand {
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 4 << 20 {
-            throw ValidationError("--size \(size.bytes): at least 4 MiB, two huge pages")
-        }
+        try size?.validate(atLeast: 4 << 20, "at least 4 MiB, two huge pages")
     }
 
     func run() throws {

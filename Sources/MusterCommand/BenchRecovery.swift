@@ -31,9 +31,7 @@ struct BenchRecovery: BenchCommand {
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 4096 {
-            throw ValidationError("--size \(size.bytes): at least 4096 bytes")
-        }
+        try size?.validate(atLeast: 4096, "at least 4096 bytes")
     }
 
     func run() throws {

@@ -27,9 +27,7 @@ struct BenchSpawn: BenchCommand {
     @OptionGroup var options: BenchOptions
 
     func validate() throws {
-        for ranks in ranks where ranks < 1 || ranks > 4096 {
-            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
-        }
+        for ranks in ranks { try TeamOptions.validate(ranks: ranks) }
     }
 
     func run() throws {

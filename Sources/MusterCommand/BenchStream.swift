@@ -42,10 +42,7 @@ struct BenchStream: BenchCommand {
                 "--placement mirrored: is for arrays that are only read, and stream writes to all "
                     + "three")
         }
-        if let size, size.bytes < 8 {
-            throw ValidationError(
-                "--size \(size.bytes): an array has at least one element, 8 bytes")
-        }
+        try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 
     func run() throws {
@@ -90,21 +87,5 @@ struct BenchStream: BenchCommand {
 
     private func mebibytes(_ elements: Int) -> String {
         Output.fixed(Double(elements) * 8 / 1_048_576)
-    }
-}
-
-/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
-struct ByteCount: ExpressibleByArgument {
-    let bytes: Int
-
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isASCII && $0.isNumber }
-        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
-        guard let number = Int(digits) else { return nil }
-        let units = ["", "KiB", "MiB", "GiB", "TiB"]
-        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
-        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
-        guard !product.overflow else { return nil }
-        bytes = product.partialValue
     }
 }

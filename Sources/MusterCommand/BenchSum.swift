@@ -27,10 +27,7 @@ struct BenchSum: BenchCommand {
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 8 {
-            throw ValidationError(
-                "--size \(size.bytes): an array has at least one element, 8 bytes")
-        }
+        try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 
     func run() throws {

@@ -37,9 +37,7 @@ struct Demo: JSONCommand {
     var json = false
 
     func validate() throws {
-        if let ranks, ranks < 1 || ranks > 4096 {
-            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
-        }
+        if let ranks { try TeamOptions.validate(ranks: ranks) }
         if rounds < 1 || rounds > 100_000 {
             throw ValidationError("--rounds \(rounds): 1 to 100000 rounds")
         }

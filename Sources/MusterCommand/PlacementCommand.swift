@@ -45,9 +45,7 @@ struct PlacementCommand: JSONCommand {
         guard (file == nil) != (size == nil) else {
             throw ValidationError("one of FILE and --size is needed")
         }
-        if let size, size.bytes < 1 {
-            throw ValidationError("--size \(size.bytes): an array has at least 1 byte")
-        }
+        try size?.validate(atLeast: 1, "an array has at least 1 byte")
         if file != nil, wish.placement != .firstTouch || wish.pages != .automatic {
             throw ValidationError(
                 "FILE: a file's pages lie where they are read: --placement and --pages are for --size"

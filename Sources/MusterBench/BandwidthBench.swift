@@ -76,7 +76,6 @@ struct BandwidthRig: ~Copyable {
     private let subject: String
     private let isStreaming: Bool
     let elements: Int
-    var notes: [String] { b.notes }
     var ranks: Int { team.size }
 
     /// Elements of a chunk.
@@ -102,6 +101,7 @@ struct BandwidthRig: ~Copyable {
         let c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
         let grain = BandwidthRig.grain
+        for note in a.notes + b.notes + c.notes { run.note("\(subject): \(note)") }
         run.add(try team.run(Patterned(to: a.output, value: 0), grain: grain))
         run.add(try team.run(Patterned(to: b.output, value: BandwidthRig.one), grain: grain))
         run.add(try team.run(Patterned(to: c.output, value: BandwidthRig.other), grain: grain))
@@ -204,8 +204,8 @@ extension BenchTest {
         "matrix",
         "bandwidth, CPU node x memory node: read, write, write past the caches, copy, triad",
         method: [
-            "all ranks of one node work on three arrays that lie on one node, 4 times all last-level "
-                + "caches each; \(counted)",
+            "all ranks of one node work on three arrays that lie on one node, each of 4 times all "
+                + "last-level caches unless --size says otherwise; \(counted)",
             "write goes through the caches, so the memory also reads each line; write-nt, copy and "
                 + "triad store past them where the arrays don't fit in",
         ],
@@ -235,7 +235,6 @@ extension BenchTest {
                     placement: run.placement(on: memory.id),
                     pages: run.settings.pages ?? .automatic,
                     subject: "matrix: CPU node \(cpu.id), memory node \(memory.id)")
-                for note in rig.notes { run.note("matrix: \(note)") }
                 var found: [Samples] = []
                 for kernel in BandwidthKernel.allCases {
                     try run.progress(done / all)
@@ -263,14 +262,15 @@ extension BenchTest {
         ],
         seconds: { _, _ in 1 }
     ) { run throws(MusterError) in
-        let ranks = min(run.host.usableCPUCount, 4096)
+        let ranks = run.ranks
         let grain = StreamBench.grain
         let chunks = max(1, run.settings.arrayBytes(run.host) / 8 / grain)
         let words = chunks * grain
-        let team = try Team(size: ranks)
+        let team = try Team(size: ranks, binding: run.settings.binding)
         let pages = run.settings.pages ?? .automatic
         let from = try team.array(of: UInt64.self, count: words, pages: pages)
         var to = try team.array(of: UInt64.self, count: words, pages: pages)
+        for note in from.notes + to.notes { run.note("mixes: \(note)") }
         run.add(try team.run(Number(words: from.output), grain: grain))
         for (turn, mix) in Mix.all.enumerated() {
             try run.progress(Double(turn) / Double(Mix.all.count))
@@ -312,7 +312,8 @@ extension BenchTest {
     static let scaling = BenchTest(
         "scaling", "bandwidth by the number of ranks",
         method: [
-            "1 to N ranks, spread over nodes and cores, each on its own share of arrays that lie where "
+            "1 to 8 ranks, then twice as many each time, and N, spread over nodes and cores "
+                + "unless --bind says otherwise, each on its own share of arrays that lie where "
                 + "their ranks run; saturated: the fewest ranks that reach 95 % of the most; \(counted)"
         ],
         seconds: { host, _ in
@@ -320,11 +321,11 @@ extension BenchTest {
         }
     ) { run throws(MusterError) in
         let kernels: [BandwidthKernel] = [.read, .triad]
-        let sizes = DispatchBench.sizes(upTo: min(run.host.usableCPUCount, 4096))
+        let sizes = DispatchBench.sizes(upTo: run.ranks)
         for (turn, ranks) in sizes.enumerated() {
             try run.progress(Double(turn) / Double(sizes.count))
             var rig = try BandwidthRig(
-                run, ranks: ranks, binding: .spread, placement: .firstTouch,
+                run, ranks: ranks, binding: run.settings.binding, placement: .firstTouch,
                 pages: run.settings.pages ?? .automatic, subject: "scaling: \(ranks) ranks")
             var found: [Samples] = []
             for kernel in kernels {
@@ -344,13 +345,13 @@ extension BenchTest {
     static let placement = BenchTest(
         "placement", "triad by placement: what a wrong one costs",
         method: [
-            "all ranks, spread over the nodes; default: first touch by each rank of its share; leader: "
-                + "all on one node, as when one process touches the memory first; blocked; interleave; "
-                + "weighted: every node alike; \(counted)"
+            "all ranks, spread over the nodes unless --bind says otherwise; default: first touch by "
+                + "each rank of its share; leader: all on one node, as when one process touches the memory "
+                + "first; blocked; interleave; weighted: every node alike; \(counted)"
         ],
         seconds: { _, _ in 2 }
     ) { run throws(MusterError) in
-        let ranks = min(run.host.usableCPUCount, 4096)
+        let ranks = run.ranks
         let usable = run.host.nodes.filter { $0.isAllowed && $0.memoryTotalBytes > 0 }.map(\.id)
         guard let first = usable.first else {
             throw MusterError(
@@ -368,9 +369,8 @@ extension BenchTest {
         for (turn, (name, placement)) in kinds.enumerated() {
             try run.progress(Double(turn) / Double(kinds.count))
             var rig = try BandwidthRig(
-                run, ranks: ranks, binding: .spread, placement: placement,
+                run, ranks: ranks, binding: run.settings.binding, placement: placement,
                 pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
-            for note in rig.notes { run.note("placement \(name): \(note)") }
             let samples = try rig.samples(.triad, count: run.samples(10))
             let placed = try rig.placed()
             run.add(

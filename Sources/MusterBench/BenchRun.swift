@@ -32,8 +32,9 @@ public final class BenchRun {
     /// A run. Its canary's team and memory are made here.
     ///
     /// - Parameters:
-    ///   - isInterrupted: Asked between samples; once it is true, the run ends with what it has.
-    ///   - onProgress: Called between samples with the test's name and what is done of the run, 0...1.
+    ///   - isInterrupted: Asked before each test, and by those with many figures between them; once it is
+    ///     true, the run ends with what it has.
+    ///   - onProgress: Called now and then with the test's name and what is done of the run, 0...1.
     public init(
         _ settings: BenchSettings, isInterrupted: @escaping () -> Bool = { false },
         onProgress: @escaping (_ test: String, _ fraction: Double) -> Void = { _, _ in }
@@ -103,8 +104,10 @@ public final class BenchRun {
     /// Keeps the audit of a loop that has run.
     func add(_ report: AuditReport) { total.add(report) }
 
-    /// Keeps what a benchmark of its own has measured.
-    func add(_ measurement: Measurement) {
+    /// Keeps what a benchmark of its own has measured. `subject`: whose memory was to be read back; nil: it
+    /// has none.
+    func add(_ measurement: Measurement, of subject: String? = nil) throws(MusterError) {
+        if let subject { _ = try checked(measurement.placedFraction, subject) }
         rows += measurement.rows
         total.add(measurement.audit)
     }
@@ -141,7 +144,10 @@ public final class BenchRun {
             report: audit)
     }
 
-    // MARK: - Nodes
+    // MARK: - Ranks and nodes
+
+    /// Ranks of a team that has all CPUs, or those that were listed.
+    var ranks: Int { host.ranks(settings.binding) }
 
     /// Nodes that were asked for, or all.
     var nodes: [Topology.Node] {
@@ -212,6 +218,17 @@ public final class BenchRun {
             return try unread(error, subject)
         }
         return try placed(settings.isMisplaced ? 0 : part, subject)
+    }
+
+    /// The same for what a benchmark of its own has read back; nil: this system does not say.
+    func checked(_ fraction: Double?, _ subject: String) throws(MusterError) -> Double? {
+        guard settings.leastPlaced != nil else { return nil }
+        guard let fraction else {
+            return try unread(
+                MusterError(.placement, subject: subject, reason: "this system does not say it"),
+                subject)
+        }
+        return try placed(settings.isMisplaced ? 0 : fraction, subject)
     }
 
     /// Where pages lie is not known: a note, or an error where it was asked for.

@@ -1,5 +1,6 @@
 // BenchSettings.swift - what a user can set for all tests of the benchmark alike.
 
+internal import CMuster
 public import Muster
 
 /// What is measured, how long and with how much memory. Each test has its own defaults.
@@ -17,6 +18,8 @@ public struct BenchSettings: Sendable {
     public var nodes: [Int]?
     /// Ranks on each node; nil: one a CPU.
     public var ranksPerNode: Int?
+    /// Where the ranks of a full team run; tests by node or by pairs of CPUs choose for themselves.
+    public var binding: Binding = .spread
     /// Pages of arrays; nil: each test's own.
     public var pages: Pages?
     /// The least part of an array that must lie where it should; nil: not read back.
@@ -41,7 +44,23 @@ public struct BenchSettings: Sendable {
     func arrayBytes(_ host: Topology) -> Int {
         if let sizeBytes { return sizeBytes }
         if isQuick { return 4 << 20 }
-        let caches = Int(clamping: host.lastLevelCacheTotalBytes)
+        return host.uncachedBytes
+    }
+}
+
+extension Topology {
+    /// Ranks of a team that has one for each CPU it may use, as far as a team has so many.
+    package func ranks(_ binding: Binding = .spread) -> Int {
+        guard case .cpus(let list) = binding else {
+            return max(1, min(usableCPUCount, Int(MUSTER_RANKS_MAX)))
+        }
+        return max(1, min(list.count, Int(MUSTER_RANKS_MAX)))
+    }
+
+    /// Bytes of an array that is memory's and not the caches': STREAM's multiple of all last-level
+    /// caches, or 256 MiB where the host doesn't say how large they are.
+    var uncachedBytes: Int {
+        let caches = Int(clamping: lastLevelCacheTotalBytes)
         return caches == 0 ? 256 << 20 : StreamBench.cacheMultiple * caches
     }
 }

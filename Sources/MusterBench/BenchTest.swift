@@ -62,26 +62,21 @@ extension BenchTest {
         seconds: { _, _ in 1.5 }
     ) { run throws(MusterError) in
         let settings = run.settings
-        let bench = try StreamBench(
-            ranks: min(run.host.usableCPUCount, 4096),
+        var bench = try StreamBench(
+            ranks: run.ranks,
             arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
             pages: settings.pages ?? .automatic)
+        bench.binding = settings.binding
         let outcome = try bench.run(
             isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
             progress: run.show)
+        for note in outcome.notes { run.note("stream: \(note)") }
         if let fault = outcome.faults.first {
             try run.require(
                 false, "stream: array \(fault.array)",
                 "\(fault.wrongElements) of \(outcome.elements) elements are wrong")
         }
-        var placed: Double?
-        if let fraction = outcome.verifiedFraction {
-            placed = try run.placed(settings.isMisplaced ? 0 : fraction, "stream")
-        } else if settings.leastPlaced != nil {
-            let error = MusterError(
-                .placement, subject: "stream", reason: "this system does not say it")
-            placed = try run.unread(error, "stream")
-        }
+        let placed = try run.checked(outcome.measurement.placedFraction, "stream")
         for row in outcome.measurement.rows {
             run.add(
                 Row(
@@ -101,10 +96,9 @@ extension BenchTest {
         ],
         seconds: { host, _ in 1 + 0.5 * Double(min(host.usableCPUCount, 16)) }
     ) { run throws(MusterError) in
-        run.add(
-            try DispatchBench(
-                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10)
-            ).run(progress: run.show))
+        var bench = DispatchBench(ranks: run.ranks, samples: run.samples(10))
+        bench.binding = run.settings.binding
+        try run.add(bench.run(progress: run.show))
     }
 
     static let schedule = BenchTest(
@@ -114,11 +108,11 @@ extension BenchTest {
         ],
         seconds: { _, _ in 1 }
     ) { run throws(MusterError) in
-        run.add(
-            try ScheduleBench(
-                ranks: min(run.host.usableCPUCount, 4096),
-                chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5)
-            ).run(progress: run.show))
+        var bench = ScheduleBench(
+            ranks: run.ranks,
+            chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5))
+        bench.binding = run.settings.binding
+        try run.add(bench.run(progress: run.show))
     }
 
     static let recovery = BenchTest(
@@ -129,11 +123,12 @@ extension BenchTest {
         ],
         isInTour: false, seconds: { _, _ in 15 }
     ) { run throws(MusterError) in
-        run.add(
-            try RecoveryBench(
-                ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(10),
-                arrayBytes: run.settings.arrayBytes(run.host)
-            ).run(progress: run.show))
+        var bench = try RecoveryBench(
+            ranks: run.ranks, samples: run.samples(10),
+            arrayBytes: run.settings.arrayBytes(run.host))
+        bench.binding = run.settings.binding
+        bench.verifiesPlacement = run.settings.leastPlaced != nil
+        try run.add(bench.run(progress: run.show), of: "recovery")
     }
 
     static let pages = BenchTest(
@@ -147,10 +142,13 @@ extension BenchTest {
     ) { run throws(MusterError) in
         let settings = run.settings
         let bytes = max(4 << 20, settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : 1 << 30))
-        let outcome = try PagesBench(
-            ranks: min(run.host.usableCPUCount, 4096), samples: run.samples(5), arrayBytes: bytes
-        ).run(progress: run.show)
+        var bench = PagesBench(
+            ranks: run.ranks, samples: run.samples(5), arrayBytes: bytes)
+        bench.binding = settings.binding
+        bench.verifiesPlacement = settings.leastPlaced != nil
+        bench.isSpoilt = settings.isSpoilt
+        let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
-        run.add(outcome.measurement)
+        try run.add(outcome.measurement, of: "pages")
     }
 }

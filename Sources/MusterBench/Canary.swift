@@ -44,7 +44,7 @@ public struct Canary: ~Copyable {
     private let cpus: Int
 
     init(_ host: Topology, isQuick: Bool) throws(MusterError) {
-        cpus = max(1, min(host.usableCPUCount, 4096))
+        cpus = host.ranks()
         let caches = Int(clamping: host.lastLevelCacheTotalBytes)
         let bytes = isQuick ? 1 << 20 : max(64 << 20, 2 * caches)
         let team = try Team(size: cpus)
@@ -52,6 +52,18 @@ public struct Canary: ~Copyable {
         try array.fill(1)
         self.team = team
         self.array = array
+    }
+
+    /// Runs a benchmark between two readings.
+    public static func around<Outcome>(
+        _ name: String, _ body: () throws -> Outcome
+    ) throws -> (outcome: Outcome, readings: [Reading]) {
+        let canary = try Canary(Topology.read(), isQuick: false)
+        // Its loops are no part of what is measured; one that is not clean throws.
+        var total = AuditTotal()
+        let before = try canary.read(when: "before", adding: &total)
+        let outcome = try body()
+        return (outcome, [before, try canary.read(when: name, adding: &total)])
     }
 
     borrowing func read(

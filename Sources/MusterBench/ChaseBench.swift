@@ -98,7 +98,7 @@ struct ChaseRig: ~Copyable {
     /// Why it is not in huge pages though they were asked for; nil: it is, or they were not.
     var whyNotHuge: String? {
         guard memory.pages != .small, memory.pages != .automatic else { return nil }
-        if let note = memory.notes.first { return note }
+        if let note = memory.pageNotes.first { return note }
         guard memory.pages == .transparent, memory.hugePageBytes < bytes else { return nil }
         return "the kernel had no huge pages for all of the array"
     }
@@ -120,6 +120,10 @@ struct ChaseRig: ~Copyable {
             of: UInt64.self, count: bytes / 8, placement: run.placement(on: memoryNode),
             pages: pages)
         result = try team.array(of: ChaseResult.self, count: 1)
+        // Pages are its tests' affair: figures of others than were asked for are not theirs.
+        for note in memory.notes where !memory.pageNotes.contains(note) {
+            run.note("\(subject): \(note)")
+        }
         self.team = team
         self.memory = memory
     }
@@ -190,8 +194,8 @@ extension BenchTest {
     static let latency = BenchTest(
         "latency", "pointer chase, CPU node x memory node, huge and small pages",
         method: [
-            "one rank follows a chain through all lines of an array of 4 times its last-level cache, "
-                + "each load waiting for the last; ns a load",
+            "one rank follows a chain through all lines of an array, of 4 times all last-level caches "
+                + "unless --size says otherwise, each load waiting for the last; ns a load",
             "random: the next line is anywhere, so small pages also pay for address translation; "
                 + "tlb-local: windows of 256 KiB in random order, lines within one at random: "
                 + "translation is nearly free, and prefetchers that fetch neighbours may help",
@@ -215,25 +219,23 @@ extension BenchTest {
                     try run.progress(done / all)
                     done += 1
                     base["pages"] = .text(pages.rawValue)
-                    if let reason = run.obstacle(cpu: cpu, memory: memory) {
+                    func note(_ reason: String, ranks: Int) {
                         for order in ChaseOrder.allCases {
                             run.add(
                                 Row(
-                                    test: "latency", kernel: order.rawValue, ranks: 0,
+                                    test: "latency", kernel: order.rawValue, ranks: ranks,
                                     quantity: .time, parameters: base, reason: reason))
                         }
+                    }
+                    if let reason = run.obstacle(cpu: cpu, memory: memory) {
+                        note(reason, ranks: 0)
                         continue
                     }
                     var rig = try ChaseRig(
                         run, cpu: run.cpus(of: cpu)[0], cpuNode: cpu.id, memoryNode: memory.id,
                         bytes: bytes, pages: pages, subject: "latency")
                     if let reason = rig.whyNotHuge {
-                        for order in ChaseOrder.allCases {
-                            run.add(
-                                Row(
-                                    test: "latency", kernel: order.rawValue, ranks: 1,
-                                    quantity: .time, parameters: base, reason: reason))
-                        }
+                        note(reason, ranks: 1)
                         continue
                     }
                     var rows: [(String, Samples)] = []
@@ -276,10 +278,11 @@ extension BenchTest {
     }
 
     static let staircase = BenchTest(
-        "staircase", "pointer chase by size, 4 KiB to 4 times the last-level cache",
+        "staircase", "pointer chase by size, from 4 KiB until caches no longer help",
         method: [
             "a random chase by one rank in its own node's memory, as in latency, through more and more "
-                + "of one array: each step up is the end of a cache or of a TLB"
+                + "of one array, up to 4 times a last-level cache or --size: each step up is the end of "
+                + "a cache or of a TLB"
         ],
         seconds: { _, settings in 2 * Double(kinds(settings).count) }
     ) { run throws(MusterError) in

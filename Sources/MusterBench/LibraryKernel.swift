@@ -115,12 +115,13 @@ extension BenchTest {
         let library = try Library(path, name)
         let grain = StreamBench.grain
         let elements = max(1, run.settings.arrayBytes(run.host) / 8)
-        let ranks = min(run.host.usableCPUCount, 4096)
-        let team = try Team(size: ranks)
+        let ranks = run.ranks
+        let team = try Team(size: ranks, binding: run.settings.binding)
         let pages = run.settings.pages ?? .automatic
         var to = try team.array(of: Double.self, count: elements, pages: pages)
         let a = try team.array(of: Double.self, count: elements, pages: pages)
         let b = try team.array(of: Double.self, count: elements, pages: pages)
+        for note in to.notes + a.notes + b.notes { run.note("kernel: \(note)") }
         run.add(try team.run(Begin(a: a.output, b: b.output), grain: grain))
         let work = UserKernel(function: library.kernel, to: to.output, a: a.input, b: b.input)
         var values: [Double] = []

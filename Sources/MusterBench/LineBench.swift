@@ -22,6 +22,18 @@ private enum Word {
     static let first = 3
 }
 
+/// What is wrong when one side has waited for as long as it does.
+private let silence = MusterError(
+    .system, subject: "c2c", reason: "the other CPU's rank was silent for 5 s")
+
+extension SharedPage {
+    fileprivate func wait(_ word: Int, _ value: UInt64) throws {
+        guard muster_line_wait(self.word(word), value, patienceNanoseconds) == 0 else {
+            throw silence
+        }
+    }
+}
+
 /// The reader is rank 0, the holder rank 1.
 private struct Transfer: Kernel {
     let memory: SharedArray<UInt64>.Input
@@ -41,7 +53,7 @@ private struct Transfer: Kernel {
                     let turn = UInt64(sample * rounds + round)
                     if chunk.index == 0 {
                         muster_line_post(page.word(Word.ready), turn)
-                        try wait(Word.held, turn)
+                        try page.wait(Word.held, turn)
                         let found = LinkChase.run(base, lines * strideBytes, 0, lines)
                         guard let found, found.end == 0 else {
                             throw MusterError(
@@ -50,7 +62,7 @@ private struct Transfer: Kernel {
                         }
                         elapsed += found.elapsed
                     } else {
-                        try wait(Word.ready, turn)
+                        try page.wait(Word.ready, turn)
                         let status = muster_hold_lines(
                             base, lines * strideBytes, strideBytes,
                             isModified ? MUSTER_HOLD_MODIFIED : MUSTER_HOLD_CLEAN)
@@ -66,12 +78,6 @@ private struct Transfer: Kernel {
         }
     }
 
-    private func wait(_ word: Int, _ value: UInt64) throws {
-        guard muster_line_wait(page.word(word), value, patienceNanoseconds) == 0 else {
-            throw MusterError(
-                .system, subject: "c2c", reason: "the other CPU's rank was silent for 5 s")
-        }
-    }
 }
 
 /// One line to and fro.
@@ -87,31 +93,21 @@ private struct PingPong: Kernel {
             if side == 0 {
                 muster_line_post(page.word(Word.turn), 0)
                 muster_line_post(page.word(Word.ready), UInt64(sample + 1))
-            } else if muster_line_wait(
-                page.word(Word.ready), UInt64(sample + 1), patienceNanoseconds) != 0
-            {
-                throw MusterError(.system, subject: "c2c", reason: "rank 0 was silent for 5 s")
+            } else {
+                try page.wait(Word.ready, UInt64(sample + 1))
             }
             let began = nanoseconds()
             let status = muster_line_run(
                 page.word(Word.turn), side, UInt64(rounds), patienceNanoseconds)
             let elapsed = nanoseconds() - began
-            guard status == 0 else {
-                throw MusterError(
-                    .system, subject: "c2c", reason: "the other CPU's rank was silent for 5 s")
-            }
+            guard status == 0 else { throw silence }
             if side == 0 {
                 if sample > 0 { page[Word.first + sample - 1] = elapsed / Double(2 * rounds) }
             } else {
                 // Not before side 0 has seen the last answer: it would wait for ever.
                 muster_line_post(page.word(Word.held), UInt64(sample + 1))
             }
-            if side == 0,
-                muster_line_wait(page.word(Word.held), UInt64(sample + 1), patienceNanoseconds)
-                    != 0
-            {
-                throw MusterError(.system, subject: "c2c", reason: "rank 1 was silent for 5 s")
-            }
+            if side == 0 { try page.wait(Word.held, UInt64(sample + 1)) }
         }
     }
 }

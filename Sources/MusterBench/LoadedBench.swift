@@ -5,18 +5,21 @@
 // chase takes. The two figures of one wait make one point of a curve.
 
 internal import CMuster
+internal import Glibc
 internal import Muster
 
 private let patienceNanoseconds: UInt64 = 5_000_000_000
 
-/// Words of the shared page; two a rank from `first` on.
+/// Words of the shared page; three a rank from `first` on.
 private enum Word {
     static let stop = 0
     static let elapsed = 1
     static let end = 2
     static let before = 3
     static let after = 4
-    static let first = 5
+    /// Process id of rank 0.
+    static let chaser = 5
+    static let first = 6
     static func started(_ rank: Int) -> Int { first + 3 * rank }
     static func bytes(_ rank: Int) -> Int { first + 3 * rank + 1 }
     static func time(_ rank: Int) -> Int { first + 3 * rank + 2 }
@@ -38,6 +41,8 @@ private struct Loaded: Kernel {
 
     func process(_ chunk: borrowing Chunk) throws {
         if chunk.index > 0 { return move(chunk) }
+        // However this ends: the others move until they are told.
+        defer { muster_line_post(page.word(Word.stop), turn) }
         for rank in 1..<chunk.size {
             guard
                 muster_line_wait(page.word(Word.started(rank)), turn, patienceNanoseconds) == 0
@@ -49,7 +54,6 @@ private struct Loaded: Kernel {
         let found = chain.span(0..<chain.count, in: chunk).withUnsafeBufferPointer {
             LinkChase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
         }
-        muster_line_post(page.word(Word.stop), turn)
         guard let found else {
             throw MusterError(
                 .audit, subject: "loaded", reason: "the chain leads out of its array")
@@ -60,6 +64,10 @@ private struct Loaded: Kernel {
         page[Word.after] = Double(found.ordinalAfter)
     }
 
+    /// Whether rank 0 has died, so that it never says that the chase is over: the loop is not redone, and
+    /// nobody follows it.
+    private var isAbandoned: Bool { kill(pid_t(page[Word.chaser]), 0) != 0 }
+
     /// Piece by piece, so that the end is seen soon.
     private func move(_ chunk: borrowing Chunk) {
         let from = from.span(chunk)
@@ -69,6 +77,7 @@ private struct Loaded: Kernel {
                 from.withUnsafeBufferPointer { from in
                     var bytes: UInt64 = 0
                     var place = 0
+                    var pieces = 0
                     let began = nanoseconds()
                     repeat {
                         if place + piece > to.count { place = 0 }
@@ -78,9 +87,12 @@ private struct Loaded: Kernel {
                             mix.raw, from.baseAddress! + place, words * 8,
                             to.baseAddress! + place, words * 8, turn, UInt64(delay), &sum)
                         place += piece
+                        pieces += 1
                         // After the first piece: the chase begins when traffic is under way, and a rank
                         // that loses its CPU right then has still moved something.
                         muster_line_post(page.word(Word.started(chunk.rank)), turn)
+                        // A question of the kernel's: seldom, so that traffic is what it was.
+                        if pieces % 64 == 0 && isAbandoned { break }
                     } while !muster_line_has(page.word(Word.stop), turn)
                     page[Word.time(chunk.rank)] = nanoseconds() - began
                     page[Word.bytes(chunk.rank)] = Double(bytes)
@@ -96,30 +108,60 @@ extension BenchTest {
         settings.isQuick ? [0, 2048] : [0, 64, 128, 256, 512, 1024, 2048, 8192]
     }
 
+    private static func sampleNanoseconds(_ settings: BenchSettings) -> Double {
+        settings.isQuick ? 5e5 : 5e6
+    }
+
     static let loaded = BenchTest(
         "loaded", "latency while others move memory, by mix and by how much they move",
         method: [
-            "rank 0 follows a random pointer chase, as in latency, huge pages; every other rank of its "
-                + "node reads and writes arrays on the same node in the given proportion, and waits "
-                + "for delay_turns turns of an empty loop after each KiB",
-            "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together while the "
-                + "chase ran. mix none: the chase alone",
+            "rank 0 follows a random pointer chase, as in latency, in huge pages where --pages asks for no "
+                + "others; every other rank of its node reads and writes arrays on the same node in the "
+                + "given proportion, and waits for delay_turns turns of an empty loop after each KiB",
+            "two rows a point: chase, ns a load; traffic, GB/s of the other ranks together, from "
+                + "the start of each to the chase's end. mix none: the chase alone",
         ],
         seconds: { _, settings in Double(delays(settings).count * Mix.all.count) * 0.1 + 1 }
     ) { run throws(MusterError) in
-        guard
-            let node = run.nodes.first(where: {
-                run.obstacle(cpu: $0, memory: $0) == nil && run.cpus(of: $0).count > 1
-            })
-        else {
-            for (kernel, quantity) in [("chase", Row.Quantity.time), ("traffic", .rate)] {
-                run.add(
-                    Row(
-                        test: "loaded", kernel: kernel, ranks: 2, quantity: quantity,
-                        reason: "needs a node with memory and two CPUs that this process may use"))
-            }
-            return
+        let usable = run.nodes.filter { run.obstacle(cpu: $0, memory: $0) == nil }
+        let busy = usable.first { run.cpus(of: $0).count > 1 }
+        var rows: [Row] = []
+        if let node = busy { rows = try together(run, node) }
+        if let node = busy ?? usable.first { run.add(try alone(run, node)) }
+        for row in rows { run.add(row) }
+        guard busy == nil else { return }
+        for (kernel, quantity) in [("chase", Row.Quantity.time), ("traffic", .rate)] {
+            run.add(
+                Row(
+                    test: "loaded", kernel: kernel, ranks: 2, quantity: quantity,
+                    reason: "needs a node with memory and two CPUs that this process may use"))
         }
+    }
+
+    private static func parameters(_ node: Topology.Node) -> [String: Row.Parameter] {
+        ["cpu_node": .number(node.id), "memory_node": .number(node.id)]
+    }
+
+    /// What a load takes while nobody else moves memory.
+    private static func alone(_ run: BenchRun, _ node: Topology.Node) throws(MusterError) -> Row {
+        let bytes = run.settings.arrayBytes(run.host) / 64 * 64
+        var rig = try ChaseRig(
+            run, cpu: run.cpus(of: node)[0], cpuNode: node.id, memoryNode: node.id, bytes: bytes,
+            pages: run.settings.pages ?? .transparent, subject: "loaded, the chase alone")
+        if let why = rig.whyNotHuge { run.note("\(rig.subject): \(why)") }
+        let first = try rig.link(bytes: bytes, order: .random, seed: 1)
+        let samples = try rig.samples(
+            run.samples(5), each: sampleNanoseconds(run.settings), firstWalk: first)
+        return Row(
+            test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: samples,
+            parameters: parameters(node).merging(["mix": .text("none")]) { $1 },
+            placedFraction: try rig.placed())
+    }
+
+    /// What a load takes while the other ranks move memory, and how much they move.
+    private static func together(
+        _ run: BenchRun, _ node: Topology.Node
+    ) throws(MusterError) -> [Row] {
         let cpus = run.cpus(of: node)
         let page = try SharedPage(words: Word.all(cpus.count))
         defer { page.release() }
@@ -136,6 +178,7 @@ extension BenchTest {
         let to = try team.array(
             of: UInt64.self, count: share * cpus.count, placement: run.placement(on: node.id),
             pages: pages)
+        for note in chain.notes + from.notes + to.notes { run.note("loaded: \(note)") }
         let isSpoilt = run.settings.isSpoilt
         let links = chain.withMutableSpan { words in
             words.withUnsafeMutableBufferPointer {
@@ -157,6 +200,7 @@ extension BenchTest {
             delay: Int, steps: Int
         ) throws(MusterError) -> (latency: Double, rate: Double) {
             turn += 1
+            page[Word.chaser] = Double(team.processIDs[0])
             // Traffic's pieces know of their end by the turn: 0 is nobody's.
             run.add(
                 try team.run(
@@ -175,7 +219,7 @@ extension BenchTest {
             return (page[Word.elapsed] / Double(steps), rate)
         }
 
-        let time = run.settings.isQuick ? 5e5 : 5e6
+        let time = sampleNanoseconds(run.settings)
         let delays = delays(run.settings)
         var found: [(mix: Mix, delay: Int, latency: Samples, rate: Samples)] = []
         for (number, mix) in Mix.all.enumerated() {
@@ -198,53 +242,26 @@ extension BenchTest {
                 found.append((mix, delay, Samples(latencies), Samples(rates)))
             }
         }
-        var alone: [Double] = []
-        let lonely = try Team(size: 1, binding: .cpus([cpus[0]]))
-        let result = try lonely.array(of: ChaseResult.self, count: 1)
-        var quiet = try lonely.array(
-            of: UInt64.self, count: bytes / 8, placement: run.placement(on: node.id), pages: pages)
-        quiet.withMutableSpan { words in
-            words.withUnsafeMutableBufferPointer {
-                _ = muster_chase_link(
-                    $0.baseAddress, $0.count * 8, Int(MUSTER_PROBE_LINE_BYTES), Int.max, 1)
-            }
-        }
-        var place = 0
-        for round in 0...run.samples(5) {
-            let steps = run.settings.isQuick ? 4096 : 65536
-            run.add(
-                try lonely.run(
-                    LinkChase(
-                        memory: quiet.input, result: result.output, start: place, steps: steps),
-                    count: 1, grain: 1, recovery: .fail))
-            place = result[0].end
-            if round > 0 { alone.append(result[0].elapsed / Double(steps)) }
-        }
         let parts = [
             try run.placed(chain, on: node.id, "loaded"),
             try run.placed(from, on: node.id, "loaded"),
             try run.placed(to, on: node.id, "loaded"),
         ]
         let placed = parts.compactMap { $0 }.min()
-        let base: [String: Row.Parameter] = [
-            "cpu_node": .number(node.id), "memory_node": .number(node.id),
-        ]
-        run.add(
-            Row(
-                test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: Samples(alone),
-                parameters: base.merging(["mix": .text("none")]) { $1 }, placedFraction: placed))
+        var rows: [Row] = []
         for point in found {
-            let parameters = base.merging([
+            let parameters = parameters(node).merging([
                 "mix": .text(point.mix.name), "delay_turns": .number(point.delay),
             ]) { $1 }
-            run.add(
+            rows.append(
                 Row(
                     test: "loaded", kernel: "chase", ranks: cpus.count, quantity: .time,
                     samples: point.latency, parameters: parameters, placedFraction: placed))
-            run.add(
+            rows.append(
                 Row(
                     test: "loaded", kernel: "traffic", ranks: cpus.count, quantity: .rate,
                     samples: point.rate, parameters: parameters, placedFraction: placed))
         }
+        return rows
     }
 }

@@ -41,9 +41,42 @@ public struct Row: Sendable {
     }
 
     /// What tells a row from others of its test and kernel: a node, a size, a mix.
-    public enum Parameter: Sendable, Hashable {
+    public enum Parameter: Sendable, Hashable, Codable, CustomStringConvertible {
         case number(Int)
         case text(String)
+
+        /// A number, or else a text.
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let number = try? container.decode(Int.self) {
+                self = .number(number)
+            } else {
+                self = .text(try container.decode(String.self))
+            }
+        }
+
+        /// The bare number or text.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            switch self {
+            case .number(let number): try container.encode(number)
+            case .text(let text): try container.encode(text)
+            }
+        }
+
+        /// "1024", "3:1"
+        public var description: String {
+            switch self {
+            case .number(let number): "\(number)"
+            case .text(let text): text
+            }
+        }
+
+        /// nil: it is a text.
+        public var number: Int? {
+            guard case .number(let number) = self else { return nil }
+            return number
+        }
     }
 
     /// What was measured, from the general to the particular: "stream", "dispatch/leader-works",
@@ -107,6 +140,23 @@ public struct Measurement: Sendable {
     public let rows: [Row]
     /// All loops together: chunks and how many of them were processed exactly once.
     public let audit: AuditReport
+
+    /// The least part of any row's memory that lay where it should; nil: read back of none.
+    public var placedFraction: Double? { rows.compactMap(\.placedFraction).min() }
+}
+
+/// The part of an array that lies where its placement says; nil: not asked for, or this system does not
+/// say.
+func placedFraction<Element>(
+    of array: borrowing SharedArray<Element>, _ isAsked: Bool
+) throws(MusterError) -> Double? {
+    guard isAsked else { return nil }
+    do throws(MusterError) {
+        return try array.verifiedFraction()
+    } catch {
+        guard error.isUnenforceable else { throw error }
+        return nil
+    }
 }
 
 /// Adds up the audits of many loops. Only clean ones come here: a loop that is not clean throws.

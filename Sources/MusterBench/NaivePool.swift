@@ -25,8 +25,8 @@ final class PoolMemory {
     /// Processes that may have a roll.
     let processes: Int
     private let rollBytes: Int
-    private let byteCount: Int
-    private let address: UnsafeMutableRawPointer
+    private let memory: SharedMemory
+    private var address: UnsafeMutableRawPointer { memory.start }
     /// Number of the pool that last used it: a roll that a former pool's process left is not read.
     private(set) var job: UInt64 = 0
 
@@ -35,16 +35,11 @@ final class PoolMemory {
         self.sectionElements = sectionElements
         processes = 2 * sections  // one task each: a replacement for everyone who leaves
         rollBytes = Int(muster_roll_bytes(UInt64(sections)))
-        byteCount = processes * rollBytes + sections * sectionElements * 8
-        let mapped = mmap(
-            nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
-        guard let mapped, mapped != MAP_FAILED else {
-            throw poolError(.memory, "can't map \(byteCount) bytes of shared memory")
-        }
-        address = mapped
+        memory = try SharedMemory(
+            bytes: processes * rollBytes + sections * sectionElements * 8, subject: "pool")
     }
 
-    deinit { munmap(address, byteCount) }
+    deinit { memory.release() }
 
     func roll(_ process: Int) -> UnsafeMutablePointer<muster_roll> {
         (address + process * rollBytes).assumingMemoryBound(to: muster_roll.self)

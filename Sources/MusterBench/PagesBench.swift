@@ -11,12 +11,16 @@ public struct PagesBench {
     public struct Outcome: Sendable {
         /// Rows and audit.
         public let measurement: Measurement
-        /// Pages that could not be had, in words.
+        /// Pages that could not be had, and placements that could not be enforced, in words.
         public let notes: [String]
     }
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
+    /// For tests: one element is changed before it is checked.
+    package var isSpoilt = false
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -39,6 +43,7 @@ public struct PagesBench {
         let team = try Team(size: ranks, binding: binding)
         var kinds = [Pages.small, .transparent, .pool2MiB]
         var figures: [Figure: [Pages: [Double]]] = [:]
+        var placed: [Pages: Double] = [:]
         var notes: [String] = []
         var total = AuditTotal()
         // In turn, since a machine's memory can change its speed meanwhile. The first round is dropped: a
@@ -46,10 +51,9 @@ public struct PagesBench {
         for round in 0...samples {
             for (number, pages) in kinds.enumerated() {
                 let found = try measure(team, pages, &total)
-                if !found.notes.isEmpty {
-                    notes += found.notes
-                    kinds.removeAll { $0 == pages }
-                }
+                for note in found.notes where !notes.contains(note) { notes.append(note) }
+                if let part = found.placed { placed[pages] = min(part, placed[pages] ?? 1) }
+                if found.values.isEmpty { kinds.removeAll { $0 == pages } }
                 for (figure, value) in found.values where round > 0 {
                     figures[figure, default: [:]][pages, default: []].append(value)
                 }
@@ -67,7 +71,8 @@ public struct PagesBench {
                     Row(
                         test: "pages/\(figure.rawValue)/\(pages)", kernel: figure.rawValue,
                         ranks: ranks,
-                        quantity: figure.isTime ? .time : .rate, samples: Samples(values)))
+                        quantity: figure.isTime ? .time : .rate, samples: Samples(values),
+                        placedFraction: placed[pages]))
             }
         }
         return Outcome(measurement: Measurement(rows: rows, audit: total.report), notes: notes)
@@ -87,15 +92,16 @@ public struct PagesBench {
     /// One array of such pages, from its making to its end; nothing where they can't be had.
     private func measure(
         _ team: borrowing Team, _ pages: Pages, _ total: inout AuditTotal
-    ) throws(MusterError) -> (values: [Figure: Double], notes: [String]) {
+    ) throws(MusterError) -> (values: [Figure: Double], placed: Double?, notes: [String]) {
         var values: [Figure: Double] = [:]
         let bytes = Double(elements * 8)
         var start = nanoseconds()
         var array = try team.array(of: UInt64.self, count: elements, pages: pages)
         values[.commit] = bytes / (nanoseconds() - start)
         // What stands in for pages that can't be had is measured under its own name.
-        guard array.notes.isEmpty else { return ([:], array.notes) }
+        guard array.pageNotes.isEmpty else { return ([:], nil, array.notes) }
         try array.fill(1)
+        if isSpoilt { array[elements / 2] = 2 }
 
         let sum = Sum(values: array.input)
         for _ in 0..<2 {  // the first finds page tables cold
@@ -146,7 +152,8 @@ public struct PagesBench {
             }
             values[.collapse] = collapsed
         }
-        return (values, [])
+        let placed = try placedFraction(of: array, verifiesPlacement)
+        return (values, placed, array.notes)
     }
 
     private var expectedEnd: UInt64 {

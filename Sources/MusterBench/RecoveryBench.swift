@@ -8,6 +8,8 @@ public import Muster
 public struct RecoveryBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -21,8 +23,8 @@ public struct RecoveryBench {
         precondition(ranks >= 1 && samples >= 1 && arrayBytes ?? 4096 >= 4096)
         self.ranks = ranks
         self.samples = samples
-        let caches = Int(clamping: try Topology.read().lastLevelCacheTotalBytes)
-        elements = (arrayBytes ?? (caches == 0 ? 256 << 20 : 4 * caches)) / 8
+        let usual = try Topology.read().uncachedBytes
+        elements = (arrayBytes ?? usual) / 8
     }
 
     /// Measures. `progress` is called between figures with what is done, 0...1.
@@ -50,6 +52,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
+        let placed = try placedFraction(of: array, verifiesPlacement)
         let chunks = 1_000_000
         var empty: [Double] = []
         for round in 0...samples {
@@ -58,7 +61,7 @@ public struct RecoveryBench {
             }
             if round > 0 { empty.append(time / Double(chunks)) }
         }
-        rows.append(row("verification/ns a chunk", "empty", .time, empty))
+        rows.append(row("verification/ns a chunk", "empty", .time, empty, nil))
         for bytes in [4096, 65536, 262_144] {
             var shares: [Double] = []
             for round in 0...samples {
@@ -73,7 +76,8 @@ public struct RecoveryBench {
                 }
                 if round > 0 { shares.append(bare / loop * 100) }
             }
-            rows.append(row("verification/\(bytes / 1024) KiB chunks", "scale", .percent, shares))
+            rows.append(
+                row("verification/\(bytes / 1024) KiB chunks", "scale", .percent, shares, placed))
         }
     }
 
@@ -84,6 +88,7 @@ public struct RecoveryBench {
         let team = try Team(size: ranks, binding: binding)
         var array = try team.array(of: Double.self, count: elements)
         try array.fill(1)
+        let placed = try placedFraction(of: array, verifiesPlacement)
         let grain = 32_768
         var rates: [[Double]] = [[], [], []]
         var factor = 2.0
@@ -109,11 +114,11 @@ public struct RecoveryBench {
                 .audit, subject: "recovery", reason: "\(wrong) elements are wrong after scaling")
         }
         for (name, values) in zip(["plain", "tile by tile", "whole chunk"], rates) {
-            rows.append(row("in place/\(name)", "scale", .rate, values))
+            rows.append(row("in place/\(name)", "scale", .rate, values, placed))
         }
         for (name, kind) in [("tile by tile", 1), ("whole chunk", 2)] {
             let ratios = rates[0].indices.map { rates[0][$0] / rates[kind][$0] }
-            rows.append(row("in place/\(name), time over plain", "scale", .ratio, ratios))
+            rows.append(row("in place/\(name), time over plain", "scale", .ratio, ratios, placed))
         }
     }
 
@@ -123,10 +128,8 @@ public struct RecoveryBench {
     private func deaths(
         _ rows: inout [Row], _ total: inout AuditTotal, touched: Int, huge: Bool
     ) throws(MusterError) {
-        guard let stamps = Stamps() else {
-            throw MusterError(.memory, subject: "recovery", reason: "no memory for times")
-        }
-        defer { stamps.give() }
+        let stamps = Stamps(page: try SharedPage(words: Stamps.words))
+        defer { stamps.page.release() }
         let team = try Team(size: ranks, binding: binding)
         let count = max(ranks * 512, touched / 8)
         let array = try team.array(
@@ -148,14 +151,19 @@ public struct RecoveryBench {
         guard !values.isEmpty else { return }
         let what =
             touched == 0 ? "little touched" : "1 GiB touched, \(isHuge ? "2 MiB" : "4 KiB") pages"
-        rows.append(row("recovery/\(what)", "redo", .time, values))
+        rows.append(
+            row(
+                "recovery/\(what)", "redo", .time, values,
+                try placedFraction(of: array, verifiesPlacement)))
     }
 
     private func row(
-        _ test: String, _ kernel: String, _ quantity: Row.Quantity, _ values: [Double]
+        _ test: String, _ kernel: String, _ quantity: Row.Quantity, _ values: [Double],
+        _ placed: Double?
     ) -> Row {
         Row(
-            test: test, kernel: kernel, ranks: ranks, quantity: quantity, samples: Samples(values))
+            test: test, kernel: kernel, ranks: ranks, quantity: quantity, samples: Samples(values),
+            placedFraction: placed)
     }
 
     private func timed(
@@ -200,33 +208,22 @@ private struct TouchAll: Kernel {
     }
 }
 
-/// Times that all processes see.
-private struct Stamps: BitwiseCopyable, @unchecked Sendable {
-    private struct Times {
-        var killed = 0.0
-        var began = 0.0
-        var ended = 0.0
-    }
-    private let times: UnsafeMutablePointer<Times>
+/// Times that all processes see; 0: has not happened.
+private struct Stamps: BitwiseCopyable {
+    private static let (killed, began, ended) = (0, 1, 2)
+    static let words = 3
+    let page: SharedPage
 
-    init?() {
-        let flags = MAP_SHARED | MAP_ANONYMOUS
-        guard let page = mmap(nil, 4096, PROT_READ | PROT_WRITE, flags, -1, 0), page != MAP_FAILED
-        else { return nil }
-        times = page.assumingMemoryBound(to: Times.self)
-    }
-
-    func give() { munmap(times, 4096) }
-    func reset() { times.pointee = Times() }
-    var hasKilled: Bool { times.pointee.killed > 0 }
-    func kill() { times.pointee.killed = nanoseconds() }
-    func begin() { times.pointee.began = nanoseconds() }
-    func end() { times.pointee.ended = nanoseconds() }
+    func reset() { for word in 0..<Stamps.words { page[word] = 0 } }
+    var hasKilled: Bool { page[Stamps.killed] > 0 }
+    func kill() { page[Stamps.killed] = nanoseconds() }
+    func begin() { page[Stamps.began] = nanoseconds() }
+    func end() { page[Stamps.ended] = nanoseconds() }
 
     /// From the kill to the redone chunk's end, less its own time; nil: nobody was killed.
     var recovery: Double? {
-        guard times.pointee.killed > 0, times.pointee.ended > 0 else { return nil }
-        return times.pointee.began - times.pointee.killed
+        guard hasKilled, page[Stamps.ended] > 0 else { return nil }
+        return page[Stamps.began] - page[Stamps.killed]
     }
 }
 

@@ -7,32 +7,46 @@
 internal import Glibc
 internal import Muster
 
+/// Memory that this process shares with those it forks afterwards, zero at the start.
+struct SharedMemory: BitwiseCopyable, @unchecked Sendable {
+    let start: UnsafeMutableRawPointer
+    private let bytes: Int
+
+    /// Throws `.memory`. `subject`: whose it is.
+    init(bytes: Int, subject: String) throws(MusterError) {
+        self.bytes = bytes
+        let flags = MAP_SHARED | MAP_ANONYMOUS
+        guard let start = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0),
+            start != MAP_FAILED
+        else {
+            throw MusterError(
+                .memory, subject: subject, reason: "can't map \(bytes) bytes of shared memory",
+                errorNumber: errno)
+        }
+        self.start = start
+    }
+
+    /// Unmaps it here. Other processes keep their mapping.
+    func release() { munmap(start, bytes) }
+}
+
 /// Shared words, each in a line of its own, zero at the start.
 struct SharedPage: BitwiseCopyable, @unchecked Sendable {
     /// 128 bytes: lines come in pairs where a CPU fetches two at a time.
     private static let stride = 16
-    private let start: UnsafeMutablePointer<UInt64>
-    private let bytes: Int
+    private let memory: SharedMemory
 
     /// Room for `words`. Throws `.memory`.
     init(words: Int) throws(MusterError) {
-        bytes = (words * SharedPage.stride * 8 + 4095) / 4096 * 4096
-        let flags = MAP_SHARED | MAP_ANONYMOUS
-        guard let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0),
-            memory != MAP_FAILED
-        else {
-            throw MusterError(
-                .memory, subject: "bench", reason: "no memory for shared words", errorNumber: errno)
-        }
-        start = memory.assumingMemoryBound(to: UInt64.self)
+        memory = try SharedMemory(bytes: words * SharedPage.stride * 8, subject: "bench")
     }
 
     /// Unmaps it here. Ranks that still run keep their mapping.
-    func release() { munmap(start, bytes) }
+    func release() { memory.release() }
 
     /// The address of a word, for the C core's relay.
     func word(_ index: Int) -> UnsafeMutablePointer<UInt64> {
-        start + index * SharedPage.stride
+        memory.start.assumingMemoryBound(to: UInt64.self) + index * SharedPage.stride
     }
 
     /// A word as a number of any kind. Only where a relay or the end of a loop orders the accesses.

@@ -100,7 +100,7 @@ public struct Storm {
         progress: (Double, Int) -> Void = { _, _ in }, shouldEnd: () -> Bool = { false }
     ) throws(MusterError) -> Outcome {
         let started = nanoseconds()
-        guard let sky = Sky() else { throw stormError("no memory to share with the killer") }
+        let sky = try Sky()
         defer { sky.give() }
         var outcome = Outcome(
             audit: AuditReport.outsideTeam(chunks: 0, exactlyOnce: 0, processes: ranks))

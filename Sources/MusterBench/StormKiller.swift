@@ -26,19 +26,17 @@ struct Sky {
 
     private static let capacity = 8192
     private static let bytes = 4096 + capacity * MemoryLayout<Kill>.stride
+    private let memory: SharedMemory
     private let head: UnsafeMutablePointer<Head>
     private let ring: UnsafeMutablePointer<Kill>
 
-    init?() {
-        let flags = MAP_SHARED | MAP_ANONYMOUS
-        guard let start = mmap(nil, Sky.bytes, PROT_READ | PROT_WRITE, flags, -1, 0),
-            start != MAP_FAILED
-        else { return nil }
-        head = start.assumingMemoryBound(to: Head.self)
-        ring = (start + 4096).assumingMemoryBound(to: Kill.self)
+    init() throws(MusterError) {
+        memory = try SharedMemory(bytes: Sky.bytes, subject: "storm")
+        head = memory.start.assumingMemoryBound(to: Head.self)
+        ring = (memory.start + 4096).assumingMemoryBound(to: Kill.self)
     }
 
-    func give() { munmap(head, Sky.bytes) }
+    func give() { memory.release() }
 
     var state: State {
         get { State(rawValue: head.pointee.state) ?? .ended }

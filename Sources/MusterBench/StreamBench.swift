@@ -39,9 +39,6 @@ public struct StreamBench {
         public let elements: Int
         /// Whether the kernels wrote past the caches.
         public let isStreaming: Bool
-        /// The least part of an array that lies where its placement says, after the last round; nil:
-        /// not asked for, or this system does not say.
-        public let verifiedFraction: Double?
         /// Bytes of the three arrays that are in huge pages.
         public let hugePageBytes: Int
         /// What could not be done as asked about placement and pages.
@@ -84,10 +81,9 @@ public struct StreamBench {
         self.samples = samples
         self.placement = placement
         self.pages = pages
-        cacheBytes = try Topology.read().lastLevelCacheTotalBytes
-        let wanted =
-            cacheBytes == 0 ? 256 << 20 : Int(clamping: cacheBytes) * StreamBench.cacheMultiple
-        elements = (arrayBytes ?? wanted) / 8
+        let host = try Topology.read()
+        cacheBytes = host.lastLevelCacheTotalBytes
+        elements = (arrayBytes ?? host.uncachedBytes) / 8
         let bytes = UInt64(elements) * 8
         isStreaming =
             stores == .automatic
@@ -169,25 +165,22 @@ public struct StreamBench {
             total.add(report)
             if wrong > 0 { faults.append(Fault(array: name, wrongElements: wrong)) }
         }
-        var fraction: Double?
-        if verifiesPlacement {
-            do throws(MusterError) {
-                fraction = min(
-                    try a.verifiedFraction(), try b.verifiedFraction(), try c.verifiedFraction())
-            } catch {
-                guard error.isUnenforceable else { throw error }
-            }
-        }
+        let parts = [
+            try placedFraction(of: a, verifiesPlacement),
+            try placedFraction(of: b, verifiesPlacement),
+            try placedFraction(of: c, verifiesPlacement),
+        ]
+        let fraction = parts.compactMap { $0 }.min()
         var notes: [String] = []
         for note in a.notes + b.notes + c.notes where !notes.contains(note) { notes.append(note) }
         let rows = zip(["copy", "scale", "add", "triad"], rates).map { name, values in
             Row(
                 test: "stream", kernel: name, ranks: ranks, quantity: .rate,
-                samples: Samples(values))
+                samples: Samples(values), placedFraction: fraction)
         }
         return Outcome(
             measurement: Measurement(rows: rows, audit: total.report), faults: faults,
-            elements: elements, isStreaming: isStreaming, verifiedFraction: fraction,
+            elements: elements, isStreaming: isStreaming,
             hugePageBytes: a.hugePageBytes + b.hugePageBytes + c.hugePageBytes, notes: notes)
     }
 

@@ -6,6 +6,8 @@ public import Muster
 public struct SumBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -16,9 +18,8 @@ public struct SumBench {
         precondition(ranks >= 1 && samples >= 1 && arrayBytes ?? 8 >= 8)
         self.ranks = ranks
         self.samples = samples
-        let caches = Int(clamping: try Topology.read().lastLevelCacheTotalBytes)
-        elements =
-            (arrayBytes ?? (caches == 0 ? 256 << 20 : StreamBench.cacheMultiple * caches)) / 8
+        let usual = try Topology.read().uncachedBytes
+        elements = (arrayBytes ?? usual) / 8
     }
 
     /// Measures and checks. `progress` is called between sums with what is done, 0...1.
@@ -43,11 +44,12 @@ public struct SumBench {
             if round > 0 { rates.append(8 * Double(elements) / elapsed) }
             progress(Double(round + 1) / Double(samples + 1))
         }
+        let placed = try placedFraction(of: array, verifiesPlacement)
         return Measurement(
             rows: [
                 Row(
                     test: "sum", kernel: "sum", ranks: ranks, quantity: .rate,
-                    samples: Samples(rates))
+                    samples: Samples(rates), placedFraction: placed)
             ], audit: total.report)
     }
 }

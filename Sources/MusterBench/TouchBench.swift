@@ -6,6 +6,8 @@ public import Muster
 public struct TouchBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Whether it is read back where the arrays' pages lie.
+    public var verifiesPlacement = false
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -26,6 +28,7 @@ public struct TouchBench {
         for (name, pages) in [("small pages", Pages.small), ("huge pages", .transparent)] {
             var rates: [Double] = []
             var hasHugePages = false
+            var placed: Double?
             for round in 0...samples {
                 let started = nanoseconds()
                 let array = try team.array(of: Double.self, count: elements, pages: pages)
@@ -39,6 +42,9 @@ public struct TouchBench {
                         .audit, subject: "touch",
                         reason: "new memory is not zero: its sum is \(sum)")
                 }
+                // The least of all rounds.
+                let found = try placedFraction(of: array, verifiesPlacement)
+                placed = [placed, found].compactMap { $0 }.min()
                 let part = Double(round + 1) / Double(samples + 1)
                 progress((Double(rows.count) + part) / 2)
             }
@@ -47,7 +53,7 @@ public struct TouchBench {
             rows.append(
                 Row(
                     test: "touch/\(name)", kernel: "populate", ranks: ranks, quantity: .rate,
-                    samples: Samples(rates)))
+                    samples: Samples(rates), placedFraction: placed))
         }
         return Measurement(rows: rows, audit: total.report)
     }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Muster
+import MusterBench
 
 /// `-n`: how many ranks.
 struct TeamOptions: ParsableArguments {
@@ -18,7 +19,11 @@ struct TeamOptions: ParsableArguments {
     @OptionGroup var place: BindingOptions
 
     func validate() throws {
-        if let ranks, ranks < 1 || ranks > 4096 {
+        if let ranks { try TeamOptions.validate(ranks: ranks) }
+    }
+
+    static func validate(ranks: Int) throws {
+        if ranks < 1 || ranks > 4096 {
             throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
         }
     }
@@ -29,15 +34,9 @@ struct TeamOptions: ParsableArguments {
     /// The number of ranks, `least` or more unless it was given. Says once when they outnumber the
     /// CPUs, and where each runs when asked to.
     func size(atLeast least: Int = 1) throws -> Int {
-        let cpus = try Topology.read().usableCPUCount
-        var most = cpus
-        if case .cpus(let list) = binding { most = list.count }
-        let size = ranks ?? max(least, min(most, 4096))
-        Output.noteSharing(size, of: cpus)
-        if size <= cpus, binding != .none, let refusal = Binding.refusal {
-            Output.note("ranks are not bound to CPUs: this system refuses it (\(refusal))")
-        }
-        try place.report(size: size)
+        let host = try Topology.read()
+        let size = ranks ?? max(least, host.ranks(binding))
+        try place.announce(size: size, of: host.usableCPUCount)
         return size
     }
 }
@@ -47,7 +46,7 @@ extension Output {
     static func noteSharing(_ size: Int, of cpus: Int) {
         guard size > cpus else { return }
         note(
-            "\(size) ranks share \(cpus) \(cpus == 1 ? "CPU" : "CPUs"): they take turns, sleep "
+            "\(size) ranks share \(counted(cpus, "CPU")): they take turns, sleep "
                 + "instead of spinning, and are bound to none")
     }
 }
@@ -62,6 +61,17 @@ struct BindingOptions: ParsableArguments {
 
     @Flag(help: "Say on stderr which CPU, core and node each rank gets.")
     var reportBindings = false
+
+    /// Says it where ranks outnumber the CPUs, and where each runs if that was asked for. Before a binding
+    /// that can't be there is nothing to say but its error.
+    func announce(size: Int, of cpus: Int) throws {
+        _ = try bind.seats(size: size)
+        Output.noteSharing(size, of: cpus)
+        if size <= cpus, bind != .none, let refusal = Binding.refusal {
+            Output.note("ranks are not bound to CPUs: this system refuses it (\(refusal))")
+        }
+        try report(size: size)
+    }
 
     /// Says where the ranks of a team of this size run, if that was asked for.
     func report(size: Int) throws {
@@ -102,4 +112,24 @@ extension Schedule: ExpressibleByArgument {
 
     /// For help and completion.
     public static var allValueStrings: [String] { allCases.map(\.description) }
+}
+
+/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
+struct ByteCount: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        let digits = argument.prefix { $0.isASCII && $0.isNumber }
+        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
+        guard let number = Int(digits) else { return nil }
+        let units = ["", "KiB", "MiB", "GiB", "TiB"]
+        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
+        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
+        guard !product.overflow else { return nil }
+        bytes = product.partialValue
+    }
+
+    func validate(atLeast least: Int, _ what: String) throws {
+        if bytes < least { throw ValidationError("--size \(bytes): \(what)") }
+    }
 }

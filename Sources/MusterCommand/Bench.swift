@@ -1,11 +1,9 @@
-// Bench.swift - `muster bench`: the tour and its tests, the subcommands' common frame, and how a single
-// benchmark's measurement is printed.
+// Bench.swift - `muster bench`: the tour and its tests.
 
 import ArgumentParser
 @preconcurrency import Glibc
 import Muster
 import MusterBench
-import TextTable
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,7 +15,8 @@ struct Bench: ParsableCommand {
 
             Processes work on shared arrays, as users' programs do. Every loop is audited, every result \
             checked and every placement read back before a figure is printed. The first run of \
-            everything is dropped.
+            everything is dropped. Memory's speed and the CPUs' quiet are read before and after, and a \
+            verdict says whether to trust the figures.
 
             EXAMPLES
               muster bench                          the tour
@@ -53,7 +52,8 @@ struct BenchTour: JSONCommand {
             measured here is a dash, null in JSON, with its reason. A canary is read before the first \
             test and after each, and the verdict says whether the machine was quiet and its memory as \
             fast at the end as at the start. Ctrl-C ends it with what was measured until then, marked \
-            as partial, and exit status 130.
+            as partial, and exit status 130. --bind is for ranks of tests that use all CPUs; those by node \
+            or by pairs of CPUs choose their own.
 
             EXAMPLES
               muster bench --dry-run                        what the tour would do
@@ -68,6 +68,7 @@ struct BenchTour: JSONCommand {
 
     @OptionGroup var effort: BenchEffort
     @OptionGroup var place: BenchWhere
+    @OptionGroup var binding: BindingOptions
     @OptionGroup var output: BenchOutput
 
     var json: Bool { output.json }
@@ -82,7 +83,7 @@ struct BenchTour: JSONCommand {
     }
 
     func run() throws {
-        output.color.apply()
+        output.forms.color.apply()
         if output.list { return list() }
         let tests =
             self.tests.isEmpty
@@ -96,6 +97,7 @@ struct BenchTour: JSONCommand {
         // The plan is for a person who waits: on stderr, so that stdout is the report alone.
         if isatty(2) == 1 { plan(tests, settings, host) { Output.writeError($0 + "\n") } }
         try output.check()
+        try binding.announce(size: host.ranks(binding.bind), of: host.usableCPUCount)
         Interruption.watch()
         let meter = Meter("bench")
         let run = try BenchRun(
@@ -120,6 +122,7 @@ struct BenchTour: JSONCommand {
         settings.sizeBytes = place.size?.bytes
         settings.nodes = place.nodes?.ids
         settings.ranksPerNode = place.ranksPerNode
+        settings.binding = binding.bind
         settings.pages = place.pages
         let least = place.verifyPlacement ?? 0.99
         settings.leastPlaced = least == 0 ? nil : least
@@ -183,9 +186,7 @@ struct BenchEffort: ParsableArguments {
     @Flag(help: .private) var misplace = false
 
     func validate() throws {
-        if let samples, samples < 1 || samples > 10_000 {
-            throw ValidationError("--samples \(samples): 1 to 10000 samples")
-        }
+        try BenchOptions.validate(samples: samples)
         if let seconds, !(seconds > 0 && seconds <= 1e6) {
             throw ValidationError("--seconds \(seconds): more than 0, at most 1000000")
         }
@@ -234,9 +235,7 @@ struct BenchWhere: ParsableArguments {
     var kernel: String?
 
     func validate() throws {
-        if let size, size.bytes < 65536 {
-            throw ValidationError("--size \(size.bytes): at least 65536 bytes")
-        }
+        try size?.validate(atLeast: 65536, "at least 65536 bytes")
         if let ranksPerNode, ranksPerNode < 1 || ranksPerNode > 4096 {
             throw ValidationError("--ranks-per-node \(ranksPerNode): 1 to 4096")
         }
@@ -256,81 +255,7 @@ struct NumberList: ExpressibleByArgument {
     }
 }
 
-/// `--samples` and `--json`, with each benchmark's own default.
-struct BenchOptions: ParsableArguments {
-    // Unconditional: "--samples -1" is a wrong number, not a missing one.
-    @Option(
-        parsing: .unconditional,
-        help: """
-            Samples of each figure, 1 to 10000, after a first run that is dropped. (default: 10; \
-            bench schedule and pages: 5)
-            """)
-    var samples: Int?
-
-    @Flag(help: "Print one JSON object (schema muster.bench/1).")
-    var json = false
-
-    func validate() throws {
-        if let samples, samples < 1 || samples > 10_000 {
-            throw ValidationError("--samples \(samples): 1 to 10000 samples")
-        }
-    }
-}
-
-/// A benchmark.
-protocol BenchCommand: JSONCommand {
-    var options: BenchOptions { get }
-}
-
-extension BenchCommand {
-    static var schema: String { "muster.bench/1" }
-    var json: Bool { options.json }
-}
-
-/// A benchmark's report as JSON, for the commands of single benchmarks.
-typealias BenchJSON = BenchReport
-
 extension Output {
-    /// A measurement as a table, between a line that says how it was made and the audit.
-    static func table(_ measurement: Measurement, label: String, method: [String]) throws {
-        let host = try Environment.read()
-        line(
-            "\(host.cpuModel ?? "unknown CPU"), \(counted(host.cpus, "CPU")), "
-                + "\(counted(host.nodes, "node")), Linux \(host.kernel), Muster \(host.version)")
-        for sentence in method { line(sentence) }
-        line()
-        let units = Set(measurement.rows.map(\.quantity))
-        let unit = units.count == 1 ? " \(measurement.rows[0].quantity.unit)" : ""
-        let table = TextTable<Row> { row in
-            [
-                Column(title: label, value: name(row)),
-                Column(title: "ranks", value: row.ranks, align: .right),
-                Column(title: "median\(unit)", value: figure(row.samples?.median), align: .right),
-                Column(title: "min", value: figure(row.samples?.minimum), align: .right),
-                Column(title: "max", value: figure(row.samples?.maximum), align: .right),
-                Column(title: "samples", value: row.samples?.values.count ?? 0, align: .right),
-            ] + (units.count > 1 ? [Column(title: "unit", value: row.quantity.unit)] : [])
-        }
-        rows(table.string(for: measurement.rows))
-        line()
-        line(
-            "all loops: \(measurement.audit.chunks) chunks, each exactly once"
-                + (units == [.rate] ? "; every element checked" : ""))
-    }
-
-    /// A table's lines, without the blanks that its last column ends in.
-    static func rows(_ table: String?) {
-        for row in (table ?? "").split(separator: "\n") {
-            line(String(row.reversed().drop { $0 == " " }.reversed()))
-        }
-    }
-
-    /// What tells a row from its neighbours: the kernel, or the test without its first part.
-    private static func name(_ row: Row) -> String {
-        let parts = row.test.split(separator: "/")
-        return parts.count == 1 ? row.kernel : parts.dropFirst().joined(separator: ", ")
-    }
-
     /// "1 CPU", "2 CPUs"
     static func counted(_ count: Int, _ noun: String) -> String {
         "\(count) \(noun)\(count == 1 ? "" : "s")"
@@ -339,11 +264,16 @@ extension Output {
     /// Two digits after the point; a dash for what could not be measured.
     static func figure(_ value: Double?) -> String { value.map { fixed($0) } ?? "-" }
 
-    /// Two digits after the point.
+    /// Two digits after the point; a dash for what is no number.
     static func fixed(_ value: Double) -> String {
-        let hundredths = Int((value * 100).rounded())
+        guard value.isFinite else { return "-" }
+        let rounded = (abs(value) * 100).rounded()
+        // Beyond this there are no digits after the point, and no Int.
+        guard rounded < 1e18 else { return Figures.short(value) }
+        let hundredths = Int(rounded)
         let rest = hundredths % 100
-        return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
+        let sign = value < 0 && hundredths > 0 ? "-" : ""
+        return "\(sign)\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
     }
 }
 

@@ -25,11 +25,8 @@ struct BenchBarrier: BenchCommand {
     func run() throws {
         var bench = BarrierBench(ranks: try team.size(), samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench barrier")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "call",
             method: [
                 "members: a barrier, and an all-reduce of one double; ns a call, mean of a batch; first "

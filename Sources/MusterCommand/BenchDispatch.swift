@@ -24,11 +24,8 @@ struct BenchDispatch: BenchCommand {
     func run() throws {
         var bench = DispatchBench(ranks: try team.size(), samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench dispatch")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "leader",
             method: [
                 "an empty job of one chunk a rank: dispatch, join and audit; ns a job, mean of a "

@@ -1,7 +1,6 @@
 // BenchOutput.swift - where a report of `muster bench` goes: text, JSON, CSV, a page.
 
 import ArgumentParser
-import FoundationEssentials
 import Muster
 @preconcurrency import Rainbow
 
@@ -20,9 +19,36 @@ struct BenchOutput: ParsableArguments {
     @Flag(help: "Print one JSON object (schema muster.bench/1) in place of text.")
     var json = false
 
-    @Option(help: ArgumentHelp("Write the JSON object to a file.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write the JSON object to a file; -: to stdout.", valueName: "file"))
     var save: String?
 
+    @OptionGroup var forms: ReportForms
+
+    func validate() throws {
+        try forms.validate(besides: ["--json": json, "--save -": save == "-"])
+    }
+
+    /// Before the first test: a minute's measurements should not be lost to a wrong path.
+    func check() throws {
+        for path in [save].compactMap({ $0 }) + forms.paths where path != "-" {
+            try OutputFile.check(path)
+        }
+    }
+
+    func write(_ report: BenchReport) throws {
+        let text = try Output.jsonText(report, schema: BenchReport.schema)
+        if let save { try ReportForms.write(text + "\n", to: save) }
+        try forms.write(report)
+        if json {
+            Output.line(text)
+        } else if save != "-" && !forms.paths.contains("-") {
+            report.print()
+        }
+    }
+}
+
+/// `--csv`, `--html` and `--color`: the forms of a report besides JSON. A file's name "-" is stdout.
+struct ReportForms: ParsableArguments {
     @Option(help: ArgumentHelp("Write a row a figure as CSV; -: to stdout.", valueName: "file"))
     var csv: String?
 
@@ -32,27 +58,31 @@ struct BenchOutput: ParsableArguments {
     @Option(help: "Colours: auto (a terminal, unless NO_COLOR is set), always, never.")
     var color: ColorChoice = .auto
 
-    func validate() throws {
-        let toStandardOutput = [json, csv == "-", html == "-"].count { $0 }
-        if toStandardOutput > 1 {
-            throw ValidationError("--json, --csv - and --html -: one of them has standard output")
-        }
+    var paths: [String] { [csv, html].compactMap { $0 } }
+
+    /// Fails where more than one form is for standard output, `others` included.
+    func validate(besides others: KeyValuePairs<String, Bool> = [:]) throws {
+        let all =
+            others.map { ($0.key, $0.value) } + [
+                ("--csv -", csv == "-"), ("--html -", html == "-"),
+            ]
+        guard all.count(where: \.1) > 1 else { return }
+        let names = all.map(\.0)
+        throw ValidationError(
+            names.dropLast().joined(separator: ", ")
+                + " and \(names.last!): one of them has standard output")
     }
 
-    /// Before the first test: a minute's measurements should not be lost to a wrong path.
-    func check() throws { try ReportFiles.check([save, csv, html]) }
-
     func write(_ report: BenchReport) throws {
-        if let save {
-            try ReportFiles.write(
-                Output.jsonText(report, schema: BenchReport.schema) + "\n", to: save)
-        }
-        try ReportFiles.write(report, csv: csv, html: html)
-        if json {
-            Output.line(try Output.jsonText(report, schema: BenchReport.schema))
-        } else if csv != "-" && html != "-" {
-            report.print()
-        }
+        if let csv { try ReportForms.write(report.csv, to: csv) }
+        if let html { try ReportForms.write(report.page, to: html) }
+    }
+
+    static func write(_ text: String, to path: String) throws {
+        guard path == "-" else { return try OutputFile.write(text, to: path) }
+        // CSV's lines end in "\r\n", which is one character to Swift.
+        let end = text.hasSuffix("\r\n") ? "\r" : ""
+        Output.line((text.last?.isNewline == true ? String(text.dropLast()) : text) + end)
     }
 }
 
@@ -64,41 +94,6 @@ extension ColorChoice {
         if self == .always {
             Rainbow.outputTarget = .console
             Rainbow.enabled = true
-        }
-    }
-}
-
-/// Files that a report is written to; "-" is stdout.
-enum ReportFiles {
-    /// Whether they can be made.
-    static func check(_ paths: [String?]) throws {
-        for path in paths.compactMap({ $0 }) where path != "-" {
-            let folder = URL(filePath: path).deletingLastPathComponent().path
-            var isFolder = false
-            let exists = FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder)
-            guard exists, isFolder, !path.hasSuffix("/") else {
-                throw Failure.cannotRun("\(path): can't write there: \(folder) is no folder")
-            }
-        }
-    }
-
-    /// CSV and page.
-    static func write(_ report: BenchReport, csv: String?, html: String?) throws {
-        if let csv { try write(report.csv, to: csv) }
-        if let html { try write(report.page, to: html) }
-    }
-
-    static func write(_ text: String, to path: String) throws {
-        if path == "-" {
-            // CSV's lines end in "\r\n", which is one character to Swift.
-            let end = text.hasSuffix("\r\n") ? "\r" : ""
-            Output.line((text.last?.isNewline == true ? String(text.dropLast()) : text) + end)
-            return
-        }
-        do {
-            try Data(text.utf8).write(to: URL(filePath: path))
-        } catch {
-            throw Failure.cannotRun("\(path): can't write it: \(FileErrors.reason(error))")
         }
     }
 }

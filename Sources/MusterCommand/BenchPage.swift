@@ -207,7 +207,7 @@ extension BenchReport {
             text += "<tr><th>\(id)</th>"
             for cell in cells {
                 let heat = matrix.heat(cell).map {
-                    " class=\"value\" style=\"--heat:\(Figures_.short($0, digits: 3))\""
+                    " class=\"value\" style=\"--heat:\(Figures.short($0, digits: 3))\""
                 }
                 text += "<td\(heat ?? "")>\(matrix.text(cell))</td>"
             }
@@ -279,7 +279,7 @@ extension BenchReport {
 
     private var machine: String {
         let e = environment
-        func memory(_ bytes: UInt64) -> String { Figures_.capacity(bytes) }
+        func memory(_ bytes: UInt64) -> String { Figures.capacity(bytes) }
         var entries: [(String, String)] = [
             ("CPU", e.cpu_model ?? "not known"), ("CPUs, nodes", "\(e.cpus), \(e.nodes)"),
             ("memory", memory(e.memory_total_bytes)),
@@ -297,7 +297,7 @@ extension BenchReport {
             entries.append(
                 (
                     "node \(node.id)",
-                    "CPUs \(node.cpus.isEmpty ? "none" : Figures_.list(node.cpus)), "
+                    "CPUs \(node.cpus.isEmpty ? "none" : Figures.list(node.cpus)), "
                         + memory(node.memory_total_bytes)
                 ))
         }
@@ -307,9 +307,6 @@ extension BenchReport {
         return "<section id=\"machine\"><h2>Machine</h2><dl>\(list)</dl></section>"
     }
 }
-
-/// `BenchReport` has figures of its own.
-private typealias Figures_ = Figures
 
 /// How the page looks.
 enum PageStyle {

@@ -27,14 +27,13 @@ struct BenchPages: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(parsing: .unconditional, help: "Bytes of the array, at least 4MiB. (default: 1GiB)")
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 4 << 20 {
-            throw ValidationError("--size \(size.bytes): at least 4 MiB, two huge pages")
-        }
+        try size?.validate(atLeast: 4 << 20, "at least 4 MiB, two huge pages")
     }
 
     func run() throws {
@@ -42,13 +41,12 @@ struct BenchPages: BenchCommand {
         var bench = PagesBench(
             ranks: try team.size(), samples: options.samples ?? 5, arrayBytes: bytes)
         bench.binding = team.binding
-        let meter = Meter("bench pages")
-        let outcome = try bench.run(progress: meter.show)
-        meter.clear()
+        bench.verifiesPlacement = check.isAsked
+        let (outcome, canaries) = try watched { try bench.run(progress: $0) }
         for note in outcome.notes { Output.note(note) }
-        if json { return try print(json: BenchJSON(outcome.measurement)) }
-        try Output.table(
-            outcome.measurement, label: "what",
+        try verify(outcome.measurement, check)
+        try show(
+            outcome.measurement, canaries: canaries, label: "what",
             method: [
                 "arrays of \(Figures.capacity(UInt64(bytes))), one after the other, GB = 10^9 B; "
                     + "first round dropped"

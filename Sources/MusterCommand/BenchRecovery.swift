@@ -23,6 +23,7 @@ struct BenchRecovery: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional,
@@ -30,21 +31,18 @@ struct BenchRecovery: BenchCommand {
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 4096 {
-            throw ValidationError("--size \(size.bytes): at least 4096 bytes")
-        }
+        try size?.validate(atLeast: 4096, "at least 4096 bytes")
     }
 
     func run() throws {
         var bench = try RecoveryBench(
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
         bench.binding = team.binding
-        let meter = Meter("bench recovery")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
-            measurement, label: "what",
+        bench.verifiesPlacement = check.isAsked
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
+        try verify(measurement, check)
+        try show(
+            measurement, canaries: canaries, label: "what",
             method: [
                 "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written; "
                     + "first run dropped"

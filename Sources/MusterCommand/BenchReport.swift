@@ -8,36 +8,6 @@ import FoundationEssentials
 import Muster
 import MusterBench
 
-/// An optional that is written as null and not left out.
-@propertyWrapper
-struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
-    var wrappedValue: Value?
-    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if let wrappedValue {
-            try container.encode(wrappedValue)
-        } else {
-            try container.encodeNil()
-        }
-    }
-}
-
-extension KeyedDecodingContainer {
-    /// A report of an older version may lack a key.
-    func decode<Value>(
-        _ type: OrNull<Value>.Type, forKey key: Key
-    ) throws -> OrNull<Value> {
-        OrNull(wrappedValue: try decodeIfPresent(Value.self, forKey: key))
-    }
-}
-
 /// `muster.bench/1`
 struct BenchReport: Codable, Sendable {
     struct Environment: Codable, Sendable {
@@ -67,7 +37,7 @@ struct BenchReport: Codable, Sendable {
 
     /// `samples` are the values themselves, in the order measured: who wants another statistic than
     /// ours has what it takes, and their number is the list's length.
-    struct Figures: Codable, Sendable, Equatable {
+    struct Summary: Codable, Sendable, Equatable {
         let median: Double
         let minimum: Double
         let maximum: Double
@@ -80,46 +50,16 @@ struct BenchReport: Codable, Sendable {
             self.samples = samples.values
         }
 
-        /// The width of the middle half of the samples, as a part of the median.
+        /// The width of the middle half of the samples, as a part of the median's size; infinite where
+        /// that is 0 and they differ.
         var spread: Double {
             let samples = Samples(samples)
-            return median == 0 ? 0 : (samples.quantile(0.75) - samples.quantile(0.25)) / median
+            let width = samples.quantile(0.75) - samples.quantile(0.25)
+            return width == 0 ? 0 : width / abs(median)
         }
     }
 
-    enum Parameter: Codable, Sendable, Hashable, CustomStringConvertible {
-        case number(Int)
-        case text(String)
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let number = try? container.decode(Int.self) {
-                self = .number(number)
-            } else {
-                self = .text(try container.decode(String.self))
-            }
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .number(let number): try container.encode(number)
-            case .text(let text): try container.encode(text)
-            }
-        }
-
-        var description: String {
-            switch self {
-            case .number(let number): "\(number)"
-            case .text(let text): text
-            }
-        }
-
-        var number: Int? {
-            guard case .number(let number) = self else { return nil }
-            return number
-        }
-    }
+    typealias Parameter = MusterBench.Row.Parameter
 
     struct Row: Codable, Sendable {
         let test: String
@@ -128,7 +68,7 @@ struct BenchReport: Codable, Sendable {
         let parameters: [String: Parameter]
         let quantity: MusterBench.Row.Quantity
         /// nil: not measured, and `reason` says why.
-        let figures: Figures?
+        let figures: Summary?
         let reason: String?
         let placed_fraction: Double?
         let verified: Bool
@@ -152,14 +92,9 @@ struct BenchReport: Codable, Sendable {
             test = row.test
             kernel = row.kernel
             ranks = row.ranks
-            parameters = row.parameters.mapValues {
-                switch $0 {
-                case .number(let number): .number(number)
-                case .text(let text): .text(text)
-                }
-            }
+            parameters = row.parameters
             quantity = row.quantity
-            figures = row.samples.map { Figures($0) }
+            figures = row.samples.map { Summary($0) }
             reason = row.reason
             placed_fraction = row.placedFraction
             verified = row.isVerified
@@ -183,7 +118,7 @@ struct BenchReport: Codable, Sendable {
                 )
             }
             self.quantity = quantity
-            figures = try container.decodeIfPresent(Figures.self, forKey: CodingKeys(quantity))
+            figures = try container.decodeIfPresent(Summary.self, forKey: CodingKeys(quantity))
             guard figures?.samples.isEmpty != true else {
                 throw DecodingError.dataCorrupted(
                     .init(codingPath: container.codingPath, debugDescription: "no samples"))
@@ -235,12 +170,22 @@ struct BenchReport: Codable, Sendable {
     struct Canary: Codable, Sendable {
         struct Reading: Codable, Sendable {
             let when: String
-            let spin_ns: Figures
-            let read_gb_per_s: Figures
+            let spin_ns: Summary
+            let read_gb_per_s: Summary
         }
         let quiet: Bool
         let reasons: [String]
         let readings: [Reading]
+
+        init(_ readings: [MusterBench.Canary.Reading], cpus: Int) {
+            let verdict = MusterBench.Canary.verdict(readings, cpus: cpus)
+            quiet = verdict.isQuiet
+            reasons = verdict.reasons
+            self.readings = readings.map {
+                Reading(
+                    when: $0.when, spin_ns: Summary($0.spin), read_gb_per_s: Summary($0.read))
+            }
+        }
     }
 
     let environment: Environment
@@ -280,26 +225,24 @@ extension BenchReport.Environment {
 
 extension BenchReport {
     /// Of a benchmark with a command of its own. Only for results that were checked and found right.
-    init(_ measurement: Measurement) throws {
+    /// `canaries`: the readings around it; empty: it does not measure memory.
+    init(_ measurement: Measurement, canaries: [MusterBench.Canary.Reading] = []) throws {
+        let environment = try Environment.here()
         self.init(
-            environment: try .here(), tests: [], rows: measurement.rows.map { Row($0) },
-            canary: nil, partial: false, notes: [], audit: AuditJSON(measurement.audit))
+            environment: environment, tests: [], rows: measurement.rows.map { Row($0) },
+            canary: canaries.isEmpty ? nil : Canary(canaries, cpus: environment.cpus),
+            partial: false, notes: [], audit: AuditJSON(measurement.audit))
     }
 
     /// Of a run of some tests.
     init(_ run: BenchRun, _ tests: [BenchTest], audit: AuditReport) throws {
         let environment = try Environment.here()
-        let verdict = MusterBench.Canary.verdict(run.canaries, cpus: environment.cpus)
         self.init(
             environment: environment,
             tests: tests.map { Test(name: $0.name, summary: $0.summary, method: $0.method) },
             rows: run.rows.map { Row($0) },
-            canary: Canary(
-                quiet: verdict.isQuiet, reasons: verdict.reasons,
-                readings: run.canaries.map {
-                    Canary.Reading(
-                        when: $0.when, spin_ns: Figures($0.spin), read_gb_per_s: Figures($0.read))
-                }), partial: run.isPartial, notes: run.notes, audit: AuditJSON(audit))
+            canary: Canary(run.canaries, cpus: environment.cpus), partial: run.isPartial,
+            notes: run.notes, audit: AuditJSON(audit))
     }
 
     static let schema = "muster.bench/1"

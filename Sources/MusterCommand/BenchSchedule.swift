@@ -38,11 +38,8 @@ struct BenchSchedule: BenchCommand {
             ranks: try team.size(), chunkCounts: chunks.isEmpty ? [1_000_000, 10_000_000] : chunks,
             samples: options.samples ?? 5)
         bench.binding = team.binding
-        let meter = Meter("bench schedule")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "schedule, chunks",
             method: [
                 "empty chunks of one element, roll and audit on; ns of the whole loop, from "

@@ -27,9 +27,7 @@ struct BenchSpawn: BenchCommand {
     @OptionGroup var options: BenchOptions
 
     func validate() throws {
-        for ranks in ranks where ranks < 1 || ranks > 4096 {
-            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
-        }
+        for ranks in ranks { try TeamOptions.validate(ranks: ranks) }
     }
 
     func run() throws {
@@ -40,11 +38,8 @@ struct BenchSpawn: BenchCommand {
             Output.writeError("team of \(size):\n")
             try place.report(size: size)
         }
-        let meter = Meter("bench spawn")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
+        let measurement = try measured { try bench.run(progress: $0) }
+        try show(
             measurement, label: "part",
             method: [
                 "a team forked from this process, one empty job, the team's end; ns; first of each "

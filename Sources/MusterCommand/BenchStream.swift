@@ -42,10 +42,7 @@ struct BenchStream: BenchCommand {
                 "--placement mirrored: is for arrays that are only read, and stream writes to all "
                     + "three")
         }
-        if let size, size.bytes < 8 {
-            throw ValidationError(
-                "--size \(size.bytes): an array has at least one element, 8 bytes")
-        }
+        try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 
     func run() throws {
@@ -59,23 +56,20 @@ struct BenchStream: BenchCommand {
                     + "measure the caches as well")
         }
         bench.binding = team.binding
-        let meter = Meter("bench stream")
-        let outcome = try bench.run(
-            isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: meter.show)
-        meter.clear()
-        for note in outcome.notes { Output.note(note) }
-        if let line = wish.complaint(outcome.verifiedFraction) {
-            throw Failure.wrong(line, report: FailedJSON(outcome.measurement.audit))
+        let (outcome, canaries) = try watched {
+            try bench.run(
+                isSpoilt: corrupt, verifiesPlacement: wish.check.isAsked, progress: $0)
         }
+        for note in outcome.notes { Output.note(note) }
+        try verify(outcome.measurement, wish.check, wish.placement)
         if let fault = outcome.faults.first {
             throw Failure.wrong(
                 "stream: array \(fault.array): \(fault.wrongElements) of \(outcome.elements) "
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        if json { return try print(json: BenchJSON(outcome.measurement)) }
-        try Output.table(
-            outcome.measurement, label: "kernel",
+        try show(
+            outcome.measurement, canaries: canaries, label: "kernel",
             method: [
                 "3 arrays of \(outcome.elements) doubles "
                     + "(\(mebibytes(outcome.elements)) MiB each), chunks of \(StreamBench.grain) elements, static schedule, audit on",
@@ -85,7 +79,7 @@ struct BenchStream: BenchCommand {
                     + (outcome.hugePageBytes > 0
                         ? " (\(Figures.capacity(UInt64(outcome.hugePageBytes))) in huge pages)"
                         : "")
-                    + (outcome.verifiedFraction.map {
+                    + (outcome.measurement.placedFraction.map {
                         "; \(Output.percent($0, of: 1)) where it should be"
                     } ?? ""),
             ])
@@ -93,21 +87,5 @@ struct BenchStream: BenchCommand {
 
     private func mebibytes(_ elements: Int) -> String {
         Output.fixed(Double(elements) * 8 / 1_048_576)
-    }
-}
-
-/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
-struct ByteCount: ExpressibleByArgument {
-    let bytes: Int
-
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isASCII && $0.isNumber }
-        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
-        guard let number = Int(digits) else { return nil }
-        let units = ["", "KiB", "MiB", "GiB", "TiB"]
-        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
-        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
-        guard !product.overflow else { return nil }
-        bytes = product.partialValue
     }
 }

@@ -19,6 +19,7 @@ struct BenchSum: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional,
@@ -26,22 +27,18 @@ struct BenchSum: BenchCommand {
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 8 {
-            throw ValidationError(
-                "--size \(size.bytes): an array has at least one element, 8 bytes")
-        }
+        try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 
     func run() throws {
         var bench = try SumBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench sum")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
-            measurement, label: "kernel",
+        bench.verifiesPlacement = check.isAsked
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
+        try verify(measurement, check)
+        try show(
+            measurement, canaries: canaries, label: "kernel",
             method: [
                 "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "
                     + "GB = 10^9 B; first run dropped"

@@ -27,23 +27,13 @@ extension BenchReport {
         }
         Output.line()
         for note in notes { Output.line("note: \(note)") }
-        printVerdict()
+        canary?.print()
         Output.line(
             "all loops: \(audit.chunks) chunks, each exactly once; results checked before they were "
                 + "printed")
         Output.line(
             "GB/s: 10^9 bytes a second; first run of each figure dropped; spread: the middle half of "
                 + "the samples")
-    }
-
-    private func printVerdict() {
-        guard let canary else { return }
-        let rates = canary.readings.map { Output.fixed($0.read_gb_per_s.median) }
-        Output.line(
-            "canary: memory read at \(rates.first ?? "-") GB/s before and \(rates.last ?? "-") after"
-        )
-        if canary.quiet { return Output.line("verdict: " + Paint.good("quiet")) }
-        for reason in canary.reasons { Output.line("verdict: " + Paint.alarm(reason)) }
     }
 
     private func print(_ rows: [Row]) {
@@ -144,12 +134,14 @@ extension BenchReport {
 
     static func value(_ name: String, _ value: Parameter) -> String {
         if name == "size_bytes", let bytes = value.number {
-            return Numerals.capacity(UInt64(max(0, bytes)))
+            return Figures.capacity(UInt64(max(0, bytes)))
         }
         return value.description
     }
 
-    static func percent(_ part: Double) -> String { "\(Output.fixed(part * 100)) %" }
+    static func percent(_ part: Double) -> String {
+        part.isFinite ? "\(Output.fixed(part * 100)) %" : "-"
+    }
 
     /// Of rows that differ in ranks: the fewest that reach 95 % of the most; nil: no such rows.
     static func saturation(_ rows: [Row]) -> String? {
@@ -184,8 +176,17 @@ extension BenchReport {
     }
 }
 
-/// `BenchReport` has figures of its own.
-private typealias Numerals = Figures
+extension BenchReport.Canary {
+    /// Prints what it read, and the verdict.
+    func print() {
+        let rates = readings.map { Output.fixed($0.read_gb_per_s.median) }
+        Output.line(
+            "canary: memory read at \(rates.first ?? "-") GB/s before and \(rates.last ?? "-") after"
+        )
+        if quiet { return Output.line("verdict: " + Paint.good("quiet")) }
+        for reason in reasons { Output.line("verdict: " + Paint.alarm(reason)) }
+    }
+}
 
 /// Rows whose two nodes or CPUs are its axes.
 struct Matrix {

@@ -20,28 +20,25 @@ struct BenchTouch: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var check: PlacementCheck
 
     @Option(
         parsing: .unconditional, help: "Bytes of the array: 1073741824, 1GiB. (default: 256MiB)")
     var size: ByteCount?
 
     func validate() throws {
-        if let size, size.bytes < 8 {
-            throw ValidationError(
-                "--size \(size.bytes): an array has at least one element, 8 bytes")
-        }
+        try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 
     func run() throws {
         var bench = TouchBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
-        let meter = Meter("bench touch")
-        let measurement = try bench.run(progress: meter.show)
-        meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
-        try Output.table(
-            measurement, label: "pages",
+        bench.verifiesPlacement = check.isAsked
+        let (measurement, canaries) = try watched { try bench.run(progress: $0) }
+        try verify(measurement, check)
+        try show(
+            measurement, canaries: canaries, label: "pages",
             method: ["bytes of an array by the time of making it; GB = 10^9 B; first dropped"])
     }
 }

@@ -37,9 +37,7 @@ struct Demo: JSONCommand {
     var json = false
 
     func validate() throws {
-        if let ranks, ranks < 1 || ranks > 4096 {
-            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
-        }
+        if let ranks { try TeamOptions.validate(ranks: ranks) }
         if rounds < 1 || rounds > 100_000 {
             throw ValidationError("--rounds \(rounds): 1 to 100000 rounds")
         }
@@ -48,8 +46,7 @@ struct Demo: JSONCommand {
     func run() throws {
         let cpus = try Topology.read().usableCPUCount
         let size = ranks ?? min(16, max(4, cpus))
-        Output.noteSharing(size, of: cpus)
-        try place.report(size: size)
+        try place.announce(size: size, of: cpus)
         let meter = Meter("demo")
         var demo = PoolDemo(size: size, rounds: rounds)
         demo.binding = place.bind

@@ -45,9 +45,7 @@ struct PlacementCommand: JSONCommand {
         guard (file == nil) != (size == nil) else {
             throw ValidationError("one of FILE and --size is needed")
         }
-        if let size, size.bytes < 1 {
-            throw ValidationError("--size \(size.bytes): an array has at least 1 byte")
-        }
+        try size?.validate(atLeast: 1, "an array has at least 1 byte")
         if file != nil, wish.placement != .firstTouch || wish.pages != .automatic {
             throw ValidationError(
                 "FILE: a file's pages lie where they are read: --placement and --pages are for --size"
@@ -86,7 +84,7 @@ struct PlacementCommand: JSONCommand {
             return try print(json: report)
         }
         Output.line(Paint.heading(title))
-        Output.line("asked  \(report.asked.kind), pages \(report.asked.pages)")
+        Output.line("asked  \(array.placement), pages \(report.asked.pages)")
         for strip in found.strips {
             Output.line(strip.map { Paint.node($0.asked) }.joined())
             Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())
@@ -168,12 +166,22 @@ struct PlacementOptions: ParsableArguments {
             valueName: "pages"))
     var pages: Pages = .automatic
 
+    @OptionGroup var check: PlacementCheck
+
+    /// What is wrong with a fraction that was found (nil: the system does not say); nil: nothing.
+    func complaint(_ fraction: Double?) -> String? { check.complaint(fraction, placement) }
+}
+
+/// `--verify-placement`
+struct PlacementCheck: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
             "Exit with status 1 where less than this part is where it should be, 0 to 1.",
             valueName: "fraction"))
     var verifyPlacement: Double?
+
+    var isAsked: Bool { verifyPlacement != nil }
 
     func validate() throws {
         if let verifyPlacement, !(0...1).contains(verifyPlacement) {
@@ -182,7 +190,9 @@ struct PlacementOptions: ParsableArguments {
     }
 
     /// What is wrong with a fraction that was found (nil: the system does not say); nil: nothing.
-    func complaint(_ fraction: Double?) -> String? {
+    func complaint(
+        _ fraction: Double?, _ placement: Placement = .firstTouch
+    ) -> String? {
         guard let verifyPlacement else { return nil }
         guard let fraction else {
             return "placement \(placement): this system does not say where pages lie, so it is not "
@@ -237,26 +247,13 @@ struct PlacementJSON: Encodable {
     }
     let asked: Asked
     let shares: [Share]
-    let verified_fraction: Double?
+    /// nil: this system does not say.
+    @OrNull var verified_fraction: Double?
     let huge_page_bytes: Int
     let copies: Int
     let notes: [String]
+    /// nil: not asked for, and no key then.
     let chunks: [Chunk]?
-
-    enum CodingKeys: CodingKey {
-        case asked, shares, verified_fraction, huge_page_bytes, copies, notes, chunks
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(asked, forKey: .asked)
-        try container.encode(shares, forKey: .shares)
-        try container.encode(verified_fraction, forKey: .verified_fraction)  // null: not said
-        try container.encode(huge_page_bytes, forKey: .huge_page_bytes)
-        try container.encode(copies, forKey: .copies)
-        try container.encode(notes, forKey: .notes)
-        try container.encodeIfPresent(chunks, forKey: .chunks)
-    }
 
     fileprivate init<Element>(_ array: borrowing SharedArray<Element>, _ found: Found) {
         let kind = array.placement.description.prefix { $0 != ":" }

@@ -16,29 +16,15 @@ struct ReportCommand: ParsableCommand {
     @Argument(help: "What muster bench --save, or --json, has written.", completion: .file())
     var file: String
 
-    @Option(help: ArgumentHelp("Write one self-contained page; -: to stdout.", valueName: "file"))
-    var html: String?
+    @OptionGroup var forms: ReportForms
 
-    @Option(help: ArgumentHelp("Write a row a figure as CSV; -: to stdout.", valueName: "file"))
-    var csv: String?
-
-    @Option(help: "Colours: auto (a terminal, unless NO_COLOR is set), always, never.")
-    var color: ColorChoice = .auto
+    func validate() throws { try forms.validate() }
 
     func run() throws {
-        color.apply()
+        forms.color.apply()
         let report = try BenchReport(file: file)
         // Who asks for a file wants no text beside it.
-        if html != nil || csv != nil {
-            try ReportFiles.write(report, csv: csv, html: html)
-        } else {
-            report.print()
-        }
-    }
-
-    func validate() throws {
-        if csv == "-" && html == "-" {
-            throw ValidationError("--csv - and --html -: one of them has standard output")
-        }
+        if forms.paths.isEmpty { return report.print() }
+        try forms.write(report)
     }
 }

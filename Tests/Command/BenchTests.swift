@@ -1,6 +1,7 @@
 // BenchTests.swift - `muster bench`: what it reports, and that it reports nothing that is wrong.
 
 import Foundation
+import Muster
 import Testing
 
 /// Keys that every measurement has, and no others; beside them all that the schema asks for.
@@ -170,6 +171,28 @@ struct BenchTests {
         for row in rows { try checkRow(row, quantity: "rate_gb_per_s", samples: 2) }
     }
 
+    @Test(
+        "Benchmarks of memory have the canary's readings around them and its verdict, others have none",
+        arguments: [
+            ["stream", "--size", "1MiB"], ["sum", "--size", "1MiB"], ["touch", "--size", "1MiB"],
+            ["pages", "--size", "4MiB"], ["recovery", "--size", "1MiB"], ["dispatch"],
+            ["schedule", "--chunks", "10"], ["spawn"],
+        ])
+    func canary(bench: [String]) throws {
+        let arguments = ["bench"] + bench + ["-n", "1", "--samples", "1"]
+        let report = try ToolRun(arguments: arguments + ["--json"]).object()
+        try SchemaCheck.bench().expect(report)
+        let text = try ToolRun(arguments: arguments).output
+        guard !["dispatch", "schedule", "spawn"].contains(bench[0]) else {
+            #expect(report["canary"] is NSNull && !text.contains("verdict: "))
+            return
+        }
+        let canary = try #require(report["canary"] as? [String: Any])
+        let readings = try #require(canary["readings"] as? [[String: Any]])
+        #expect(readings.map { $0["when"] as? String } == ["before", bench[0]])
+        #expect(text.contains("\ncanary: memory read at ") && text.contains("\nverdict: "))
+    }
+
     @Test("text: a line of method, an aligned table, the audit")
     func text() throws {
         let run = try ToolRun("bench", "schedule", "-n", "1", "--chunks", "500", "--samples", "1")
@@ -220,7 +243,9 @@ struct BenchTests {
     func leavesNothing(signal: Int32) throws {
         let tool = try RunningTool(
             "bench", "stream", "-n", "4", "--size", "4MiB", "--samples", "10000")
-        try #require(tool.wait { $0.count == 5 })
+        // Itself, the canary's ranks and its own.
+        let all = try 1 + Topology.read().usableCPUCount + 4
+        try #require(tool.wait { $0.count == all })
         tool.send(signal)
         #expect(tool.wait { $0.isEmpty })
     }

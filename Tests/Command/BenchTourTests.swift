@@ -198,7 +198,10 @@ struct BenchTourTests {
     func compareWithItself() throws {
         let run = try ToolRun("compare", tour.json, tour.json)
         #expect(run.status == 0 && run.output.contains(" 0 worse"), "\(run.output)\(run.errors)")
-        #expect(!run.output.contains("only in one"))
+        // With one CPU some rows have no figures.
+        let all = try #require(try tour.report()["rows"] as? [[String: Any]])
+        let alone = run.output.split(separator: "\n").count { $0.hasPrefix("only in one report, ") }
+        #expect(alone == all.count { figures($0) == nil })
         let json = try ToolRun("compare", tour.json, tour.json, "--json").object()
         #expect(
             Set(json.keys) == [
@@ -245,6 +248,51 @@ struct BenchTourTests {
         #expect(lenient.status == 0)
     }
 
+    /// A quiet report in which every row has this one figure, whatever it is.
+    private func constant(_ name: String, _ value: Double) throws -> String {
+        let path = try quiet(name, factor: 1)
+        let url = URL(fileURLWithPath: path)
+        var report = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+        var rows = try #require(report["rows"] as? [[String: Any]])
+        for index in rows.indices {
+            guard let (key, _) = figures(rows[index]) else { continue }
+            rows[index][key] = [
+                "median": value, "minimum": value, "maximum": value, "samples": [value, value],
+            ]
+        }
+        report["rows"] = rows
+        try JSONSerialization.data(withJSONObject: report).write(to: url)
+        return path
+    }
+
+    @Test(
+        "Medians of 0 and below: a change has the sign of the difference, and none is a dash",
+        arguments: [
+            (0.0, 0.0, "same", "+0.00 %"), (0, 1, "", "-"), (-0.5, -0.5, "same", "+0.00 %"),
+            (-10, -5, "", "+50.00 %"), (-5, -10, "", "-100.00 %"), (1e300, 1e300, "same", "1e+300"),
+        ])
+    func oddMedians(old: Double, new: Double, verdict: String, words: String) throws {
+        // Cases run side by side.
+        let (before, after) = try (
+            constant("odd \(old) \(new).json", old), constant("odder \(old) \(new).json", new)
+        )
+        let run = try ToolRun("compare", before, after, "--all")
+        #expect((0...1).contains(run.status) && run.output.contains(words), "\(run.errors)")
+        if old == -0.5 { #expect(run.output.contains(" -0.50 ") && !run.output.contains("0.0-50")) }
+        let json = try ToolRun("compare", before, after, "--json").object()
+        let rows = try #require(json["rows"] as? [[String: Any]])
+        for row in rows {
+            #expect((row["change"] is NSNull) == (old == 0 && new != 0))
+            // More is better where bytes are counted by time, and worse where time is.
+            let isBetter = (new > old) == (row["unit"] as? String == "GB/s")
+            let right = verdict.isEmpty ? (isBetter ? "better" : "worse") : verdict
+            #expect(row["verdict"] as? String == right, "\(row)")
+        }
+        #expect(try ToolRun("report", after).status == 0)
+        #expect(try ToolRun("report", after, "--html", "-").status == 0)
+    }
+
     @Test("What is within the noise is no regression")
     func noise() throws {
         let before = try quiet("calm.json", factor: 1)
@@ -276,7 +324,7 @@ struct BenchTourTests {
 struct BenchFaultTests {
     static let tests = [
         "stream", "matrix", "mixes", "scaling", "placement", "latency", "staircase", "loaded",
-        "c2c",
+        "c2c", "pages",
     ]
 
     @Test("A wrong result and a wrong placement: exit 1, no figure", arguments: tests)
@@ -303,6 +351,20 @@ struct BenchFaultTests {
         #expect(!FileManager.default.fileExists(atPath: folder.path("none.json")))
     }
 
+    @Test(
+        "loaded: the chase alone, which one CPU is enough for, is checked and read back as well",
+        arguments: [("--corrupt", "ended at a wrong one"), ("--misplace", "only 0 %")])
+    func chaseAlone(flag: String, words: String) throws {
+        let arguments = ["bench", "loaded", "--quick", "--samples", "1", "--ranks-per-node", "1"]
+        let good = try ToolRun(arguments: arguments + ["--json"])
+        #expect(good.status == 0, "\(good.errors)")
+        let rows = try #require(try good.object()["rows"] as? [[String: Any]])
+        #expect(rows.count { figures($0) != nil } == 1 && rows.count == 3)
+        let wrong = try ToolRun(arguments: arguments + [flag])
+        #expect(wrong.status == 1 && wrong.output.isEmpty, "\(wrong.errors)")
+        #expect(wrong.errors.contains("the chase alone") && wrong.errors.contains(words))
+    }
+
     @Test("Without reading back, a wrong placement passes: the check is what catches it")
     func unchecked() throws {
         let run = try ToolRun(
@@ -327,6 +389,43 @@ struct BenchFaultTests {
         #expect(text.output.contains("-  \(reason.prefix(20))"), "\(text.output)")
     }
 
+    @Test("Where a sandbox refuses placement, pages are measured all the same, and it is noted")
+    func refusedPlacement() throws {
+        let folder = try TemporaryFolder()
+        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
+            .appendingPathComponent("muster-test-host").path
+        for test in [["tour", "latency", "--quick"], ["pages", "--size", "4MiB"]] {
+            let result = try CommandRunner.run(
+                ["refused", "placement-refused", CommandRunner.muster, "bench"] + test
+                    + ["--samples", "1", "--json", folder.path("")], program: host)
+            #expect(result.status == 0, "\(result.errors)")
+            let report = try result.json()
+            let rows = try #require(report["rows"] as? [[String: Any]])
+            #expect(rows.contains { figures($0) != nil }, "\(test): \(rows)")
+            for row in rows {
+                #expect((row["reason"] as? String)?.contains("enforced") != true, "\(row)")
+            }
+            // Only latency binds its memory.
+            guard test[0] == "tour" else { continue }
+            let notes = report["notes"] as? [String] ?? []
+            #expect(notes.contains { $0.contains("can't be enforced here") }, "\(notes)")
+        }
+    }
+
+    @Test(
+        "Pages that can't be had are noted by every test that asked for them",
+        .enabled(
+            if: (try? String(
+                contentsOfFile: "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages",
+                encoding: .utf8)) ?? "0\n" == "0\n", "this host has pages of 1 GiB to give"),
+        arguments: ["stream", "matrix", "mixes", "scaling", "placement", "loaded"])
+    func absentPages(test: String) throws {
+        let run = try ToolRun(
+            "bench", "tour", test, "--quick", "--samples", "1", "--pages", "1g", "--json")
+        let notes = try #require(try run.object()["notes"] as? [String])
+        #expect(notes.contains { $0.hasPrefix(test) && $0.contains("pages 1g: ") }, "\(notes)")
+    }
+
     @Test("A node that is not there is refused")
     func absentNode() throws {
         let run = try ToolRun("bench", "latency", "--quick", "--nodes", "1000")
@@ -337,6 +436,7 @@ struct BenchFaultTests {
     @Test("Ctrl-C: what was measured until then, marked as partial, and nothing left over")
     func interrupted() throws {
         let folder = try TemporaryFolder()
+        let canary = try Topology.read().usableCPUCount
         var children: [pid_t] = []
         let result = try CommandRunner.run(
             [
@@ -346,7 +446,7 @@ struct BenchFaultTests {
             meanwhile: { pid in
                 // Its teams run: the canary's ranks and the matrix's.
                 let now = CommandRunner.children(of: pid)
-                guard children.isEmpty, now.count > 2 else { return }
+                guard children.isEmpty, now.count > canary else { return }
                 children = now
                 kill(pid, SIGINT)
             })
@@ -358,6 +458,34 @@ struct BenchFaultTests {
             try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         try SchemaCheck.bench().expect(report)
         #expect(report["partial"] as? Bool == true)
+    }
+}
+
+@Suite("muster bench: a rank that dies")
+struct BenchDeathTests {
+    @Test(
+        "loaded ends when the rank that chases is killed, and names it",
+        .enabled(
+            if: ((try? Topology.read().usableCPUCount) ?? 1) > 1, "needs two CPUs to make traffic"))
+    func chaserIsKilled() throws {
+        let canary = try Topology.read().usableCPUCount
+        var victim: pid_t?
+        let result = try CommandRunner.run(
+            [
+                "bench", "tour", "loaded", "--size", "1MiB", "--samples", "1000",
+                "--ranks-per-node", "2",
+            ],
+            meanwhile: { pid in
+                // The canary's ranks, then those of the team that chases and moves, by rising rank.
+                let ranks = CommandRunner.children(of: pid).sorted()
+                guard victim == nil, ranks.count == canary + 2 else { return }
+                usleep(300_000)  // well into its samples: nearly all of its time is the chase's
+                victim = ranks[canary]
+                kill(ranks[canary], SIGKILL)
+            })
+        #expect(victim != nil)
+        #expect(result.status == 1 && result.output.isEmpty, "\(result.errors)")
+        #expect(result.errors.contains("rank 0"), "\(result.errors)")
     }
 }
 

@@ -65,6 +65,7 @@ import Testing
             ["bench", "schedule", "--samples", "1", "--chunks", "100"],
             ["bench", "stream", "--samples", "1", "--size", "1MiB"],
             ["bench", "recovery", "--help"], ["stats", "--help"],
+            ["bench", "mixes", "scaling", "--quick", "--samples", "1"],
         ])
     func everyCommand(_ arguments: [String]) throws {
         let result = try CommandRunner.run(arguments + ["--bind", "none", "--report-bindings"])
@@ -92,6 +93,29 @@ import Testing
     func usage(_ text: String) throws {
         let result = try CommandRunner.run(["hello", "--bind=\(text)"])
         #expect(result.status == 64 && result.output == "" && result.errorLines.count == 1)
+    }
+
+    @Test("bench: a list is the team of the tests that use all CPUs")
+    func benchList() throws {
+        let cpu = try #require(try cpus.last)
+        let result = try CommandRunner.run([
+            "bench", "tour", "stream", "mixes", "scaling", "placement", "dispatch", "--quick",
+            "--samples", "1", "--bind", "\(cpu)", "--report-bindings", "--json",
+        ])
+        #expect(result.status == 0 && result.errors.hasPrefix("rank 0: CPU \(cpu),"), "\(result)")
+        let rows = try #require(try result.json()["rows"] as? [[String: Any]])
+        #expect(!rows.isEmpty && rows.allSatisfy { $0["ranks"] as? Int == 1 })
+    }
+
+    @Test(
+        "More ranks than a list has: the error alone",
+        arguments: [["hello"], ["demo"], ["bench", "stream"]])
+    func shortList(_ command: [String]) throws {
+        let cpus = try cpus
+        let list = cpus.map(String.init).joined(separator: ",")
+        let result = try CommandRunner.run(command + ["-n", "\(cpus.count + 1)", "--bind", list])
+        #expect(result.status == 2 && result.output == "" && result.errorLines.count == 1)
+        #expect(result.errors.contains("a list of \(cpus.count) for"), "\(result.errors)")
     }
 
     @Test("A binding's words and lists")

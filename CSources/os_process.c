@@ -297,10 +297,12 @@ int muster__os_keep_standard(void)
     INJECT();
     ENTER();
     int status = 0;
-    /* open takes the lowest free number, and those below are open by then. */
+    /* open takes the lowest free number, and those below are open by then. Output must not vanish
+     * in there: not opened to write, it refuses each write as a closed descriptor does. */
     for (int fd = 0; fd < 3 && status == 0; fd++)
         if (fcntl(fd, F_GETFD) < 0)
-            status = (int)taken(open("/dev/null", O_RDWR), errno_before);
+            status = (int)taken(open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY),
+                                errno_before);
     errno = errno_before;
     return status < 0 ? status : 0;
 }
@@ -354,6 +356,7 @@ int muster__os_sink(int fd, struct muster__sink *sink)
         return status;
     sink->device = (uint64_t)information.st_dev;
     sink->file = (uint64_t)information.st_ino;
+    sink->is_writable = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
     sink->is_socket = S_ISSOCK(information.st_mode);
     sink->is_stream = S_ISFIFO(information.st_mode) || isatty(fd);
     errno = errno_before;

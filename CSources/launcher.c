@@ -203,8 +203,10 @@ int muster_launcher_process(const struct muster_launcher *launcher, uint32_t ran
 
 /* -- audits --------------------------------------------------------------------------------- */
 
-/* One note as it holds, copied: its rank may be writing. Returns: 1; 0: there is none; -EUCLEAN. */
-static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__note *copy)
+/* One note: its name and the counts that hold, copied: its rank may be writing. Returns: 1; 0:
+ * there is none; -EUCLEAN. */
+static int read_note(const struct muster__notes *notes, uint64_t index,
+                     char name[MUSTER_NAME_BYTES], struct muster__counts *counts)
 {
     uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
     if (used > MUSTER__NOTES)
@@ -212,85 +214,105 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
     if (index >= used)
         return 0;
     const struct muster__note *note = &notes->notes[index];
-    uint64_t loops;
+    uint64_t changes;
+    memcpy(name, note->name, MUSTER_NAME_BYTES);
     do {
-        loops = __atomic_load_n(&note->loops, __ATOMIC_ACQUIRE);
-        *copy = *note;
+        changes = __atomic_load_n(&note->changes, __ATOMIC_ACQUIRE);
+        *counts = note->counts[changes % 2];
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         /* A rank that ends loops faster than we copy has passed the one set on to the other. */
-    } while (__atomic_load_n(&note->loops, __ATOMIC_RELAXED) > loops + 1);
-    copy->loops = loops;
-    return memchr(copy->name, 0, sizeof copy->name) ? 1 : -EUCLEAN;
+    } while (__atomic_load_n(&note->changes, __ATOMIC_RELAXED) > changes + 1);
+    return memchr(name, 0, MUSTER_NAME_BYTES) ? 1 : -EUCLEAN;
 }
 
 /* Whether a name stands in the notes before place (rank, index). Returns 1, 0, -EUCLEAN. */
 static int named_before(const struct muster_launcher *launcher, const char *name, uint32_t rank,
                         uint64_t index)
 {
-    struct muster__note note;
-    int status;
+    char other[MUSTER_NAME_BYTES];
+    struct muster__counts counts;
     for (uint32_t r = 0; r <= rank; r++)
         for (uint64_t i = 0; r < rank || i < index; i++) {
-            status = read_note(&launcher->parts.notes[r], i, &note);
-            if (status <= 0)
+            if (read_note(&launcher->parts.notes[r], i, other, &counts) <= 0)
                 break;
-            if (strcmp(note.name, name) == 0)
+            if (strcmp(other, name) == 0)
                 return 1;
         }
     return 0;
 }
 
-/* The note of the rank that has seen most loops of a name. */
-static int fullest(const struct muster_launcher *launcher, const char *name,
-                   struct muster__note *most)
+/* What all ranks have noted of a name. Returns: 1; 0: of no end of a loop; -EUCLEAN. */
+static int sum_up(const struct muster_launcher *launcher, const char *name,
+                  struct muster__counts *all)
 {
-    struct muster__note note;
-    most->loops = 0;
+    char other[MUSTER_NAME_BYTES];
+    struct muster__counts counts, fullest = {0}, broken = {0};
+    uint64_t ended = 0;
     for (uint32_t rank = 0; rank < launcher->plan.size; rank++)
         for (uint64_t i = 0;; i++) {
-            int status = read_note(&launcher->parts.notes[rank], i, &note);
+            int status = read_note(&launcher->parts.notes[rank], i, other, &counts);
             if (status < 0)
                 return status;
             if (status == 0)
                 break;
-            if (strcmp(note.name, name) == 0 && note.loops > most->loops)
-                *most = note;
+            if (strcmp(other, name) != 0)
+                continue;
+            if (counts.loops > fullest.loops)
+                fullest = counts;
+            if (counts.loops + counts.interrupted > ended)
+                ended = counts.loops + counts.interrupted;
+            if (counts.interrupted > broken.interrupted ||
+                (counts.interrupted == broken.interrupted &&
+                 counts.interrupted_committed > broken.interrupted_committed))
+                broken = counts;
         }
-    return most->loops > 0;
+    bool is_broken = ended > fullest.loops;
+    *all = fullest;
+    all->interrupted = is_broken ? ended - fullest.loops : 0;
+    all->interrupted_chunks = is_broken ? broken.interrupted_chunks : 0;
+    all->interrupted_committed = is_broken ? broken.interrupted_committed : 0;
+    all->interrupted_by = is_broken ? broken.interrupted_by : UINT32_MAX;
+    return ended > 0;
 }
 
 int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t index,
                             struct muster_launcher_audit *audit)
 {
-    struct muster__note note;
+    char name[MUSTER_NAME_BYTES];
+    struct muster__counts counts;
     uint32_t found = 0;
     for (uint32_t rank = 0; rank < launcher->plan.size; rank++)
         for (uint64_t i = 0;; i++) {
-            int status = read_note(&launcher->parts.notes[rank], i, &note);
+            int status = read_note(&launcher->parts.notes[rank], i, name, &counts);
             if (status < 0)
                 return status;
             if (status == 0)
                 break;
-            if (named_before(launcher, note.name, rank, i) || found++ != index)
+            if (named_before(launcher, name, rank, i))
                 continue;
-            status = fullest(launcher, note.name, &note);
-            if (status <= 0)
+            status = sum_up(launcher, name, &counts);
+            if (status < 0)
                 return status;
-            const struct muster__counts *counts = &note.counts[note.loops % 2];
+            if (status == 0 || found++ != index)
+                continue;
             struct muster_launcher_audit made = {
-                .loops = note.loops,
-                .failed = counts->failed,
-                .chunks = counts->chunks,
-                .exactly_once = counts->exactly_once,
-                .missing = counts->missing,
-                .repeated = counts->repeated,
-                .adopted = counts->adopted,
-                .deaths = counts->deaths,
-                .first_finding = counts->first_finding,
-                .first_finding_ranks = {counts->first_finding_ranks[0],
-                                        counts->first_finding_ranks[1]},
+                .loops = counts.loops,
+                .failed = counts.failed,
+                .chunks = counts.chunks,
+                .exactly_once = counts.exactly_once,
+                .missing = counts.missing,
+                .repeated = counts.repeated,
+                .adopted = counts.adopted,
+                .deaths = counts.deaths,
+                .first_finding = counts.first_finding,
+                .first_finding_ranks = {counts.first_finding_ranks[0],
+                                        counts.first_finding_ranks[1]},
+                .interrupted = counts.interrupted,
+                .interrupted_chunks = counts.interrupted_chunks,
+                .interrupted_committed = counts.interrupted_committed,
+                .interrupted_by = counts.interrupted_by,
             };
-            snprintf(made.name, sizeof made.name, "%s", note.name);
+            memcpy(made.name, name, sizeof made.name);
             *audit = made;
             return 1;
         }

@@ -3,7 +3,11 @@
  * Every rank that comes through an audit notes it, under the loop's name, in notes of its own. So a
  * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
  * notes of the rank that has seen most loops of a name. A note has two sets of counts: the one that
- * does not hold is written, then `loops` is raised (release), which makes it the one that does.
+ * does not hold is written, then `changes` is raised (release), which makes it the one that does.
+ *
+ * A loop that a death has ended is noted too. One rank may have audited it all the same; loops that
+ * were interrupted in all are those that some rank has ended, one way or the other, and none has
+ * audited. Ranks still commit while others note how much there is: who comes last sees all of it.
  *
  * A loop that its program forgets to end is never audited, and nobody is told: so a rank also notes
  * what loop it is in, and the launcher finds that at the end.
@@ -44,19 +48,31 @@ void muster__note_over(struct muster_member *me)
     __atomic_store_n(&me->parts.notes[me->rank].open, 0, __ATOMIC_RELEASE);
 }
 
+static struct muster__counts counts_of(const struct muster__note *note)
+{
+    return note->counts[__atomic_load_n(&note->changes, __ATOMIC_RELAXED) % 2];
+}
+
+static void put(struct muster__note *note, const struct muster__counts *counts)
+{
+    uint64_t changes = __atomic_load_n(&note->changes, __ATOMIC_RELAXED);
+    note->counts[(changes + 1) % 2] = *counts;
+    __atomic_store_n(&note->changes, changes + 1, __ATOMIC_RELEASE);
+}
+
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
 {
     struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
     if (!note)
         return;
-    uint64_t loops = __atomic_load_n(&note->loops, __ATOMIC_RELAXED);
-    struct muster__counts counts = note->counts[loops % 2];
+    struct muster__counts counts = counts_of(note);
     bool failed = report->exactly_once != report->chunks;
     if (failed && counts.failed == 0) {
         counts.first_finding = report->first_finding;
         memcpy(counts.first_finding_ranks, report->first_finding_ranks,
                sizeof counts.first_finding_ranks);
     }
+    counts.loops++;
     counts.failed += failed;
     counts.chunks += report->chunks;
     counts.exactly_once += report->exactly_once;
@@ -64,6 +80,25 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     counts.repeated += report->repeated;
     counts.adopted += report->adopted;
     counts.deaths += report->deaths;
-    note->counts[(loops + 1) % 2] = counts;
-    __atomic_store_n(&note->loops, loops + 1, __ATOMIC_RELEASE);
+    put(note, &counts);
+}
+
+void muster__note_interruption(struct muster_member *me)
+{
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    if (!note)
+        return;
+    struct muster__counts counts = counts_of(note);
+    counts.interrupted++;
+    counts.interrupted_chunks = me->loop.chunks;
+    counts.interrupted_committed = 0;
+    counts.interrupted_by = UINT32_MAX;
+    for (uint32_t rank = 0; rank < me->size; rank++) {
+        counts.interrupted_committed +=
+            muster_roll_progress(me->rolls[rank], me->plan.roll_capacity, me->loop_number);
+        uint64_t lost = __atomic_load_n(&me->parts.posts[rank].lost, __ATOMIC_SEQ_CST);
+        if (lost > me->generation && counts.interrupted_by == UINT32_MAX)
+            counts.interrupted_by = rank;
+    }
+    put(note, &counts);
 }

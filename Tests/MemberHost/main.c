@@ -25,6 +25,9 @@ int main(int count, char **arguments)
         {"history", history},
         {"faults", faults},
         {"example", example},
+        {"interruption", interruption},
+        {"launcher-gone", launcher_gone},
+        {"supervision", supervision},
         {"bench", bench},
     };
     for (size_t i = 0; count > 1 && i < sizeof scenarios / sizeof *scenarios; i++)

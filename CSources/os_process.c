@@ -55,6 +55,16 @@ static void reset_signals(const uint64_t ignored)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Whether a file that is no program of this machine's may be a script of the shell's, as execvpe
+ * takes it for: a binary of another machine would only be garbage to it. */
+static bool may_be_script(const char *path)
+{
+    char head[256];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    ssize_t size = fd < 0 ? -1 : read(fd, head, sizeof head);
+    return size >= 0 && !memchr(head, '\0', (size_t)size);
+}
+
 /* In the new process: only calls that are safe after a fork of a process with threads. */
 static _Noreturn void become(const struct muster__program *program, int parent, int pipe)
 {
@@ -85,8 +95,18 @@ static _Noreturn void become(const struct muster__program *program, int parent, 
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     reset_signals(*program->ignored);
-    execvpe(program->name, (char *const *)(uintptr_t)program->arguments,
-            (char *const *)(uintptr_t)program->environment);
+    char *const *arguments = (char *const *)(uintptr_t)program->arguments;
+    char *const *environment = (char *const *)(uintptr_t)program->environment;
+    if (strchr(program->name, '/')) {
+        execve(program->name, arguments, environment);
+        if (errno != ENOEXEC)
+            fail(pipe, MUSTER_STEP_PROGRAM);
+        bool is_script = may_be_script(program->name);
+        errno = ENOEXEC;
+        if (!is_script)
+            fail(pipe, MUSTER_STEP_PROGRAM);
+    }
+    execvpe(program->name, arguments, environment);
     fail(pipe, MUSTER_STEP_PROGRAM);
 }
 

@@ -288,8 +288,10 @@ func runShell(
             return path
         }
         let lost = try script("lost", "#! /no/such/interpreter -x\n")
+        let binary = try script("binary", "\u{7f}ELF\0\0\0\0")
         for (program, status, words) in [
-            (plain, Int32(126), "can't be executed: nobody may execute it: chmod +x"),
+            (binary, Int32(126), "can't be executed: Exec format error"),
+            (plain, 126, "can't be executed: nobody may execute it: chmod +x"),
             (folder.path(""), 126, "can't be executed: it is a directory"),
             (lost, 126, "can't be executed: its interpreter /no/such/interpreter is not there"),
             ("/no/such", 127, "can't be executed: No such file or directory"),
@@ -328,9 +330,15 @@ func runShell(
         let files = try limited("ulimit -n 24", 40)
         #expect(files.status == 2 && files.errorLines.count == 1, "\(files)")
         #expect(files.errors.contains("can't be") && files.errors.contains("ulimit -n"), "\(files)")
-        // Without memory for a team, none is started.
-        let bytes = try limited("ulimit -f 0", 1)
-        #expect(bytes.status == 2 && bytes.errorLines.count == 1, "\(bytes)")
+        // What is said must not be short of the same.
+        let bytes = try CommandRunner.run(
+            [
+                "-c", "(ulimit -f 0; \"$0\" run -n 1 -- true; echo $?) 2>&1 | cat",
+                CommandRunner.muster,
+            ], program: "/bin/sh")
+        let lines = bytes.output.split(separator: "\n")
+        #expect(lines.count == 2 && lines.last == "2", "\(bytes)")
+        #expect(lines.first == "muster: a team of 1: can't be made: File too large", "\(bytes)")
     }
 
     @Test("--version is the tool's")

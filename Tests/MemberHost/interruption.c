@@ -100,7 +100,7 @@ static void cut_off(uint32_t rounds, bool goes_on)
 }
 
 /* What ranks may have noted when they were killed between, written as they do. */
-static void notes(void)
+static void torn_notes(void)
 {
     struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 2};
     struct muster_launcher *launcher;
@@ -138,6 +138,6 @@ int interruption(int count, char **arguments)
     cut_off(1, false);
     cut_off(2, false);
     cut_off(1, true);
-    notes();
+    torn_notes();
     return 0;
 }

@@ -8,8 +8,8 @@
 
 import Muster
 
-let side = 400
-let turnsMost = 500
+let side = 800
+let turnsMost = 1000
 
 /// Sets turns[i] to the turns that point i takes to escape, `turnsMost` if it does not.
 struct Escape: Kernel {

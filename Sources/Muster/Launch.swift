@@ -297,7 +297,6 @@ package final class Launch {
             throw .system(.system, "muster run", "can't wait", status: status)
         }
         takeSignals()
-        // What a process wrote before it ended comes before the line that says it did.
         try passOn()
         try serveTeam()
         try reap()
@@ -397,6 +396,8 @@ package final class Launch {
         var signal: Int32 = 0
         while muster_supervisor_reap(supervisor, &pid, &code, &signal) == 1 {
             guard let rank = processes.firstIndex(where: { $0.pid == pid }) else { continue }
+            // What it wrote last, which fits into its pipe, comes before any word on its end.
+            try passOn()
             processes[rank].pid = 0
             processes[rank].exit = LaunchReport.Exit(
                 pid: Int(pid), incarnation: Int(processes[rank].incarnation),

@@ -243,8 +243,8 @@ struct Run: ParsableCommand {
         case .failed(let rank, let exit, let consequence):
             let what = "muster: rank \(rank) (process \(exit.pid)) \(RunReport.words(exit))"
             switch consequence {
-            case .othersEnd: return what + ": ending the others"
-            case .othersGoOn: return what + ": the others go on"
+            case .othersEnd: return what + (size == 1 ? "" : ": ending the others")
+            case .othersGoOn: return what + (size == 1 ? "" : ": the others go on")
             case .restart(let left):
                 return what + ": starting it again (\(restartsMost - left) of \(restartsMost))"
             }

@@ -133,6 +133,14 @@ import Testing
         #expect(silent.status == 2, "\(silent)")
     }
 
+    @Test("What a rank wrote last comes before what is said of its end")
+    func lastWords() throws {
+        for _ in 0..<20 {
+            let result = try redirected("-n 1", "echo last; exit 3", "2>&1")
+            #expect(result.output.hasPrefix("last\nmuster: rank 0 "), "\(result)")
+        }
+    }
+
     @Test("Into a closed standard error all is lost, and nothing else is")
     func closedErrors() throws {
         let result = try redirected(

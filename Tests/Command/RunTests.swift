@@ -151,6 +151,8 @@ func runShell(
         #expect(result.errorLines.count == 1, "\(result.errors)")
         #expect(result.errors.hasPrefix("muster: rank 2 (process "))
         #expect(result.errors.hasSuffix(") exited with status 7: ending the others\n"))
+        let alone = try runShell(["-n", "1"], "exit 7")
+        #expect(alone.errors.hasSuffix(") exited with status 7\n"), "\(alone)")
     }
 
     @Test("With --on-death continue the others go on")

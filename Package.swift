@@ -42,11 +42,16 @@ let package = Package(
             swiftSettings: settings),
         // Examples to read and to run; the Python one beside them needs no building.
         .executableTarget(
+            name: "example-c-member", dependencies: ["CMuster"], path: "Tests/Examples/CMember"),
+        .executableTarget(
             name: "example-cxx-member", dependencies: ["CMuster"], path: "Tests/Examples/CxxMember",
             linkerSettings: [.linkedLibrary("m")]),
         .executableTarget(
             name: "example-swift-member", dependencies: ["Muster"],
             path: "Tests/Examples/SwiftMember", swiftSettings: settings),
+        .executableTarget(
+            name: "example-swift-leader", dependencies: ["Muster"],
+            path: "Tests/Examples/SwiftLeader", swiftSettings: settings),
         // Members are C programs with one thread, and so is what tests them.
         .executableTarget(
             name: "muster-test-member", dependencies: ["CMuster"], path: "Tests/MemberHost",
@@ -69,8 +74,8 @@ let package = Package(
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "MusterCommand", "Muster", "muster-test-host", "example-cxx-member",
-                "example-swift-member",
+                "MusterCommand", "Muster", "muster-test-host", "example-c-member",
+                "example-cxx-member", "example-swift-member", "example-swift-leader",
             ],
             path: "Tests/Command",
             exclude: ["compare_numpy.py"]),
@@ -80,7 +85,8 @@ let package = Package(
 
 if isLibraryOnly {
     let tool = [
-        "MusterCommand", "CommandTests", "example-cxx-member", "example-swift-member",
+        "MusterCommand", "CommandTests", "example-c-member", "example-cxx-member",
+        "example-swift-member", "example-swift-leader",
     ]
     package.products.removeAll { $0.name == "muster" }
     package.targets.removeAll { tool.contains($0.name) }

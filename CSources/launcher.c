@@ -222,6 +222,10 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
         .deaths = counts->deaths,
         .first_finding = counts->first_finding,
         .first_finding_ranks = {counts->first_finding_ranks[0], counts->first_finding_ranks[1]},
+        .interrupted = counts->interrupted,
+        .interrupted_chunks = counts->interrupted_chunks,
+        .interrupted_committed = counts->interrupted_committed,
+        .interrupted_by = counts->interrupted_by,
     };
     memcpy(audit->name, noted.name, sizeof audit->name);
     return 1;

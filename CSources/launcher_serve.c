@@ -82,10 +82,10 @@ static void note_end(struct serving *serving, uint32_t rank)
         note_leave(serving, rank);
         return;
     }
-    int pid = known->pid;
+    int pid = known->pid, status = muster__end_of(pid, known->pidfd);
     muster__launcher_forget(launcher, rank);
     muster__launcher_change(launcher, rank, MUSTER__GONE);
-    report(serving, MUSTER_LAUNCHER_DIED, rank, pid, 0);
+    report(serving, MUSTER_LAUNCHER_DIED, rank, pid, status);
 }
 
 /* A rank's socket has something, or is closed. Who closes it and lives on has left too, as a

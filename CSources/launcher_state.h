@@ -49,6 +49,9 @@ struct muster_launcher {
 void muster__launcher_change(struct muster_launcher *launcher, uint32_t rank,
                              enum muster__state state);
 
+/* How a dead process ended, as waitpid has it; -1: the kernel does not say. pidfd: of it. */
+int muster__end_of(int pid, int pidfd);
+
 /* Forgets a rank's process. */
 void muster__launcher_forget(struct muster_launcher *launcher, uint32_t rank);
 

@@ -374,8 +374,10 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
     muster_loop_end(&loop->loop);
     int status = meet_at_end(me);
     muster__close_loop(me);
-    if (status == -EOWNERDEAD)
+    if (status == -EOWNERDEAD) {
+        muster__note_interruption(me);
         muster__note_over(me); /* the program is told, and goes on or not */
+    }
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_AUDITING);

@@ -270,6 +270,10 @@ int muster_recover(struct muster_member *me)
             continue;
         if (status < 0)
             return status;
+        if (me->loop_open) {
+            muster__note_interruption(me);
+            muster__note_over(me);
+        }
         muster__count_live(me, me->states);
         me->generation = breaks;
         me->sequence = 0;

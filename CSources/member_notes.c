@@ -6,6 +6,10 @@
  * never audited, and nobody is told: so a rank also notes what loop it is in, and the launcher
  * finds that at the end.
  *
+ * A loop that a death has ended is noted too. One rank may have audited it all the same; loops that
+ * were interrupted in all are those that some rank has ended, one way or the other, and none has
+ * audited. Ranks still commit while others note how much there is: who comes last sees all of it.
+ *
  * Order. The launcher reads while ranks write, and nobody waits: what a word guards is read again
  * where the word has changed meanwhile (a seqlock; Boehm, "Can seqlocks get along with programming
  * language memory models?", 2012). `changes` guards a note's sets of counts: set changes % 2 holds.
@@ -126,6 +130,26 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     put(note, &counts);
 }
 
+void muster__note_interruption(struct muster_member *me)
+{
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    if (!note)
+        return;
+    struct muster__counts counts = counts_of(note);
+    counts.interrupted++;
+    counts.interrupted_chunks = me->loop.chunks;
+    counts.interrupted_committed = 0;
+    counts.interrupted_by = UINT32_MAX;
+    for (uint32_t rank = 0; rank < me->size; rank++) {
+        counts.interrupted_committed +=
+            muster_roll_progress(me->rolls[rank], me->plan.roll_capacity, me->loop_number);
+        uint64_t lost = __atomic_load_n(&me->parts.posts[rank].lost, __ATOMIC_SEQ_CST);
+        if (lost > me->generation && counts.interrupted_by == UINT32_MAX)
+            counts.interrupted_by = rank;
+    }
+    put(note, &counts);
+}
+
 /* -- reading -------------------------------------------------------------------------------- */
 
 /* Copies what a word guards, of which there are `sets`, as it was at one moment. Returns: 0, with
@@ -159,6 +183,12 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
     return status < 0 || !memchr(noted->name, 0, sizeof noted->name) ? -EUCLEAN : 1;
 }
 
+/* Whether a rank has noted an end of a loop. Else it was killed before it could count the first. */
+static bool is_end(const struct muster__counts *counts)
+{
+    return counts->loops > 0 || counts->interrupted > 0;
+}
+
 /* Whether a loop of this name stands in the notes before place (rank, index). Returns: 1, 0, or
  * -EUCLEAN. */
 static int named_before(const struct muster__notes *notes, const char *name, uint32_t rank,
@@ -171,29 +201,45 @@ static int named_before(const struct muster__notes *notes, const char *name, uin
             status = read_note(&notes[r], i, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && noted.counts.loops > 0 && strcmp(noted.name, name) == 0)
+            if (status > 0 && is_end(&noted.counts) && strcmp(noted.name, name) == 0)
                 return 1;
         }
     }
     return 0;
 }
 
-/* The note of the rank that has seen most loops of a name. Returns: 0 or -EUCLEAN. */
-static int fullest(const struct muster__notes *notes, uint32_t size, const char *name,
-                   struct muster__noted *most)
+/* What all ranks have noted of a name. Returns: 0 or -EUCLEAN. */
+static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name,
+                  struct muster__counts *all)
 {
     struct muster__noted noted;
+    struct muster__counts fullest = {0}, broken = {0};
+    uint64_t ended = 0;
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
             status = read_note(&notes[rank], i, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && noted.counts.loops > most->counts.loops &&
-                strcmp(noted.name, name) == 0)
-                *most = noted;
+            if (status == 0 || strcmp(noted.name, name) != 0)
+                continue;
+            const struct muster__counts *counts = &noted.counts;
+            if (counts->loops > fullest.loops)
+                fullest = *counts;
+            if (counts->loops + counts->interrupted > ended)
+                ended = counts->loops + counts->interrupted;
+            if (counts->interrupted > broken.interrupted ||
+                (counts->interrupted == broken.interrupted &&
+                 counts->interrupted_committed > broken.interrupted_committed))
+                broken = *counts;
         }
     }
+    bool is_broken = ended > fullest.loops;
+    *all = fullest;
+    all->interrupted = is_broken ? ended - fullest.loops : 0;
+    all->interrupted_chunks = is_broken ? broken.interrupted_chunks : 0;
+    all->interrupted_committed = is_broken ? broken.interrupted_committed : 0;
+    all->interrupted_by = is_broken ? broken.interrupted_by : UINT32_MAX;
     return 0;
 }
 
@@ -205,18 +251,14 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
             status = read_note(&notes[rank], i, noted);
-            if (status <= 0)
+            if (status <= 0 || !is_end(&noted->counts))
                 continue;
-            if (noted->counts.loops == 0)
-                continue; /* its rank was killed before it could count the first */
             int before = named_before(notes, noted->name, rank, i);
             if (before < 0)
                 return before;
             if (before > 0 || found++ != index)
                 continue;
-            char name[MUSTER_NAME_BYTES];
-            memcpy(name, noted->name, sizeof name);
-            status = fullest(notes, size, name, noted);
+            status = sum_up(notes, size, noted->name, &noted->counts);
             return status < 0 ? status : 1;
         }
         if (status < 0)

@@ -81,7 +81,7 @@ struct muster__post {
 
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
-    uint64_t loops; /* audited */
+    uint64_t loops; /* audited; the next seven are about them */
     uint64_t failed;
     uint64_t chunks;
     uint64_t exactly_once;
@@ -91,10 +91,15 @@ struct muster__counts {
     uint64_t deaths;
     struct muster_finding first_finding;
     uint32_t first_finding_ranks[2];
+    uint64_t interrupted;           /* ended with -EOWNERDEAD, so not audited */
+    uint64_t interrupted_chunks;    /* of the last of them */
+    uint64_t interrupted_committed; /* by all ranks, as far as this one saw */
+    uint32_t interrupted_by;        /* the rank that was gone; UINT32_MAX: not seen which */
+    uint32_t reserved;
 };
 
-/* Every rank notes every audit, so that what one rank was killed over is in the others' notes.
- * counts[changes % 2] holds; the other is written first: see member_notes.c. */
+/* Every rank notes every end of a loop, so that what one rank was killed over is in the others'
+ * notes. counts[changes % 2] holds; the other is written first: see member_notes.c. */
 struct muster__note {
     char name[MUSTER_NAME_BYTES]; /* before `used` counts it */
     uint64_t changes;
@@ -329,10 +334,13 @@ void muster__close_loop(struct muster_member *me);
 
 /* -- member_notes.c ------------------------------------------------------------------------- */
 
-/* What a rank notes: it is in a loop; it no longer is; what the audit found. */
+/* What a rank notes: it is in a loop; it no longer is. */
 void muster__note_begun(struct muster_member *me);
 void muster__note_over(struct muster_member *me);
+/* Notes what an audit found. */
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
+/* Notes that a death has ended the loop, before anything is done about it. */
+void muster__note_interruption(struct muster_member *me);
 
 /* A note as it was at one moment. */
 struct muster__noted {

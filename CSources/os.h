@@ -75,6 +75,10 @@ int muster__os_pidfd(int pid);
 int muster__os_kill(int pidfd, int signal);
 /* Reaps a dead child. Returns 1 with *code and *status as waitid gives them, 0: still alive. */
 int muster__os_reap(int pidfd, bool wait, int *code, int *status);
+/* How a process ended that is not a child, as waitpid has it. Known to Linux 6.15 and later, and
+ * only once the process is reaped. Returns: 0; -ENODATA: not reaped; -ENOTTY, -EINVAL: not this
+ * kernel. */
+int muster__os_ended(int pidfd, int *status);
 void muster__os_end_child(int pid);   /* kills and reaps a child that has no pidfd */
 int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
 int muster__os_parent(void);

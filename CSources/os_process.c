@@ -55,6 +55,16 @@ static void reset_signals(const uint64_t ignored)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Whether a file that is no program of this machine's may be a script of the shell's, as execvpe
+ * takes it for: a binary of another machine would only be garbage to it. */
+static bool may_be_script(const char *path)
+{
+    char head[256];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    ssize_t size = fd < 0 ? -1 : read(fd, head, sizeof head);
+    return size >= 0 && !memchr(head, '\0', (size_t)size);
+}
+
 /* In the new process: only calls that are safe after a fork of a process with threads. */
 static _Noreturn void become(const struct muster__program *program, int parent, int pipe)
 {
@@ -85,8 +95,18 @@ static _Noreturn void become(const struct muster__program *program, int parent, 
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     reset_signals(*program->ignored);
-    execvpe(program->name, (char *const *)(uintptr_t)program->arguments,
-            (char *const *)(uintptr_t)program->environment);
+    char *const *arguments = (char *const *)(uintptr_t)program->arguments;
+    char *const *environment = (char *const *)(uintptr_t)program->environment;
+    if (strchr(program->name, '/')) {
+        execve(program->name, arguments, environment);
+        if (errno != ENOEXEC)
+            fail(pipe, MUSTER_STEP_PROGRAM);
+        bool is_script = may_be_script(program->name);
+        errno = ENOEXEC;
+        if (!is_script)
+            fail(pipe, MUSTER_STEP_PROGRAM);
+    }
+    execvpe(program->name, arguments, environment);
     fail(pipe, MUSTER_STEP_PROGRAM);
 }
 
@@ -297,10 +317,12 @@ int muster__os_keep_standard(void)
     INJECT();
     ENTER();
     int status = 0;
-    /* open takes the lowest free number, and those below are open by then. */
+    /* open takes the lowest free number, and those below are open by then. Output must not vanish
+     * in there: not opened to write, it refuses each write as a closed descriptor does. */
     for (int fd = 0; fd < 3 && status == 0; fd++)
         if (fcntl(fd, F_GETFD) < 0)
-            status = (int)taken(open("/dev/null", O_RDWR), errno_before);
+            status = (int)taken(open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY),
+                                errno_before);
     errno = errno_before;
     return status < 0 ? status : 0;
 }
@@ -354,6 +376,7 @@ int muster__os_sink(int fd, struct muster__sink *sink)
         return status;
     sink->device = (uint64_t)information.st_dev;
     sink->file = (uint64_t)information.st_ino;
+    sink->is_writable = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
     sink->is_socket = S_ISSOCK(information.st_mode);
     sink->is_stream = S_ISFIFO(information.st_mode) || isatty(fd);
     errno = errno_before;

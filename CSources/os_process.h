@@ -54,7 +54,9 @@ int muster__os_ignore_signal(int number, bool ignore);
 int muster__os_raise_open_files(uint64_t *before);
 void muster__os_restore_open_files(uint64_t before);
 
-int muster__os_keep_standard(void); /* opens /dev/null for each of 0, 1, 2 that is closed */
+/* Opens /dev/null for each of 0, 1, 2 that is closed: 0 has nothing in it, writes to 1 go on being
+ * refused with -EBADF, writes to 2 vanish. */
+int muster__os_keep_standard(void);
 /* Made where it is not there. append: not emptied; each write goes to its end. */
 int muster__os_open_output(const char *path, bool append);
 int muster__os_pipe(int ends[2]); /* close-on-exec; the reading end does not block */
@@ -64,6 +66,7 @@ int muster__os_blocking(int fd);
 /* What a descriptor is, as far as writing without blocking goes. */
 struct muster__sink {
     uint64_t device, file; /* which file it is */
+    bool is_writable;      /* opened to be written to */
     bool is_stream;        /* pipe or terminal: may block */
     bool is_socket;
 };

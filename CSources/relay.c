@@ -400,7 +400,8 @@ int muster_relay_create(int output, int errors, struct muster_relay **relay)
         muster_relay_destroy(it);
         return status;
     }
-    bool is_one = first.device == second.device && first.file == second.file;
+    bool is_one = first.device == second.device && first.file == second.file &&
+                  first.is_writable == second.is_writable;
     it->errors = &it->destinations[is_one ? 0 : 1];
     *relay = it;
     return 0;

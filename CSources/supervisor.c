@@ -81,6 +81,7 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
         return status;
     }
     muster__os_ignore_signal(SIGPIPE, true);
+    muster__os_ignore_signal(SIGXFSZ, true);
     is_supervisor = true;
     *supervisor = it;
     return 0;
@@ -91,6 +92,7 @@ void muster_supervisor_destroy(struct muster_supervisor *supervisor)
     if (!supervisor)
         return;
     muster__os_ignore_signal(SIGPIPE, (supervisor->ignored & BIT(SIGPIPE)) != 0);
+    muster__os_ignore_signal(SIGXFSZ, (supervisor->ignored & BIT(SIGXFSZ)) != 0);
     for (int number = 1; number <= 64; number++)
         if (forwarded & ~supervisor->ignored & BIT(number))
             muster__os_ignore_signal(number, false);

@@ -163,7 +163,8 @@ extension Team {
         }
     }
 
-    private func mapped<Element: BitwiseCopyable>(
+    /// Maps an open file. Ownership: on success the array closes it.
+    func mapped<Element: BitwiseCopyable>(
         _ file: BackingFile, dataOffset: Int, dtype: DType?, shape: [Int], writable: Bool
     ) throws(MusterError) -> SharedArray<Element> {
         if writable {

@@ -16,7 +16,8 @@ package final class Launch {
         case failed(rank: Int, LaunchReport.Exit, Consequence)
         case signalled(Int)
         case timedOut(seconds: Double)
-        case killed
+        /// What is left is being killed: it had its time, or a second signal asked for it.
+        case killed(isAsked: Bool)
     }
 
     /// What follows from a rank's failure.
@@ -35,8 +36,8 @@ package final class Launch {
         var incarnation: Int32 = 0
         /// Who has joined and has not left; 0: nobody.
         var member: Int32 = 0
-        /// Whether a member died that was not `pid`.
-        var hasLostMember = false
+        /// How a member died that was not `pid`; nil: none did.
+        var lostMember: LaunchReport.MemberEnd?
         /// When `pid` is killed since its member died; nil: not at all.
         var killAt: UInt64?
         /// `pid` has ended so, and `member` has not yet.
@@ -58,8 +59,8 @@ package final class Launch {
     /// When what is still there gets SIGKILL; nil: nothing is being ended.
     private var killAt: UInt64?
     private var hasKilled = false
-    /// Whether a signal has asked for the end.
-    private var hasBeenAsked = false
+    /// Signals that have asked for the end.
+    private var requests = 0
     /// Whether even what is written, but not yet read by others, is not waited for.
     private var isUrgent = false
     private var isUnboundSaid = false
@@ -187,7 +188,7 @@ package final class Launch {
     ) throws(MusterError) {
         let status = muster_relay_open(relay, UInt32(destination), tag, &writer)
         guard status == 0 else {
-            throw .system(.start, "a pipe for output", "can't be made", status: status)
+            throw cannotStart("a pipe for output", "can't be made", status)
         }
     }
 
@@ -199,13 +200,13 @@ package final class Launch {
             var reader: Int32 = -1
             let status = muster_relay_feed(relay, 0, &reader)
             guard status == 0 else {
-                throw .system(.start, "a pipe for input", "can't be made", status: status)
+                throw cannotStart("a pipe for input", "can't be made", status)
             }
             return reader
         }
         let nothing = muster_supervisor_open_nothing()
         guard nothing >= 0 else {
-            throw .system(.start, "/dev/null", "can't be opened", status: nothing)
+            throw cannotStart("/dev/null", "can't be opened", nothing)
         }
         return nothing
     }
@@ -236,18 +237,49 @@ package final class Launch {
         _ rank: Int, _ status: Int32, _ step: UInt32, _ stepStatus: Int32
     ) -> MusterError {
         guard status == -ECHILD else {
-            return .system(.start, "rank \(rank)", "can't be started", status: status)
+            return cannotStart("rank \(rank)", "can't be started", status)
         }
         switch step {
         case MUSTER_STEP_PROGRAM.rawValue:
-            return .system(.start, plan.command.program, "can't be executed", status: stepStatus)
+            return programError(stepStatus)
         case MUSTER_STEP_PLACEMENT.rawValue:
             let placement = plan.placement?.description ?? ""
             return .system(
                 .placement, "placement \(placement)", "refused to rank \(rank)", status: stepStatus)
         default:
-            return .system(.start, "rank \(rank)", "can't be started", status: stepStatus)
+            return cannotStart("rank \(rank)", "can't be started", stepStatus)
         }
+    }
+
+    private func programError(_ status: Int32) -> MusterError {
+        let program = plan.command.program
+        let why = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4200) { text in
+            muster_supervisor_explain(program, status, text.baseAddress, text.count) == 1
+                ? String(cString: text.baseAddress!) : nil
+        }
+        if let why {
+            return MusterError(.start, subject: program, reason: "can't be executed: \(why)")
+        }
+        if status == -ENOENT && !program.utf8.contains(UInt8(ascii: "/")) {
+            return MusterError(
+                .start, subject: program, reason: "there is no such program in PATH",
+                errorNumber: ENOENT)
+        }
+        return .system(.start, program, "can't be executed", status: status)
+    }
+
+    /// For what is short on this host, with where to get more.
+    private func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {
+        let remedy =
+            switch -status {
+            case EMFILE: "; ulimit -n says how many, and \(plan.size) ranks take up to 5 each"
+            case EAGAIN: "; ulimit -u, or a cgroup's pids.max, says how many processes"
+            default: ""
+            }
+        let error = MusterError.system(.start, subject, what, status: status)
+        return MusterError(
+            .start, subject: subject, reason: error.reason + remedy,
+            errorNumber: error.errorNumber)
     }
 
     // MARK: - Running
@@ -265,7 +297,6 @@ package final class Launch {
             throw .system(.system, "muster run", "can't wait", status: status)
         }
         takeSignals()
-        // What a process wrote before it ended comes before the line that says it did.
         try passOn()
         try serveTeam()
         try reap()
@@ -284,10 +315,11 @@ package final class Launch {
             case .left(let rank):
                 processes[rank].member = 0
                 try settle(rank)
-            case .died(let rank, let pid):
+            case .died(let rank, let pid, let end):
                 processes[rank].member = 0
-                if pid != processes[rank].pid && processes[rank].exit?.pid != Int(pid) {
-                    processes[rank].hasLostMember = true
+                let isStarted = pid == processes[rank].pid || processes[rank].exit?.pid == Int(pid)
+                if !isStarted && end != .exited(0) {
+                    processes[rank].lostMember = end
                     // Shells exit by themselves when their last command dies.
                     processes[rank].killAt = monotonicNanoseconds() + 100_000_000
                 }
@@ -341,10 +373,11 @@ package final class Launch {
             muster_relay_feed_again(relay)
         default:
             // The second one is meant. A terminal that goes away says so twice by itself.
-            if hasBeenAsked && number != SIGHUP {
+            if requests > 0 && number != SIGHUP {
+                requests += 1
                 killAt = monotonicNanoseconds()
             } else {
-                hasBeenAsked = true
+                requests = 1
                 say(.signalled(Int(number)))
                 end(.signal(Int(number)), by: number)
             }
@@ -363,11 +396,13 @@ package final class Launch {
         var signal: Int32 = 0
         while muster_supervisor_reap(supervisor, &pid, &code, &signal) == 1 {
             guard let rank = processes.firstIndex(where: { $0.pid == pid }) else { continue }
+            // What it wrote last, which fits into its pipe, comes before any word on its end.
+            try passOn()
             processes[rank].pid = 0
             processes[rank].exit = LaunchReport.Exit(
                 pid: Int(pid), incarnation: Int(processes[rank].incarnation),
                 code: signal == 0 ? Int(code) : nil, signal: signal == 0 ? nil : Int(signal),
-                lostMember: false, seconds: seconds)
+                lostMember: nil, seconds: seconds)
             // That it has left, if it did, is known before its end is judged.
             try serveTeam()
             if processes[rank].member == pid { processes[rank].member = 0 }
@@ -380,7 +415,7 @@ package final class Launch {
     /// What follows, once both processes of a rank have ended.
     private func settle(_ rank: Int) throws(MusterError) {
         guard var exit = processes[rank].exit, processes[rank].member == 0 else { return }
-        exit.lostMember = processes[rank].hasLostMember
+        exit.lostMember = processes[rank].lostMember
         processes[rank].exit = nil
         report.ranks[rank].exits.append(exit)
         if exit.isFailure {
@@ -434,7 +469,7 @@ package final class Launch {
             _ = muster_supervisor_forward(supervisor, processes[rank].pid, SIGKILL)
         }
         guard let killAt, moment >= killAt else { return }
-        if !hasKilled && !processes.allSatisfy(\.isOver) { say(.killed) }
+        if !hasKilled && !processes.allSatisfy(\.isOver) { say(.killed(isAsked: requests > 1)) }
         hasKilled = true
         kill()
         // Who was forked meanwhile has not got it.

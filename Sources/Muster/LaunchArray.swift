@@ -120,38 +120,55 @@ package func muster_array_map(
             "file options")
         guard let path = text(path) else { throw invalid("path", "is NULL") }
         try leader.checkLeader(path)
-        var elementBytes = Int(options.element_bytes)
-        var dataOffset = 0
-        var count: Int?
-        if elementBytes == 0 {
-            guard let wanted = DType.allCases.first(where: { $0.code == options.dtype }) else {
-                throw invalid("dtype \(options.dtype)", "is none of enum muster_dtype")
-            }
-            let header = try NPYHeader(path: path)
-            guard header.dtype == wanted else {
+        // One opening for header and elements: the name may be another file's a moment later.
+        let file = try BackingFile(opening: path, writable: options.writable != 0)
+        do throws(MusterError) {
+            let layout = try FileLayout(file, options)
+            let bytes: SharedArray<UInt8> = try leader.team.mapped(
+                file, dataOffset: 0, dtype: nil, shape: [file.byteCount],
+                writable: options.writable != 0)
+            array.pointee = leader.add(
+                CArray(
+                    bytes, dataOffset: layout.dataOffset, count: layout.count,
+                    elementBytes: layout.elementBytes, of: leader))
+        } catch {
+            muster_file_close(file.descriptor)
+            throw error
+        }
+    }
+}
+
+/// Where the elements of a file are.
+private struct FileLayout {
+    let dataOffset: Int
+    let count: Int
+    let elementBytes: Int
+
+    /// - Throws: `.file`, `.invalidArgument`.
+    init(_ file: BackingFile, _ options: muster_file_options) throws(MusterError) {
+        guard options.element_bytes == 0 else {
+            elementBytes = Int(options.element_bytes)
+            dataOffset = 0
+            count = file.byteCount / elementBytes
+            guard file.byteCount.isMultiple(of: elementBytes) else {
                 throw MusterError(
-                    .file, subject: path, reason: "holds \(header.dtype.name), not \(wanted.name)")
+                    .file, subject: file.path,
+                    reason: "has \(file.byteCount) bytes, which is not a whole number of elements "
+                        + "of \(elementBytes) bytes")
             }
-            elementBytes = header.dtype.byteCount
-            dataOffset = header.dataOffset
-            count = header.shape.reduce(1, *)
+            return
         }
-        let bytes = try leader.team.array(
-            file: path, of: UInt8.self, writable: options.writable != 0)
-        guard (bytes.count - dataOffset).isMultiple(of: elementBytes) else {
+        guard let wanted = DType.allCases.first(where: { $0.code == options.dtype }) else {
+            throw invalid("dtype \(options.dtype)", "is none of enum muster_dtype")
+        }
+        let header = try NPYHeader(file)
+        guard header.dtype == wanted else {
             throw MusterError(
-                .file, subject: path,
-                reason: "has \(bytes.count) bytes, which is not a whole number of elements of "
-                    + "\(elementBytes) bytes")
+                .file, subject: file.path, reason: "holds \(header.dtype.name), not \(wanted.name)")
         }
-        let there = (bytes.count - dataOffset) / elementBytes
-        guard there >= count ?? there else {
-            throw MusterError(.file, subject: path, reason: "became shorter while it was opened")
-        }
-        array.pointee = leader.add(
-            CArray(
-                bytes, dataOffset: dataOffset, count: count ?? there, elementBytes: elementBytes,
-                of: leader))
+        elementBytes = header.dtype.byteCount
+        dataOffset = header.dataOffset
+        count = header.shape.reduce(1, *)
     }
 }
 

@@ -73,14 +73,36 @@ package struct LaunchReport: Sendable {
         package let code: Int?
         /// The signal that killed it.
         package let signal: Int?
-        /// The process that had joined as this rank died, though the one that was started lived on.
-        package var lostMember: Bool
+        /// How the process ended that had joined as this rank, where that is not the one that was
+        /// started; nil: it ended well, or there was none.
+        package var lostMember: MemberEnd?
         /// Since the launch.
         package let seconds: Double
 
-        package var isFailure: Bool { code != 0 || lostMember }
+        package var isFailure: Bool { code != 0 || lostMember != nil }
         /// As a shell shows it: 128 + signal for a killed process.
-        package var status: Int { signal.map { 128 + $0 } ?? (lostMember ? max(1, code!) : code!) }
+        package var status: Int {
+            // Who started the member may be asked or made to end since it died.
+            if let lostMember, code ?? 0 == 0 { return lostMember.status }
+            return signal.map { 128 + $0 } ?? code!
+        }
+    }
+
+    /// How a process ended that is not a child of the launcher.
+    package enum MemberEnd: Sendable, Equatable {
+        case exited(Int)
+        case killed(signal: Int)
+        /// Before Linux 6.15, when somebody else has reaped it by the time one looks.
+        case unknown
+
+        /// As a shell shows it; SIGKILL's where it is not known.
+        package var status: Int {
+            switch self {
+            case .exited(let code): code
+            case .killed(let signal): 128 + signal
+            case .unknown: 137
+            }
+        }
     }
 
     /// A rank.
@@ -174,4 +196,15 @@ package struct LaunchAudit: Sendable {
     package let finding: Range<Int>?
     /// Who committed it.
     package let findingRanks: [Int]
+    /// Loops that a death has ended: nobody audited them, and they are in no count above.
+    package let interruption: Interruption?
+
+    package struct Interruption: Sendable {
+        package let loops: Int
+        /// Of the last of them, and how many of these ranks had committed.
+        package let chunks: Int
+        package let committed: Int
+        /// The rank that was gone; nil: nobody saw which.
+        package let rank: Int?
+    }
 }

@@ -9,7 +9,7 @@ final class LaunchTeam {
         case joined(rank: Int, pid: Int32)
         case refused(LaunchReport.Refusal)
         case left(rank: Int)
-        case died(rank: Int, pid: Int32)
+        case died(rank: Int, pid: Int32, LaunchReport.MemberEnd)
     }
 
     private let launcher: OpaquePointer
@@ -68,13 +68,15 @@ final class LaunchTeam {
         switch raw.kind {
         case MUSTER_LAUNCHER_JOINED.rawValue: return .joined(rank: rank, pid: raw.pid)
         case MUSTER_LAUNCHER_LEFT.rawValue: return .left(rank: rank)
-        case MUSTER_LAUNCHER_DIED.rawValue: return .died(rank: rank, pid: raw.pid)
+        case MUSTER_LAUNCHER_DIED.rawValue:
+            return .died(rank: rank, pid: raw.pid, LaunchReport.MemberEnd(waitStatus: raw.status))
         case MUSTER_LAUNCHER_REFUSED.rawValue:
             let reason =
                 switch -raw.status {
                 case 16: "a live process holds it"  // EBUSY
                 case 22: "there is no such rank"  // EINVAL
                 case 108: "it was given up"  // ESHUTDOWN
+                case 114: "it has joined already"  // EALREADY
                 default: statusText(raw.status)
                 }
             return .refused(
@@ -139,5 +141,23 @@ extension LaunchAudit {
         finding = first < end ? first..<end : nil
         findingRanks = [raw.first_finding_ranks.0, raw.first_finding_ranks.1]
             .filter { $0 != .max }.map(Int.init)
+        interruption =
+            raw.interrupted == 0
+            ? nil
+            : Interruption(
+                loops: Int(raw.interrupted), chunks: Int(raw.interrupted_chunks),
+                committed: Int(min(raw.interrupted_committed, raw.interrupted_chunks)),
+                rank: raw.interrupted_by == .max ? nil : Int(raw.interrupted_by))
+    }
+}
+
+extension LaunchReport.MemberEnd {
+    /// - Parameter waitStatus: as waitpid has it; -1: not known.
+    init(waitStatus: Int32) {
+        let signal = Int(waitStatus & 0x7f)
+        self =
+            waitStatus < 0
+            ? .unknown
+            : signal == 0 ? .exited(Int(waitStatus >> 8) & 0xff) : .killed(signal: signal)
     }
 }

@@ -18,7 +18,7 @@ struct Run: ParsableCommand {
             Output is passed on line by line, no line torn, each rank's in its order. Standard \
             input goes to rank 0. INT, TERM, HUP, QUIT, USR1, USR2, TSTP and CONT are forwarded to \
             all ranks; after one of the first four, what has not ended within --grace is killed, \
-            and a second one kills at once. Whatever ranks have started, in the background too, ends \
+            and a second one (not of HUP) kills at once. Whatever ranks have started, in the background too, ends \
             with them. The audits of all verified loops are printed on standard error at the end.
 
             --placement sets the policy of each process's own memory: first-touch (the kernel's \
@@ -46,11 +46,17 @@ struct Run: ParsableCommand {
               127  there is no such PROGRAM
               128+S  signal S killed a rank (137: KILL, 139: SEGV) or ended the run
               1-255  else: what the first rank to fail exited with
+
+            Whatever ended the run decides; what others exit with while they are being ended does \
+            not count, nor does a rank that was started again. A signal to the run is the ranks' to \
+            answer: if all then exit with 0, so does the run. Where a shell hides how the process \
+            that had joined died, and the kernel does not say (before Linux 6.15), it is 137.
             """)
 
     // So that "-n -3" is a wrong number, not a missing one.
     @Option(
-        name: [.customShort("n"), .customLong("ranks")], parsing: .unconditional,
+        name: [.customShort("n", allowingJoined: true), .customLong("ranks")],
+        parsing: .unconditional,
         help: """
             Ranks of the team. (default: one for each CPU that this process may use, or of the list \
             given with --bind)
@@ -89,8 +95,10 @@ struct Run: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "How often --on-death restart starts each rank again before it ends the others.")
-    var restarts = 3
+        help: """
+            How often --on-death restart starts each rank again before it ends the others. (default: 3)
+            """)
+    var restarts: Int?
 
     @Option(
         parsing: .unconditional,
@@ -99,7 +107,9 @@ struct Run: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Write one JSON object to this file at the end.", valueName: "report"))
+        help: ArgumentHelp(
+            "Write one JSON object to this file at the end; -: to standard output, with --output-dir.",
+            valueName: "report"))
     var json: String?
 
     @Argument(
@@ -107,6 +117,8 @@ struct Run: ParsableCommand {
         help: ArgumentHelp(
             "The program, and its arguments; best after \"--\".", valueName: "program"))
     var command: [String] = []
+
+    private var restartsMost: Int { restarts ?? 3 }
 
     /// PROGRAM and its arguments, without the "--" before them.
     private var program: ArraySlice<String> {
@@ -116,11 +128,15 @@ struct Run: ParsableCommand {
     func validate() throws {
         // What comes before PROGRAM and is no option of ours arrives here as well.
         if ["-h", "--help", "-help"].contains(command.first) { throw CleanExit.helpRequest(self) }
+        if command.first == "--version" { throw CleanExit.message(Version.text) }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             throw ValidationError("Unknown option '\(first)'")
         }
         guard !program.isEmpty else {
             throw ValidationError("PROGRAM is missing: muster run -n 4 -- PROGRAM ARGUMENTS")
+        }
+        if program.first == "" {
+            throw ValidationError("PROGRAM is an empty string: a variable that is not set?")
         }
         if let ranks, ranks < 1 || ranks > 4096 {
             throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
@@ -143,8 +159,16 @@ struct Run: ParsableCommand {
                 throw ValidationError("\(name) \(value): more than 0, at most 100000000")
             }
         }
-        if !(0...1_000_000).contains(restarts) {
+        if let restarts, !(0...1_000_000).contains(restarts) {
             throw ValidationError("--restarts \(restarts): from 0 to 1000000")
+        }
+        if let restarts, onDeath != .restart {
+            throw ValidationError(
+                "--restarts \(restarts): nothing is started again without --on-death restart")
+        }
+        if json == "-" && outputDir == nil {
+            throw ValidationError(
+                "--json -: standard output is the ranks'; name a file, or add --output-dir")
         }
         if outputDir == "" || json == "" {
             throw ValidationError("--output-dir and --json need a name")
@@ -152,7 +176,7 @@ struct Run: ParsableCommand {
     }
 
     func run() throws {
-        if let json { try OutputFile.check(json) }
+        if let json, json != "-" { try OutputFile.check(json) }
         let outer = try OuterLauncher.read()
         var plan = LaunchPlan(
             .ownArguments(count: program.count), size: try size(outer), outer: outer)
@@ -162,7 +186,7 @@ struct Run: ParsableCommand {
         plan.outputDirectory = outputDir
         plan.timeout = timeout
         plan.onDeath = onDeath
-        plan.restarts = restarts
+        plan.restarts = restartsMost
         plan.grace = grace
         if outer.hostSize > 1 || !outer.variables.isEmpty {
             let first = plan.globalRank(0)
@@ -219,10 +243,10 @@ struct Run: ParsableCommand {
         case .failed(let rank, let exit, let consequence):
             let what = "muster: rank \(rank) (process \(exit.pid)) \(RunReport.words(exit))"
             switch consequence {
-            case .othersEnd: return what + ": ending the others"
-            case .othersGoOn: return what + ": the others go on"
+            case .othersEnd: return what + (size == 1 ? "" : ": ending the others")
+            case .othersGoOn: return what + (size == 1 ? "" : ": the others go on")
             case .restart(let left):
-                return what + ": starting it again (\(restarts - left) of \(restarts))"
+                return what + ": starting it again (\(restartsMost - left) of \(restartsMost))"
             }
         case .signalled(let number):
             return
@@ -230,8 +254,10 @@ struct Run: ParsableCommand {
         case .timedOut(let seconds):
             return
                 "muster: \(Figures.short(seconds)) s are over: ending \(size == 1 ? "the rank" : "all ranks")"
-        case .killed:
-            return "muster: killing what has not ended within \(Figures.short(grace)) s"
+        case .killed(let isAsked):
+            return isAsked
+                ? "muster: asked again: killing what has not ended"
+                : "muster: killing what has not ended within \(Figures.short(grace)) s"
         }
     }
 
@@ -240,9 +266,13 @@ struct Run: ParsableCommand {
         for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
         if let json {
             let report = RunJSON(plan, report, command: Array(program))
-            try OutputFile.write(
-                Output.jsonText(report, schema: Self.schema, error: report.error) + "\n",
-                to: json)
+            let text = try Output.jsonText(report, schema: Self.schema, error: report.error)
+            if json == "-" {
+                Output.line(text)
+                try Output.flush()  // before the exit status, which is thrown
+            } else {
+                try OutputFile.write(text + "\n", to: json)
+            }
         }
         guard let status = report.exitStatus else {
             // As every program ends whose output nobody reads.

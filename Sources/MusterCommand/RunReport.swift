@@ -6,11 +6,18 @@ import Muster
 enum RunReport {
     /// "exited with status 3", "was killed by signal 9 (SIGKILL)"
     static func words(_ exit: LaunchReport.Exit) -> String {
-        if let signal = exit.signal {
-            return "was killed by signal \(signal) (\(name(signal: signal)))"
+        func killed(_ signal: Int) -> String {
+            "was killed by signal \(signal) (\(name(signal: signal)))"
         }
-        if exit.lostMember && exit.code == 0 { return "has lost the process that had joined" }
-        return "exited with status \(exit.code ?? 0)"
+        if let member = exit.lostMember, exit.code ?? 0 == 0 {
+            let what = "has lost the process that had joined"
+            switch member {
+            case .killed(let signal): return "\(what): it \(killed(signal))"
+            case .exited(let code): return "\(what): it exited with status \(code)"
+            case .unknown: return what
+            }
+        }
+        return exit.signal.map(killed) ?? "exited with status \(exit.code ?? 0)"
     }
 
     /// "SIGINT"
@@ -25,7 +32,11 @@ enum RunReport {
             return "audit  \(name)\(padding)  \(verdict)"
         }
         let open = Dictionary(grouping: report.unended, by: \.name).sorted { $0.key < $1.key }
-        return report.loops.map { line($0.name, verdict($0, ranks: report.ranks.count)) }
+        let audited = report.loops.filter { $0.loops > 0 }
+        let interrupted = report.loops.compactMap { loop in
+            loop.interruption.map { line(loop.name, interruption($0)) }
+        }
+        return audited.map { line($0.name, verdict($0, ranks: report.ranks.count)) } + interrupted
             + open.map { name, ranks in
                 let numbers = ranks.map { String($0.rank) }.joined(separator: ", ")
                 return line(
@@ -33,6 +44,16 @@ enum RunReport {
                     "begun and never ended by \(ranks.count == 1 ? "rank" : "ranks") \(numbers): not "
                         + "audited")
             }
+    }
+
+    /// "interrupted, rank 2 was gone: 120 of 256 chunks committed, not audited"
+    private static func interruption(_ of: LaunchAudit.Interruption) -> String {
+        let rank = of.rank.map { ", rank \($0) was gone" } ?? " by a death"
+        let chunks = of.chunks == 1 ? "1 chunk" : "\(of.chunks) chunks"
+        return
+            (of.loops == 1
+            ? "interrupted\(rank): " : "interrupted \(of.loops) times; the last time\(rank): ")
+            + "\(of.committed) of \(chunks) committed, not audited"
     }
 
     /// "2 loops, 512 chunks, each exactly once, by 8 ranks"
@@ -81,6 +102,8 @@ struct RunJSON: Encodable, Sendable {
         @OrNull var exit_code: Int?
         @OrNull var signal: Int?
         let lost_member: Bool
+        @OrNull var member_exit_code: Int?
+        @OrNull var member_signal: Int?
         let elapsed_s: Double
     }
     struct Rank: Encodable, Sendable {
@@ -115,6 +138,14 @@ struct RunJSON: Encodable, Sendable {
         @OrNull var first_fault: Finding?
     }
 
+    struct Interrupted: Encodable, Sendable {
+        let name: String
+        let loops: Int
+        let chunks: Int
+        let committed: Int
+        @OrNull var rank: Int?
+    }
+
     struct Unended: Encodable, Sendable {
         let name: String
         let rank: Int
@@ -133,13 +164,14 @@ struct RunJSON: Encodable, Sendable {
     let ranks: [Rank]
     let refused: [Refusal]
     let verified_loops: [Loop]
+    let interrupted_loops: [Interrupted]
     let unended_loops: [Unended]
     /// Why the exit status is not 0, in words: not among its own keys, since it comes first.
     let error: String?
 
     enum CodingKeys: CodingKey {
         case command, size, global_size, host, binding, placement, on_death, exit_status, ended_by
-        case elapsed_s, ranks, refused, verified_loops, unended_loops
+        case elapsed_s, ranks, refused, verified_loops, interrupted_loops, unended_loops
     }
 
     init(_ plan: LaunchPlan, _ report: LaunchReport, command: [String]) {
@@ -161,14 +193,17 @@ struct RunJSON: Encodable, Sendable {
                 rank: rank.rank, global_rank: rank.globalRank, cpu: rank.seat.cpu,
                 node: rank.seat.homeNode, joined: rank.hasJoined,
                 restarts: max(0, rank.exits.count - 1),
-                exits: rank.exits.map {
-                    Exit(
-                        pid: $0.pid, incarnation: $0.incarnation, exit_code: $0.code,
-                        signal: $0.signal, lost_member: $0.lostMember, elapsed_s: $0.seconds)
-                })
+                exits: rank.exits.map(Exit.init))
         }
         refused = report.refusals.map { Refusal(rank: $0.rank, pid: $0.pid, reason: $0.reason) }
-        verified_loops = report.loops.map { loop in
+        interrupted_loops = report.loops.compactMap { loop in
+            loop.interruption.map {
+                Interrupted(
+                    name: loop.name, loops: $0.loops, chunks: $0.chunks, committed: $0.committed,
+                    rank: $0.rank)
+            }
+        }
+        verified_loops = report.loops.filter { $0.loops > 0 }.map { loop in
             Loop(
                 name: loop.name, loops: loop.loops, loops_at_fault: loop.failed,
                 chunks: loop.chunks, exactly_once: loop.exactlyOnce, missing_count: loop.missing,
@@ -194,11 +229,34 @@ struct RunJSON: Encodable, Sendable {
 
     private static func error(_ report: LaunchReport, _ endedBy: String?) -> String? {
         if report.exitStatus == 0 { return nil }
-        if let rank = report.firstFailure, let exit = report.ranks[rank].exits.last {
-            return "rank \(rank) \(RunReport.words(exit))"
+        switch report.cause {
+        case .failure, nil:
+            if let rank = report.firstFailure, let exit = report.ranks[rank].exits.last {
+                return "rank \(rank) \(RunReport.words(exit))"
+            }
+        default: break
         }
         return endedBy.map { "ended by \($0)" }
             ?? (report.unended.isEmpty
                 ? "an audit failed" : "a loop was never ended, so not audited")
+    }
+}
+
+extension RunJSON.Exit {
+    init(_ exit: LaunchReport.Exit) {
+        pid = exit.pid
+        incarnation = exit.incarnation
+        lost_member = exit.lostMember != nil
+        elapsed_s = exit.seconds
+        exit_code = exit.code
+        signal = exit.signal
+        var member: (code: Int?, signal: Int?)
+        switch exit.lostMember {
+        case .exited(let code): member.code = code
+        case .killed(let signal): member.signal = signal
+        case .unknown, nil: break
+        }
+        member_exit_code = member.code
+        member_signal = member.signal
     }
 }

@@ -56,8 +56,8 @@ private func built(_ name: String) -> String {
     }
 
     @Test(
-        "In C++ and Swift: alone and as a team, with the same result",
-        arguments: ["example-cxx-member", "example-swift-member"])
+        "In C, C++ and Swift: alone and as a team, with the same result",
+        arguments: ["example-c-member", "example-cxx-member", "example-swift-member"])
     func compiled(_ name: String) throws {
         let alone = try CommandRunner.run([], program: built(name))
         #expect(alone.status == 0 && results(alone).count == 1, "\(alone)")
@@ -66,6 +66,23 @@ private func built(_ name: String) -> String {
         #expect(team.output.split(separator: "\n").count == 4 && results(team) == results(alone))
         #expect(team.errors.contains("each exactly once, by 4 ranks"), "\(team.errors)")
         if name.contains("swift") { #expect(results(team) == ["78498 primes below 1000000"]) }
+    }
+
+    @Test("A leader in Swift: the same result with its workers killed", arguments: [false, true])
+    func swiftLeader(_ kills: Bool) throws {
+        var victims: Set<pid_t> = []
+        let result = try CommandRunner.run([], program: built("example-swift-leader")) { pid in
+            let workers = CommandRunner.children(of: pid).filter {
+                let name = try? String(contentsOfFile: "/proc/\($0)/comm", encoding: .utf8)
+                return name?.hasPrefix("muster-") ?? false  // it has its rank
+            }
+            guard kills, victims.count < 2, let victim = workers.last else { return }
+            if victims.insert(victim).inserted { kill(victim, SIGKILL) }
+        }
+        #expect(result.status == 0 && victims.isEmpty == !kills, "\(result)")
+        #expect(
+            result.output.hasPrefix("800 chunks, each exactly once, by 4 ranks; "), "\(result)")
+        #expect(result.output.hasSuffix("; 107568 of 640000 points never escape\n"), "\(result)")
     }
 
     private func python(
@@ -129,8 +146,9 @@ private func built(_ name: String) -> String {
             if onDeath != "kill" || !hit { #expect(results(result) == calm, comment) }
             if onDeath != "kill" {
                 #expect(
-                    result.errorLines.filter { $0.contains("audit") }
-                        .allSatisfy { $0.contains("each exactly once") }, comment)
+                    result.errorLines.filter { $0.hasPrefix("muster: audit") }.allSatisfy {
+                        $0.contains("each exactly once") || $0.contains("interrupted")
+                    }, comment)
             }
         }
     }

@@ -91,6 +91,47 @@ import Testing
             kill(pid, SIGINT)
         }
         #expect(result.status == 130, "\(result)")
+        #expect(
+            result.errors
+                == "muster: SIGINT: ending all ranks\nmuster: asked again: killing what has not ended\n"
+        )
+    }
+
+    @Test("Ctrl-C ends the deaf too within a second")
+    func second() throws {
+        // A busy machine may take longer at times, and not each time.
+        var fastest = Double.infinity
+        for _ in 0..<5 where fastest >= 1 {
+            var asked = Date()
+            let result = try end(Self.deaf, processes: 12) {
+                asked = Date()
+                kill(-$0, SIGINT)
+            }
+            fastest = min(fastest, Date().timeIntervalSince(asked))
+            #expect(result.status == 130, "\(result)")
+        }
+        #expect(fastest < 1)
+    }
+
+    /// Ends well when asked to.
+    private static let obedient = "trap 'exit 0' TERM INT; sleep 1000 & wait"
+
+    @Test("What others exit with while they are being ended does not count")
+    func obedient() throws {
+        let late = try end(Self.obedient, options: ["--timeout", "5"], processes: 8, { _ in })
+        #expect(late.status == 124, "\(late)")
+        let failed = try runShell(
+            ["-n", "3"], "[ $MUSTER_RANK = 1 ] && { sleep 0.3; exit 9; }; \(Self.obedient)")
+        #expect(failed.status == 9, "\(failed)")
+        let killed = try runShell(
+            ["-n", "3"], "[ $MUSTER_RANK = 1 ] && { sleep 0.3; kill -9 $$; }; \(Self.obedient)")
+        #expect(killed.status == 137, "\(killed)")
+        // A signal is the ranks' to answer; one that does not end well decides.
+        let mixed = try end(
+            "[ $MUSTER_RANK = 1 ] && trap 'exit 5' TERM || trap 'exit 0' TERM; sleep 1000 & wait",
+            processes: 8
+        ) { kill($0, SIGTERM) }
+        #expect(mixed.status == 143, "\(mixed)")
     }
 
     @Test(

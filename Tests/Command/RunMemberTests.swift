@@ -80,21 +80,81 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
 
     @Test("Who has joined is watched, whoever has started it")
     func grandchildren() throws {
-        for (script, status, words) in [
-            ("\"$0\" member die /; exit 0", Int32(1), "has lost the process that had joined"),
-            ("\"$0\" member die / & sleep 1000", 137, "was killed by signal 9"),
-        ] {
+        let lost = "has lost the process that had joined"
+        for (script, statuses, words) in [
+            ("\"$0\" member die /; exit 0", [137], lost),
+            ("\"$0\" member die / & sleep 1000", [137], lost),
+            ("\"$0\" member die /; exit $?", [137], "exited with status 137"),
+            // Where the kernel does not say how, it is taken for SIGKILL.
+            ("\"$0\" member abort /; exit 0", [134, 137], lost),
+            ("\"$0\" member exit 7 /; exit 0", [7, 137], lost),
+            ("\"$0\" member exit 7 / & sleep 1000", [7, 137], lost),
+        ] as [(String, [Int32], String)] {
             let result = try CommandRunner.run([
-                "run", "-n", "2", "--", "sh", "-c", script, testHost,
+                "run", "-n", "2", "--", "sh", "-c", "ulimit -c 0; \(script)", testHost,
             ])
-            #expect(result.status == status, "\(result)")
+            #expect(statuses.contains(result.status ?? -1), "\(script): \(result)")
             #expect(result.errors.contains("rank 0") && result.errors.contains(words), "\(result)")
         }
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        let reported = try CommandRunner.run([
+            "run", "-n", "2", "--json", path, "--", "sh", "-c", "\"$0\" member die /; :", testHost,
+        ])
+        #expect(reported.status == 137, "\(reported)")
+        let exits =
+            try #require(
+                try Self.json(path)["ranks"] as? [[String: Any]])[0]["exits"] as? [[String: Any]]
+        #expect(exits?[0]["lost_member"] as? Bool == true && exits?[0]["exit_code"] as? Int == 0)
+        #expect(exits?[0]["member_exit_code"] is NSNull)
+        if let signal = exits?[0]["member_signal"] as? Int { #expect(signal == 9) }
+        let goOn = try CommandRunner.run([
+            "run", "-n", "3", "--on-death", "continue", "--", "sh", "-c", "\"$0\" member die /; :",
+            testHost,
+        ])
+        #expect(goOn.status == 137 && goOn.output.contains("rank 0 is gone"), "\(goOn)")
         let again = try CommandRunner.run([
             "run", "-n", "2", "--on-death", "restart", "--", "sh", "-c", "\"$0\" member die /; :",
             testHost,
         ])
         #expect(again.status == 0 && again.output.contains("rank 0 is there"), "\(again)")
+    }
+
+    private static func json(_ path: String) throws -> [String: Any] {
+        try CommandResult(output: String(contentsOfFile: path, encoding: .utf8)).json()
+    }
+
+    @Test("A loop that a death has ended is named, with how far it had come and who was gone")
+    func interrupted() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        for onDeath in ["continue", "restart"] {
+            let run = try member(["-n", "3", "--on-death", onDeath, "--json", path], "cut")
+            #expect(run.status == (onDeath == "restart" ? 0 : 137), "\(run)")
+            let audits = run.errorLines.filter { $0.hasPrefix("muster: audit  cut  ") }
+            try #require(audits.count == 2, "\(run)")
+            #expect(audits[0].hasSuffix("10 chunks, each exactly once, by 3 ranks"))
+            #expect(audits[1].contains("cut  interrupted, rank 0 was gone: "), "\(audits[1])")
+            #expect(audits[1].hasSuffix(" of 10 chunks committed, not audited"), "\(audits[1])")
+            let report = try Self.json(path)
+            let missing = JSONReportTests.keys(of: report)
+                .subtracting(try JSONReportTests.documentedKeys().map(String.init))
+            #expect(missing.isEmpty, "not in JSONReports.md: \(missing.sorted())")
+            let loops = try #require(report["interrupted_loops"] as? [[String: Any]])
+            try #require(loops.count == 1)
+            #expect(loops[0]["name"] as? String == "cut" && loops[0]["loops"] as? Int == 1)
+            #expect(loops[0]["chunks"] as? Int == 10 && loops[0]["rank"] as? Int == 0)
+            #expect((1...10).contains(loops[0]["committed"] as? Int ?? 0))
+            #expect((report["verified_loops"] as? [Any])?.count == 1)
+        }
+    }
+
+    @Test("A process that joins twice is told so, by itself and by the launcher")
+    func twice() throws {
+        let run = try member(["-n", "1"], "twice")
+        #expect(run.status == 1, "\(run)")
+        #expect(run.errors.contains("asked for rank 0 and was refused: it has joined already"))
+        #expect(run.errors.contains("this process has joined already: muster_leave comes first"))
     }
 
     @Test("A rank that ends without joining is not waited for", arguments: ["exit 0", "sleep 0.2"])

@@ -103,6 +103,59 @@ import Testing
         #expect(result.errorLines.count == 1 && result.errors.contains("No space left"))
     }
 
+    /// `muster run` with redirections that a shell makes.
+    private func redirected(
+        _ options: String, _ script: String, _ redirections: String
+    ) throws -> CommandResult {
+        try CommandRunner.run(
+            [
+                "-c", "\"$0\" run \(options) -- sh -c '\(script)' \(redirections)",
+                CommandRunner.muster,
+            ], program: "/bin/sh")
+    }
+
+    @Test(
+        "What can't be written is one line and status 2, however short it is",
+        arguments: [">&-", ">/dev/full"])
+    func lostOutput(_ redirection: String) throws {
+        for options in ["-n 1", "-n 2", "-n 2 --tag-output", "-n 2 --on-death continue"] {
+            let result = try redirected(options, "echo hi", redirection)
+            #expect(result.status == 2 && result.output == "", "\(options): \(result)")
+            #expect(result.errorLines.count == 1, "\(options): \(result.errors)")
+            #expect(result.errors.hasPrefix("muster: standard output: can't write to it: "))
+        }
+        // Who writes nothing there has lost nothing.
+        let quiet = try redirected("-n 2", "echo hi >&2", redirection)
+        #expect(quiet.status == 0 && quiet.errors == "hi\nhi\n", "\(quiet)")
+        let apart = try redirected("-n 2", "echo hi >&2", "2>/dev/null \(redirection)")
+        #expect(apart.status == 0, "\(apart)")
+        let silent = try redirected("-n 2", "echo hi", "2>/dev/null \(redirection)")
+        #expect(silent.status == 2, "\(silent)")
+    }
+
+    @Test("What a rank wrote last comes before what is said of its end")
+    func lastWords() throws {
+        for _ in 0..<20 {
+            let result = try redirected("-n 1", "echo last; exit 3", "2>&1")
+            #expect(result.output.hasPrefix("last\nmuster: rank 0 "), "\(result)")
+        }
+    }
+
+    @Test("Into a closed standard error all is lost, and nothing else is")
+    func closedErrors() throws {
+        let result = try redirected(
+            "-n 2 --on-death continue", "echo err >&2; echo out; exit 3", "2>&-")
+        #expect(result.status == 3 && result.output == "out\nout\n", "\(result)")
+        let both = try redirected("-n 1", "echo err >&2; exit 3", "2>&- >&-")
+        #expect(both.status == 3, "\(both)")
+    }
+
+    @Test("A closed standard input has nothing in it")
+    func closedInput() throws {
+        let result = try redirected("-n 2", "wc -c", "<&-")
+        #expect(result.status == 0 && result.output == "0\n0\n", "\(result)")
+    }
+
     @Test("--output-dir: a file for each rank and stream, by global rank, appended to by restarts")
     func outputDirectory() throws {
         let folder = try TemporaryFolder()

@@ -151,6 +151,8 @@ func runShell(
         #expect(result.errorLines.count == 1, "\(result.errors)")
         #expect(result.errors.hasPrefix("muster: rank 2 (process "))
         #expect(result.errors.hasSuffix(") exited with status 7: ending the others\n"))
+        let alone = try runShell(["-n", "1"], "exit 7")
+        #expect(alone.errors.hasSuffix(") exited with status 7\n"), "\(alone)")
     }
 
     @Test("With --on-death continue the others go on")
@@ -187,30 +189,68 @@ func runShell(
         func program(_ name: String) throws -> Int32? {
             try CommandRunner.run(["run", "-n", "2", "--", name]).status
         }
+        func member(_ what: String) throws -> Int32? {
+            try CommandRunner.run(["run", "-n", "2", "--", testHost, "member", what, "/"]).status
+        }
+        func signalled(_ number: Int32, _ script: String) throws -> Int32? {
+            var isSent = false
+            return try runShell(["-n", "2"], script) { pid in
+                // Once each shell has a child, its traps are set.
+                let ranks = Self.ranks(of: pid)
+                guard !isSent, ranks.count == 2,
+                    ranks.allSatisfy({ !CommandRunner.children(of: $0).isEmpty })
+                else { return }
+                isSent = true
+                kill(pid, number)
+            }.status
+        }
+        let folder = try TemporaryFolder()
+        let script = try folder.write("script", Array("#!/no/such\n".utf8))
+        try #require(chmod(script, 0o755) == 0)
         let tests: [String: () throws -> Bool] = [
-            "0": { try status([], "exit 0") == 0 },
-            "1": {
-                try CommandRunner.run(["run", "-n", "2", "--", testHost, "member", "skip", "/"])
-                    .status == 1
+            "0": {
+                try status([], "exit 0") == 0 && member("all") == 0
+                    && signalled(SIGTERM, "trap 'exit 0' TERM; sleep 100 & wait") == 0
+                    && status(["--on-death", "restart"], "[ $MUSTER_INCARNATION = 2 ]") == 0
             },
+            "1": { try member("skip") == 1 && member("forget") == 1 },
             "2": {
                 try status(["--output-dir", "/dev/null/x"], "exit 0") == 2
                     && status(["--json", "/dev/null/x"], "exit 0") == 2
+                    && status(["--placement", "bind:1023"], "exit 0") == 2
+                    && CommandRunner.run(
+                        ["run", "-n", "2", "--", "echo"], output: .path("/dev/full")
+                    ).status == 2
             },
             "64": { try status(["--on-death", "panic"], "exit 0") == 64 },
             "124": { try status(["--timeout", "0.2"], "sleep 100") == 124 },
-            "126": { try program("/etc/passwd") == 126 },
+            "126": { try ["/etc/passwd", "/etc", script].allSatisfy { try program($0) == 126 } },
             "127": { try program("/no/such/program") == 127 && program("no-such-program") == 127 },
             "128+S": {
-                let rank = try status([], "[ $MUSTER_RANK = 1 ] && kill -SEGV $$; sleep 100")
-                let run = try runShell(["-n", "2"], "sleep 100") { pid in
-                    if Self.ranks(of: pid).count == 2 { kill(pid, SIGTERM) }
+                for (name, number) in [("KILL", Int32(9)), ("SEGV", 11), ("USR1", 10)] {
+                    let rank = "[ $MUSTER_RANK = 1 ] && kill -\(name) $$; sleep 100"
+                    guard try status([], "ulimit -c 0; \(rank)") == 128 + number else {
+                        return false
+                    }
                 }
-                return rank == 139 && run.status == 143
+                let hidden = try CommandRunner.run([
+                    "run", "-n", "2", "--", "sh", "-c", "\"$0\" member die /; exit 0", testHost,
+                ])
+                return try hidden.status == 137
+                    && [SIGTERM, SIGINT, SIGHUP].allSatisfy {
+                        try signalled($0, "sleep 100 & wait") == 128 + $0
+                    }
             },
             "1-255": {
                 try status([], "exit $((MUSTER_RANK * 255))") == 255
                     && status([], "[ $MUSTER_RANK = 0 ] && exit 3; sleep 100") == 3
+                    // Not what others exit with when they are ended.
+                    && status(
+                        [], "trap 'exit 4' TERM; [ $MUSTER_RANK = 0 ] && exit 3; sleep 100 & wait")
+                        == 3
+                    && status(
+                        ["--on-death", "continue"],
+                        "[ $MUSTER_RANK = 0 ] && exit 3; sleep 0.2; exit 5") == 3
             },
         ]
         #expect(rows.sorted() == tests.keys.sorted())
@@ -230,12 +270,97 @@ func runShell(
             ["--fast", "--", "true"], ["--timeout", "0", "--", "true"],
             ["--grace", "-1", "--", "true"], ["--restarts", "-1", "--", "true"],
             ["--tag-output", "--output-dir", "x", "--", "true"], ["--json", "", "--", "true"],
-            ["--placement", "x", "--", "true"],
+            ["--placement", "x", "--", "true"], ["-n", "1", "--", ""], ["-n", "1", ""],
+            ["--restarts", "2", "--", "true"], ["--json", "-", "--", "true"],
+            ["--restarts", "2", "--on-death", "continue", "--", "true"],
         ])
     func usage(_ arguments: [String]) throws {
         let result = try CommandRunner.run(["run"] + arguments)
         #expect(result.status == 64 && result.output == "", "\(result)")
         #expect(result.errorLines.count == 1, "\(result.errors)")
+    }
+
+    @Test("What can't be executed is named, with what is wrong with it")
+    func refusedPrograms() throws {
+        let folder = try TemporaryFolder()
+        let plain = try folder.write("plain", Array("echo hi\n".utf8))
+        func script(_ name: String, _ text: String) throws -> String {
+            let path = try folder.write(name, Array(text.utf8))
+            try #require(chmod(path, 0o755) == 0)
+            return path
+        }
+        let lost = try script("lost", "#! /no/such/interpreter -x\n")
+        let binary = try script("binary", "\u{7f}ELF\0\0\0\0")
+        for (program, status, words) in [
+            (binary, Int32(126), "can't be executed: Exec format error"),
+            (plain, 126, "can't be executed: nobody may execute it: chmod +x"),
+            (folder.path(""), 126, "can't be executed: it is a directory"),
+            (lost, 126, "can't be executed: its interpreter /no/such/interpreter is not there"),
+            ("/no/such", 127, "can't be executed: No such file or directory"),
+            ("no-such-program", 127, "there is no such program in PATH"),
+            ("/dev/null/x", 126, "can't be executed: Not a directory"),
+        ] {
+            let run = try CommandRunner.run(["run", "-n", "2", "--", program])
+            #expect(run.status == status && run.output == "", "\(run)")
+            #expect(run.errors == "muster: \(program): \(words)\n", "\(run)")
+        }
+        // As found by way of PATH, too.
+        let path = ["PATH": "/no/such:\(folder.path("")):/usr/bin:/bin"]
+        let found = try CommandRunner.run(["run", "-n", "1", "--", "lost"], environment: path)
+        #expect(
+            found.status == 126 && found.errors.contains("its interpreter /no/such/"), "\(found)")
+        // A script without a first line of that kind is the shell's, as execvp has it.
+        let shell = try script("shell", "echo hi\n")
+        #expect(try CommandRunner.run(["run", "-n", "1", "--", shell]).output == "hi\n")
+    }
+
+    @Test("The number of ranks, as people write it")
+    func writings() throws {
+        for options in [["-n", "2"], ["-n2"], ["-n=2"], ["--ranks", "2"], ["--ranks=2"]] {
+            let run = try runShell(options, "echo $MUSTER_SIZE")
+            #expect(run.status == 0 && run.output == "2\n2\n", "\(options): \(run)")
+        }
+    }
+
+    @Test("What is short is named, with where to get more")
+    func shortage() throws {
+        func limited(_ limit: String, _ ranks: Int) throws -> CommandResult {
+            try CommandRunner.run(
+                ["-c", "\(limit); \"$0\" run -n \(ranks) -- sleep 100", CommandRunner.muster],
+                program: "/bin/sh")
+        }
+        let files = try limited("ulimit -n 24", 40)
+        #expect(files.status == 2 && files.errorLines.count == 1, "\(files)")
+        #expect(files.errors.contains("can't be") && files.errors.contains("ulimit -n"), "\(files)")
+        // What is said must not be short of the same.
+        let bytes = try CommandRunner.run(
+            [
+                "-c", "(ulimit -f 0; \"$0\" run -n 1 -- true; echo $?) 2>&1 | cat",
+                CommandRunner.muster,
+            ], program: "/bin/sh")
+        let lines = bytes.output.split(separator: "\n")
+        #expect(lines.count == 2 && lines.last == "2", "\(bytes)")
+        #expect(lines.first == "muster: a team of 1: can't be made: File too large", "\(bytes)")
+    }
+
+    @Test("--version is the tool's")
+    func version() throws {
+        let run = try CommandRunner.run(["run", "--version"])
+        let tool = try CommandRunner.run(["--version"])
+        #expect(run.status == 0 && run.output == tool.output && !tool.output.isEmpty, "\(run)")
+        #expect(
+            try CommandRunner.run(["run", "--", "sh", "-c", "echo $0", "--version"]).status == 0)
+    }
+
+    @Test("--json - is for where standard output is nobody else's")
+    func reportOnStandardOutput() throws {
+        let folder = try TemporaryFolder()
+        let run = try runShell(
+            ["-n", "2", "--output-dir", folder.path("out"), "--json", "-"], "echo hi; exit 3")
+        #expect(run.status == 3, "\(run)")
+        #expect(try run.json()["exit_status"] as? Int == 3)
+        let mixed = try runShell(["-n", "2", "--json", "-"], "echo hi")
+        #expect(mixed.errors.contains("add --output-dir"), "\(mixed)")
     }
 
     @Test("The report has every key of JSONReports.md, and what became of each rank")

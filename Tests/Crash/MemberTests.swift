@@ -18,6 +18,9 @@ extension CrashTests {
         @Test(arguments: ["join-errors", "call-errors", "loop-errors", "launcher-errors"])
         func eachDocumentedError(scenario: String) throws { _ = try member(scenario) }
 
+        @Test(arguments: ["launcher-gone", "supervision"])
+        func eachDocumentedErrorOfTheOutside(scenario: String) throws { _ = try member(scenario) }
+
         @Test func aFailureOfAnySystemCallLeavesNothing() throws {
             let lines = try member("faults")
             #expect(lines.count >= 2)
@@ -52,6 +55,7 @@ extension CrashTests {
         @Test func aReplacementChangesNothingBeforeItHasRecovered() throws {
             _ = try member("replacement")
         }
+        @Test func aLoopThatADeathEndsIsNoted() throws { _ = try member("interruption") }
 
         @Test func aGrandchildIsWhoIsWatched() throws { _ = try member("grandchild") }
 

@@ -57,6 +57,7 @@ static void check_notes(struct input *input)
             struct muster__note *note = &notes[rank].notes[i];
             note->changes = take_below(input, 4);
             note->counts[note->changes % 2].loops = take_below(input, 3);
+            note->counts[note->changes % 2].interrupted = take_below(input, 3);
             memset(note->name, 'a' + (int)take_below(input, 3), take_below(input, 2) ? 64 : 3);
         }
         ((unsigned char *)&notes[rank])[take_below(input, sizeof *notes)] =

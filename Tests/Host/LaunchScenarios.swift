@@ -18,11 +18,42 @@ private func joined() throws -> OpaquePointer {
     return me
 }
 
+/// A loop "cut" of 10 chunks. `dies`: rank 0 does, when it has committed one.
+private func cyclicLoop(_ me: OpaquePointer, dies: Bool) throws -> Int32 {
+    var options = muster_member_loop_options()
+    options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
+    options.schedule = MUSTER_CYCLIC.rawValue
+    options.elements = 10
+    options.grain = 1
+    var loop: UnsafeMutablePointer<muster_member_loop>?
+    let status = "cut".withCString { name in
+        options.name = name
+        return muster_member_loop_begin(me, &options, &loop)
+    }
+    guard status == 0 else { return status }
+    var chunk = muster_chunk()
+    while muster_member_loop_next_call(loop, &chunk) > 0 {
+        muster_member_loop_commit_call(loop, &chunk)
+        if dies && muster_member_rank(me) == 0 { kill(getpid(), SIGKILL) }
+    }
+    return muster_member_loop_end(loop, nil)
+}
+
 /// Arguments: what to do. A rank of a team, for tests of what the launcher makes of it.
 func member(_ arguments: [String]) throws {
     let me = try joined()
     switch arguments.first {
     case "leave":
+        _ = muster_leave(me)
+    case "twice":
+        _ = try joined()
+    case "abort", "exit":
+        // Rank 0 ends so, and has not left; the others wait for it.
+        if muster_member_rank(me) == 0 {
+            if arguments[0] == "exit" { _exit(Int32(try number(arguments, 1))) }
+            abort()
+        }
+        try claim(equal: muster_member_barrier(me), -EOWNERDEAD, "the barrier")
         _ = muster_leave(me)
     case "die":
         // Rank 0 dies the first time, before the others or while they wait for it; they recover.
@@ -43,6 +74,16 @@ func member(_ arguments: [String]) throws {
         print(
             "rank \(muster_member_rank(me)): "
                 + String(cString: muster_status_text(muster_member_barrier(me))))
+        _ = muster_leave(me)
+    case "cut":
+        // Rank 0 dies in a loop the first time; the others end it, recover, and do it again.
+        let isFirst = getenv("MUSTER_INCARNATION").map { String(cString: $0) } == "1"
+        var status: Int32 = isFirst ? try cyclicLoop(me, dies: true) : -EOWNERDEAD
+        while status == -EOWNERDEAD {
+            try claim(equal: muster_recover(me), 0, "recovery")
+            status = try cyclicLoop(me, dies: false)
+        }
+        try claim(equal: status, 0, "the loop")
         _ = muster_leave(me)
     case "skip", "all", "forget":
         // Each rank does what it claims, but for one chunk that nobody does.

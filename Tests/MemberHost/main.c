@@ -13,15 +13,27 @@ int main(int count, char **arguments)
         const char *name;
         int (*run)(int count, char **arguments);
     } scenarios[] = {
-        {"join-errors", join_errors}, {"call-errors", call_errors},
-        {"loop-errors", loop_errors}, {"launcher-errors", launcher_errors},
-        {"callers", callers},         {"notes", notes},
-        {"giving-up", giving_up},     {"guard", guard},
-        {"deaths", deaths},           {"adoption", adoption},
-        {"recovery", recovery},       {"replacement", replacement},
-        {"grandchild", grandchild},   {"launcher-death", launcher_death},
-        {"history", history},         {"faults", faults},
-        {"example", example},         {"bench", bench},
+        {"join-errors", join_errors},
+        {"call-errors", call_errors},
+        {"loop-errors", loop_errors},
+        {"launcher-errors", launcher_errors},
+        {"callers", callers},
+        {"notes", notes},
+        {"giving-up", giving_up},
+        {"guard", guard},
+        {"deaths", deaths},
+        {"adoption", adoption},
+        {"recovery", recovery},
+        {"replacement", replacement},
+        {"grandchild", grandchild},
+        {"launcher-death", launcher_death},
+        {"history", history},
+        {"faults", faults},
+        {"example", example},
+        {"interruption", interruption},
+        {"launcher-gone", launcher_gone},
+        {"supervision", supervision},
+        {"bench", bench},
     };
     for (size_t i = 0; count > 1 && i < sizeof scenarios / sizeof *scenarios; i++)
         if (strcmp(arguments[1], scenarios[i].name) == 0)

@@ -104,6 +104,9 @@ int grandchild(int count, char **arguments);
 int launcher_death(int count, char **arguments);
 int faults(int count, char **arguments);
 int example(int count, char **arguments);
+int interruption(int count, char **arguments);
+int launcher_gone(int count, char **arguments);
+int supervision(int count, char **arguments);
 int bench(int count, char **arguments);
 
 #endif

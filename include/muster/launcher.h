@@ -51,7 +51,8 @@ struct muster_launcher_event {
     uint32_t kind; /* enum muster_launcher_event_kind */
     uint32_t rank; /* that it is about; as asked for, where it was refused */
     int32_t pid;
-    int32_t status; /* MUSTER_LAUNCHER_REFUSED: negative errno */
+    int32_t status; /* MUSTER_LAUNCHER_REFUSED: negative errno; MUSTER_LAUNCHER_DIED: how, as by
+                       waitpid, -1: the kernel does not say; else 0 */
 };
 
 /* What the audits of all loops of one name amount to. */
@@ -67,6 +68,11 @@ struct muster_launcher_audit {
     uint64_t deaths;                     /* ranks that died while one ran */
     struct muster_finding first_finding; /* of the first that failed; first == end: none */
     uint32_t first_finding_ranks[2];     /* that committed it, UINT32_MAX: none */
+    uint64_t interrupted;                /* loops that ended with -EOWNERDEAD: in no count above */
+    uint64_t interrupted_chunks;         /* of the last of them */
+    uint64_t interrupted_committed;      /* of those, by all ranks together */
+    uint32_t interrupted_by;             /* rank that was gone; UINT32_MAX: not known which */
+    uint32_t reserved;
 };
 
 /* Makes a team's shared memory and its socket. No process is started.
@@ -113,7 +119,7 @@ int muster_launcher_kill(struct muster_launcher *launcher, uint32_t rank, int si
 /* The process that holds a rank, as last seen. Returns: its pid, or 0: none. */
 int muster_launcher_process(const struct muster_launcher *launcher, uint32_t rank);
 
-/* What was audited, by the loops' names, in the order of their first ends.
+/* What was audited or interrupted, by the loops' names, in the order of their first ends.
  *
  * index: from 0. Returns: 1 and the audit; 0: there are no more; -EUCLEAN: what ranks have noted
  * makes no sense. Concurrency: while ranks work, a count may be one loop behind. */

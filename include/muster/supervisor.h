@@ -5,10 +5,11 @@
  * gets, and ends as it ends. Orphans among their descendants become their children
  * (PR_SET_CHILD_SUBREAPER), so that nobody gets away by forking twice; and where one of the two is
  * killed, the other one ends all that is left. A supervisor ignores the signals that its guard gets
- * for it, and SIGPIPE; its soft limit of open files is the hard one. Programs have none of that:
- * default signals (those that were ignored from the start, as nohup does, stay so), an empty mask,
- * the old limit, a process group of their own, and SIGKILL when the supervisor ends. One supervisor
- * a process, all by one thread.
+ * for it, SIGPIPE and SIGXFSZ; its soft limit of open files is the hard one; standard descriptors
+ * that are closed are opened: input has nothing in it, output refuses every write with -EBADF, what
+ * is written to the errors vanishes. Programs have none of that: default signals (those that were
+ * ignored from the start, as nohup does, stay so), an empty mask, the old limit, a process group of
+ * their own, and SIGKILL when the supervisor ends. One supervisor a process, all by one thread.
  */
 #ifndef MUSTER_SUPERVISOR_H
 #define MUSTER_SUPERVISOR_H
@@ -83,6 +84,13 @@ bool muster_supervisor_is_terminal(int descriptor);
 int muster_supervisor_start(struct muster_supervisor *supervisor,
                             const struct muster_program *program, uint32_t *step,
                             int32_t *step_status);
+
+/* Says why a program could not be executed, where an errno alone would mislead: its interpreter is
+ * not there, it is a directory, or nobody may execute it.
+ *
+ * name, status: of the program and of MUSTER_STEP_PROGRAM. text: receives a part of a line.
+ * Returns: 1; 0: there is no more to say than the errno does, and text is left alone. */
+int muster_supervisor_explain(const char *name, int32_t status, char *text, size_t size_bytes);
 
 /* Readable when a signal has come, or a child has ended. */
 int muster_supervisor_descriptor(const struct muster_supervisor *supervisor);

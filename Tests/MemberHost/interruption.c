@@ -1,0 +1,143 @@
+/* interruption.c - loops that a death ends: what the launcher can say of them, and how a member
+ * ended.
+ */
+#include "support.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher_state.h"
+
+#define CHUNKS 12u
+
+struct cut {
+    uint32_t rounds; /* that end in a death; in the next one nobody dies */
+    uint32_t committed[8];
+    int status;   /* of the last death, as its event had it */
+    bool goes_on; /* survivors meet a death elsewhere, and don't end the loop */
+};
+
+/* One round: all but the victim commit what is theirs, the victim one chunk; then it dies. */
+static int round_of(struct muster_member *me, struct cut *cut, uint32_t round)
+{
+    struct muster_member_loop_options options = {.size_bytes = sizeof options,
+                                                 .schedule = MUSTER_CYCLIC,
+                                                 .elements = CHUNKS,
+                                                 .grain = 1,
+                                                 .name = "cut"};
+    struct muster_member_loop *loop;
+    struct muster_chunk chunk;
+    bool is_cut = round < cut->rounds, is_victim = is_cut && muster_member_rank(me) == 1;
+    uint32_t others = (muster_member_size(me) - 1) * (CHUNKS / muster_member_size(me));
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
+    int status;
+    while ((status = muster_member_loop_next(loop, &chunk)) > 0) {
+        muster_member_loop_commit(loop, &chunk);
+        if (!is_victim)
+            __atomic_fetch_add(&cut->committed[round], 1, __ATOMIC_SEQ_CST);
+        while (is_victim && __atomic_load_n(&cut->committed[round], __ATOMIC_SEQ_CST) < others)
+            usleep(100);
+        if (is_victim)
+            raise(round == 0 ? SIGKILL : SIGTERM);
+    }
+    if (is_cut && cut->goes_on)
+        return muster_member_barrier(me);
+    status = muster_member_loop_end(loop, NULL);
+    CHECK_STATUS(status, is_cut ? -EOWNERDEAD : 0);
+    return status;
+}
+
+static int cutting(struct team *team, uint32_t rank, uint32_t incarnation)
+{
+    struct cut *cut = team->context;
+    struct muster_member *me = join_as(team, rank);
+    uint32_t round = incarnation - 1; /* only the victim starts again, once a round */
+    if (round > 0)
+        CHECK_STATUS(muster_recover(me), 0);
+    while (round_of(me, cut, round) == -EOWNERDEAD) {
+        CHECK_STATUS(muster_recover(me), 0);
+        round++;
+    }
+    return muster_leave(me);
+}
+
+static void keep_status(struct team *team, const struct muster_launcher_event *event)
+{
+    struct cut *cut = team->context;
+    if (event->kind == MUSTER_LAUNCHER_DIED)
+        cut->status = event->status;
+    else
+        CHECK(event->status == 0);
+}
+
+/* Ranks 3, CHUNKS / 3 each. */
+static void cut_off(uint32_t rounds, bool goes_on)
+{
+    struct cut *cut = shared(sizeof *cut);
+    *cut = (struct cut){.rounds = rounds, .goes_on = goes_on};
+    struct team team = {.size = 3,
+                        .policy = RESTART,
+                        .restarts_most = rounds,
+                        .program = cutting,
+                        .context = cut,
+                        .event = keep_status};
+    run_team(&team);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        CHECK(ended_well(&team, rank));
+    CHECK(team.died == rounds && cut->status == (rounds == 1 ? SIGKILL : SIGTERM));
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
+    CHECK(strcmp(audit.name, "cut") == 0 && audit.loops == 1 && audit.failed == 0);
+    CHECK(audit.chunks == CHUNKS && audit.exactly_once == CHUNKS);
+    CHECK(audit.interrupted == rounds && audit.interrupted_chunks == CHUNKS);
+    CHECK(audit.interrupted_committed == CHUNKS - CHUNKS / 3 + 1 && audit.interrupted_by == 1);
+    CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
+    char name[MUSTER_NAME_BYTES];
+    for (uint32_t rank = 0; rank < 3; rank++)
+        CHECK_STATUS(muster_launcher_unended(team.launcher, rank, name), 0);
+    end_team(&team);
+}
+
+/* What ranks may have noted when they were killed between, written as they do. */
+static void torn_notes(void)
+{
+    struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 2};
+    struct muster_launcher *launcher;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
+    struct muster_launcher_audit audit;
+    struct muster__notes *first = &launcher->parts.notes[0], *second = &launcher->parts.notes[1];
+    /* A name whose rank died before it counted anything hides no other. */
+    first->used = 2;
+    strcpy(first->notes[0].name, "nothing yet");
+    strcpy(first->notes[1].name, "some");
+    first->notes[1].changes = 1;
+    first->notes[1].counts[1] = (struct muster__counts){
+        .interrupted = 1, .interrupted_chunks = 9, .interrupted_committed = 4};
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(strcmp(audit.name, "some") == 0 && audit.loops == 0 && audit.interrupted == 1);
+    CHECK(audit.interrupted_committed == 4 && audit.interrupted_by == 0);
+    CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 0);
+    /* One rank was interrupted in the very loop that another one has audited. */
+    second->used = 1;
+    strcpy(second->notes[0].name, "some");
+    second->notes[0].changes = 1;
+    second->notes[0].counts[1] =
+        (struct muster__counts){.loops = 1, .chunks = 9, .exactly_once = 9};
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(audit.loops == 1 && audit.interrupted == 0 && audit.interrupted_chunks == 0);
+    CHECK(audit.interrupted_by == UINT32_MAX);
+    muster_launcher_destroy(launcher);
+}
+
+int interruption(int count, char **arguments)
+{
+    (void)count;
+    (void)arguments;
+    watch(60);
+    cut_off(1, false);
+    cut_off(2, false);
+    cut_off(1, true);
+    torn_notes();
+    return 0;
+}

@@ -8,21 +8,19 @@
 #include <string.h>
 
 #include "launcher_state.h"
+#include "process_stat.h"
 
 /* The status of a process that is dead and not reaped; -1: it is not there, or does not say. */
 static int zombie_status(int pid)
 {
-    char path[32], text[1024], state = 0;
+    char text[MUSTER__STAT_BYTES], state = 0;
+    const char *at;
     int status = -1;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (muster__os_read_text(path, text, sizeof text) < 0)
+    if (muster__process_stat(pid, text, &at) < 0 || sscanf(at, "%c", &state) != 1 ||
+        (state != 'Z' && state != 'X'))
         return -1;
-    /* From the last bracket, since a name may hold anything: the state, and as the last field of
-     * Linux 3.5 and later, the 52nd, the status (proc(5)). */
-    const char *at = strrchr(text, ')');
-    if (!at || sscanf(at + 1, " %c", &state) != 1 || (state != 'Z' && state != 'X'))
-        return -1;
-    for (int field = 2; at && field < 52; field++)
+    /* As the last field of Linux 3.5 and later, the 52nd, the status (proc(5)). */
+    for (int field = 3; at && field < 52; field++)
         at = strchr(at + 1, ' ');
     return at && sscanf(at, " %d", &status) == 1 ? status : -1;
 }

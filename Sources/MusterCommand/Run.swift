@@ -3,6 +3,7 @@
 import ArgumentParser
 @preconcurrency import Glibc
 import Muster
+import MusterBench
 
 struct Run: ParsableCommand {
     static let schema = "muster.run/1"
@@ -138,9 +139,7 @@ struct Run: ParsableCommand {
         if program.first == "" {
             throw ValidationError("PROGRAM is an empty string: a variable that is not set?")
         }
-        if let ranks, ranks < 1 || ranks > 4096 {
-            throw ValidationError("-n \(ranks): a team has 1 to 4096 ranks")
-        }
+        if let ranks { try TeamOptions.validate(ranks: ranks) }
         if case .weighted = placement {
             throw ValidationError(
                 "--placement weighted: the kernel has weights for the whole system only, not for a "
@@ -214,19 +213,18 @@ struct Run: ParsableCommand {
     }
 
     private func size(_ outer: OuterLauncher) throws -> Int {
-        let cpus = try Topology.read().usableCPUCount
         if ranks == nil && outer.hostSize > 1 {
             throw ValidationError(
                 "-n is missing: \(outer.description), and global ranks need the same -n on each")
         }
-        var most = cpus
-        if case .cpus(let list) = place.bind { most = list.count }
-        let size = ranks ?? max(1, min(most, 4096))
+        let host = try Topology.read()
+        let size = ranks ?? host.ranks(place.bind)
         guard outer.hostSize <= Int(UInt32.max) / size else {
             throw ValidationError("-n \(size) on \(outer.hostSize) hosts: too many ranks in all")
         }
+        _ = try place.bind.seats(size: size)  // its error comes alone
         // Standard error is the programs' too: only where a person reads it.
-        if isatty(2) == 1 { Output.noteSharing(size, of: cpus) }
+        if isatty(2) == 1 { Output.noteSharing(size, of: host.usableCPUCount) }
         try place.report(size: size)
         return size
     }

@@ -84,6 +84,9 @@ extension TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
+        let begin = recording == nil ? nil : monotonicNanoseconds()
+        var deaths: [AuditReport.Death] = []
+        defer { if let begin { noteRecorded(work, familiar.kernel, report, deaths, begin: begin) } }
         let number = muster_team_dispatch(team)
         // A request that came while the job was being prepared is for it.
         if muster_team_cancel_requests(team) != requestsBefore { cancel() }
@@ -97,6 +100,7 @@ extension TeamCore {
         self.familiar = nil
         report.exactlyOnce = 0
         var losses = Losses(plan.recovery, files: [], changedFiles: [])
+        defer { deaths = losses.deaths }
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {
@@ -104,6 +108,16 @@ extension TeamCore {
         }
         try judge(&report, losses, failed)
         return report
+    }
+
+    private func noteRecorded<Work: _Work>(
+        _ work: Work, _ kernel: Int, _ report: AuditReport, _ deaths: [AuditReport.Death],
+        begin: UInt64
+    ) {
+        let entry = kernels.entries[kernel]
+        withUnsafeBytes(of: work) {
+            noteRecorded(kernel: entry.id, $0, entry.accesses, report, deaths, begin: begin)
+        }
     }
 
     /// Puts the kernel's bytes into the job slot where they are others than there. Returns false where

@@ -41,6 +41,8 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-not-stalled": edgeNotStalled, "edge-shortage": edgeShortage,
     "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
+    "timeline": timelineOfLoops, "timeline-deaths": timelineOfDeaths,
+    "timeline-theft": timelineOfTheft, "timeline-full": timelineThatIsFull,
     "work": work, "paused": paused,
     "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,

@@ -1,0 +1,297 @@
+// Recording.swift - keeping a timeline while a team's loops run.
+//
+// Ranks write their own lists (timeline.h), which lie in the arena, so that every process of the team
+// has them already; the leader notes what it alone knows: the loops, and the deaths in them. What is
+// read from the lists was written by other processes: it is copied within the room that there is, and
+// an event that belongs to no loop here is left out.
+
+internal import CMuster
+
+/// A recording in progress.
+struct Recording {
+    let extent: Extent
+    let eventsPerRank: Int
+    let start: UInt64
+    var loops: [RecordedLoop] = []
+    var droppedLoops = 0
+    var isFull: Bool { loops.count == eventsPerRank }
+}
+
+/// What the leader knows of a loop that was recorded.
+struct RecordedLoop {
+    let number: UInt64
+    /// Number in the kernel table.
+    let kernel: Int
+    let arrays: [RecordedArray]
+    let chunks: Int
+    let grain: Int
+    let elements: Int
+    let schedule: Schedule
+    let begin: UInt64
+    let end: UInt64
+    let deaths: [AuditReport.Death]
+}
+
+/// An array that a loop has used.
+struct RecordedArray: Hashable {
+    let id: UInt32
+    let generation: UInt32
+    let offset: Int
+    let count: Int
+    let elementBytes: Int
+}
+
+extension TeamCore {
+    func startRecording(eventsPerRank: Int) throws(MusterError) {
+        precondition(!hasEnded, "the team has ended")
+        guard recording == nil else {
+            throw MusterError(
+                .invalidArgument, subject: "team of \(size)",
+                reason: "it is being recorded already: end that timeline first")
+        }
+        guard eventsPerRank >= 1, UInt64(eventsPerRank) <= MUSTER_EVENTS_MAX else {
+            throw MusterError(
+                .invalidArgument, subject: "timeline of \(eventsPerRank) events a rank",
+                reason: "from 1 to \(MUSTER_EVENTS_MAX) are possible")
+        }
+        let bytes = Int(muster_timeline_bytes(UInt64(eventsPerRank))) * size
+        let extent = try allocate(
+            bytes: bytes, of: "timeline of \(eventsPerRank) events a rank")
+        // Room that was used before is zeroed when it is given back, by punching a hole.
+        recording = Recording(
+            extent: extent, eventsPerRank: eventsPerRank, start: monotonicNanoseconds())
+        familiar = nil
+    }
+
+    /// Has the loop in the job slot recorded, where there is a recording with room for it. Returns
+    /// whether it is.
+    func recordIfAsked(_ job: UnsafeMutablePointer<muster_job>) -> Bool {
+        guard let recording else { return false }
+        if recording.isFull {
+            self.recording!.droppedLoops += 1
+            return false
+        }
+        job.pointee.flags |= MUSTER_JOB_RECORDED.rawValue | MUSTER_JOB_TRACED.rawValue
+        job.pointee.timeline_offset = UInt64(recording.extent.offset)
+        job.pointee.timeline_events = UInt64(recording.eventsPerRank)
+        return true
+    }
+
+    /// Notes a recorded loop that has ended, whichever way.
+    func noteRecorded(
+        kernel: UInt32, _ work: UnsafeRawBufferPointer, _ accesses: [AccessField],
+        _ report: AuditReport, _ deaths: [AuditReport.Death], begin: UInt64
+    ) {
+        let arrays = accesses.map { access in
+            let handle = work.loadUnaligned(
+                fromByteOffset: access.offset, as: _ArrayHandle.self)
+            return RecordedArray(
+                id: handle.id, generation: handle.generation, offset: handle.offset,
+                count: handle.count, elementBytes: access.elementBytes)
+        }
+        recording!.loops.append(
+            RecordedLoop(
+                number: muster_team_job(team).pointee.loop, kernel: Int(kernel), arrays: arrays,
+                chunks: report.chunks, grain: report.grain, elements: report.elements,
+                schedule: report.schedule, begin: begin, end: monotonicNanoseconds(),
+                deaths: deaths))
+        // What comes next is not recorded, so the job slot's flags are not right for it.
+        if recording!.isFull { familiar = nil }
+    }
+
+    func endRecording() throws(MusterError) -> Timeline {
+        checkIdle()
+        guard let recording else {
+            throw MusterError(
+                .invalidArgument, subject: "team of \(size)",
+                reason: "it is not being recorded: start a timeline first")
+        }
+        let ended = monotonicNanoseconds()
+        self.recording = nil
+        familiar = nil
+        defer { free(recording.extent) }
+        let loops = recording.loops.map { loop in
+            Timeline.Loop(
+                kernel: kernels.entries[loop.kernel].name, chunks: loop.chunks, grain: loop.grain,
+                elements: loop.elements, schedule: loop.schedule,
+                begin: loop.begin &- recording.start, end: loop.end &- recording.start,
+                deaths: loop.deaths.map {
+                    Timeline.Death(
+                        rank: $0.rank, cause: $0.cause, time: $0.seen &- recording.start)
+                })
+        }
+        var events: [Timeline.Event] = []
+        var loads: [Timeline.Load] = []
+        for rank in 0..<size {
+            let dropped = read(rank, recording, loops, into: &events)
+            loads.append(Timeline.Load(rank: rank, dropped: dropped))
+        }
+        countAttempts(&events)
+        let taken = loops.reduce(UInt64(0)) { $0 + ($1.end - $1.begin) }
+        for event in events {
+            loads[event.rank].busy += event.end - event.begin
+            guard event.outcome == .committed else { continue }
+            loads[event.rank].chunks += 1
+            if event.isStolen { loads[event.rank].stolen += 1 }
+        }
+        for rank in loads.indices where loads[rank].dropped == 0 {
+            loads[rank].waiting = taken - min(taken, loads[rank].busy)
+        }
+        countBytes(recording, events, &loads)
+        return Timeline(
+            seats: seats, loops: loops, events: events, loads: loads, start: recording.start,
+            duration: ended - recording.start, droppedLoops: recording.droppedLoops)
+    }
+
+    /// Appends a rank's events. Returns how many there was no room for.
+    private func read(
+        _ rank: Int, _ recording: Recording, _ loops: [Timeline.Loop],
+        into events: inout [Timeline.Event]
+    ) -> Int {
+        let stride = Int(muster_timeline_bytes(UInt64(recording.eventsPerRank)))
+        let list = (base + recording.extent.offset + rank * stride).assumingMemoryBound(
+            to: muster_timeline.self)
+        let start = muster_timeline_events(list)!
+        let count = Int(min(list.pointee.count, UInt64(recording.eventsPerRank)))
+        // Both are by rising number.
+        var loop = 0
+        for index in 0..<count {
+            let raw = start[index]
+            while loop < loops.count, recording.loops[loop].number < raw.loop { loop += 1 }
+            guard loop < loops.count else { break }
+            let (within, begin) = (loops[loop], raw.begin_ns &- recording.start)
+            guard recording.loops[loop].number == raw.loop, raw.chunk < UInt64(within.chunks),
+                begin >= within.begin, begin <= within.end
+            else { continue }
+            var end = raw.end_ns &- recording.start
+            var outcome = Timeline.Outcome.committed
+            if raw.end_ns == 0 {
+                // Of a rank's deaths in the loop, the first after the chunk was begun.
+                let death = within.deaths.first { $0.rank == rank && $0.time >= begin }
+                (end, outcome) = (death?.time ?? within.end, death == nil ? .unfinished : .died)
+            }
+            events.append(
+                Timeline.Event(
+                    loop: loop, rank: rank, process: Int(raw.incarnation), chunk: Int(raw.chunk),
+                    isStolen: raw.stolen != 0, begin: begin,
+                    end: max(begin, min(end, within.end)), outcome: outcome))
+        }
+        return Int(clamping: list.pointee.dropped)
+    }
+
+    /// Numbers the attempts at each chunk. There can be a second one only where one was not committed.
+    private func countAttempts(_ events: inout [Timeline.Event]) {
+        struct Place: Hashable {
+            let loop: Int
+            let chunk: Int
+        }
+        func place(_ event: Timeline.Event) -> Place {
+            Place(loop: event.loop, chunk: event.chunk)
+        }
+        let repeated = Set(events.lazy.filter { $0.outcome != .committed }.map(place))
+        if repeated.isEmpty { return }
+        let order = events.indices.filter { repeated.contains(place(events[$0])) }
+            .sorted { events[$0].begin < events[$1].begin }
+        var attempts: [Place: Int] = [:]
+        for index in order {
+            let place = place(events[index])
+            attempts[place, default: 0] += 1
+            events[index].attempt = attempts[place]!
+        }
+    }
+
+    // MARK: - Bytes
+
+    /// Adds up what the chunks have of arrays, and how much of that is on other nodes.
+    private func countBytes(
+        _ recording: Recording, _ events: [Timeline.Event], _ loads: inout [Timeline.Load]
+    ) {
+        var maps: [RecordedArray: NodeMap?] = [:]
+        for loop in recording.loops {
+            for array in loop.arrays where maps[array] == nil {
+                maps[array] = .some(nodeMap(of: array))
+            }
+        }
+        for rank in loads.indices
+        where loads[rank].dropped == 0 && (hasOneNode || seats[rank].cpu != nil) {
+            (loads[rank].bytes, loads[rank].remoteBytes) = (0, 0)
+        }
+        for event in events where event.outcome == .committed {
+            let loop = recording.loops[event.loop]
+            for array in loop.arrays {
+                guard let sum = loads[event.rank].bytes, let far = loads[event.rank].remoteBytes
+                else { break }
+                let first = min(array.count, event.chunk * loop.grain) * array.elementBytes
+                let last =
+                    min(array.count, loop.elements, (event.chunk + 1) * loop.grain)
+                    * array.elementBytes
+                guard first < last else { continue }
+                guard let map = maps[array]! else {
+                    (loads[event.rank].bytes, loads[event.rank].remoteBytes) = (nil, nil)
+                    break
+                }
+                loads[event.rank].bytes = sum + UInt64(last - first)
+                loads[event.rank].remoteBytes =
+                    far
+                    + UInt64(map.bytes(in: first..<last, notOn: Int32(seats[event.rank].homeNode)))
+            }
+        }
+    }
+
+    /// nil: not known.
+    private func nodeMap(of array: RecordedArray) -> NodeMap? {
+        if hasOneNode { return .everywhereLocal }
+        guard arrays.isLive(array.id, array.generation) else { return nil }
+        if arrays.isMirrored(array.id) { return .everywhereLocal }
+        let page = Int(muster_team_page_bytes(team))
+        let lead = array.offset % page
+        let bytes = lead + array.count * array.elementBytes
+        guard bytes > lead else { return .everywhereLocal }
+        var available: UInt64 = 0
+        // To be asked about, a file's pages must be in memory: not of one that has no room there.
+        if arrays.isFile(array.id),
+            muster_memory_available(&available) < 0 || UInt64(bytes) > available
+        {
+            return nil
+        }
+        var nodes = [Int32](repeating: -1, count: (bytes + page - 1) / page)
+        let status = muster_placement_nodes(
+            base + array.offset - lead, UInt64(bytes), UInt64(page), &nodes)
+        guard status == 0, !nodes.contains(-1) else { return nil }
+        return NodeMap(nodes, pageBytes: page, lead: lead)
+    }
+}
+
+/// On which nodes the bytes of an array lie: runs of pages on one node.
+private struct NodeMap {
+    /// Each run's end, in bytes from the array's first, and its node.
+    private var runs: [(end: Int, node: Int32)] = []
+
+    /// As a mirrored array is, and every array of a host with one node.
+    static let everywhereLocal = NodeMap()
+    private init() {}
+
+    /// `lead`: bytes of the first page before the array.
+    init(_ nodes: [Int32], pageBytes: Int, lead: Int) {
+        for (page, node) in nodes.enumerated() {
+            if runs.last?.node == node { runs.removeLast() }
+            runs.append((end: (page + 1) * pageBytes - lead, node: node))
+        }
+    }
+
+    func bytes(in range: Range<Int>, notOn home: Int32) -> Int {
+        // The first run that ends beyond the range's begin.
+        var (low, high) = (0, runs.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if runs[middle].end <= range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        var (far, at) = (0, range.lowerBound)
+        for run in runs[low...] where at < range.upperBound {
+            let end = min(run.end, range.upperBound)
+            if run.node != home { far += end - at }
+            at = end
+        }
+        return far
+    }
+}

@@ -133,4 +133,10 @@ public struct Chunk: ~Copyable {
 
     /// Asks the whole team to end the loop: ranks finish the chunk they are at and take no other.
     public func cancelLoop() { muster_loop_cancel(loop) }
+
+    /// Whether the loop is to end early. A chunk that waits for another rank asks: that rank may have
+    /// died or thrown, and never answer.
+    package var isCancelled: Bool {
+        HotLoop.atomic(loop.pointee.cancelled).pointee.load(ordering: .relaxed) == loop.pointee.job
+    }
 }

@@ -9,7 +9,7 @@ internal import Muster
 
 private let patienceNanoseconds: UInt64 = 5_000_000_000
 
-/// Words of the shared page; two a rank from `first` on.
+/// Words of the shared page; three a rank from `first` on.
 private enum Word {
     static let stop = 0
     static let elapsed = 1
@@ -38,6 +38,8 @@ private struct Loaded: Kernel {
 
     func process(_ chunk: borrowing Chunk) throws {
         if chunk.index > 0 { return move(chunk) }
+        // However this ends: the others move until they are told.
+        defer { muster_relay_post(page.word(Word.stop), turn) }
         for rank in 1..<chunk.size {
             guard
                 muster_relay_wait(page.word(Word.started(rank)), turn, patienceNanoseconds) == 0
@@ -49,7 +51,6 @@ private struct Loaded: Kernel {
         let found = chain.span(0..<chain.count, in: chunk).withUnsafeBufferPointer {
             LinkChase.run(UnsafeRawPointer($0.baseAddress!), $0.count * 8, start, steps)
         }
-        muster_relay_post(page.word(Word.stop), turn)
         guard let found else {
             throw MusterError(
                 .audit, subject: "loaded", reason: "the chain leads out of its array")
@@ -60,7 +61,8 @@ private struct Loaded: Kernel {
         page[Word.after] = Double(found.ordinalAfter)
     }
 
-    /// Piece by piece, so that the end is seen soon.
+    /// Piece by piece, so that the end is seen soon: the chase's, or the loop's, which a rank 0 that was
+    /// killed has never told.
     private func move(_ chunk: borrowing Chunk) {
         let from = from.span(chunk)
         let piece = 8192
@@ -81,7 +83,7 @@ private struct Loaded: Kernel {
                         // After the first piece: the chase begins when traffic is under way, and a rank
                         // that loses its CPU right then has still moved something.
                         muster_relay_post(page.word(Word.started(chunk.rank)), turn)
-                    } while !muster_relay_has(page.word(Word.stop), turn)
+                    } while !muster_relay_has(page.word(Word.stop), turn) && !chunk.isCancelled
                     page[Word.time(chunk.rank)] = nanoseconds() - began
                     page[Word.bytes(chunk.rank)] = Double(bytes)
                 }

@@ -361,6 +361,34 @@ struct BenchFaultTests {
     }
 }
 
+@Suite("muster bench: a rank that dies")
+struct BenchDeathTests {
+    @Test(
+        "loaded ends when the rank that chases is killed, and names it",
+        .enabled(
+            if: ((try? Topology.read().usableCPUCount) ?? 1) > 1, "needs two CPUs to make traffic"))
+    func chaserIsKilled() throws {
+        let canary = try Topology.read().usableCPUCount
+        var victim: pid_t?
+        let result = try CommandRunner.run(
+            [
+                "bench", "tour", "loaded", "--size", "1MiB", "--samples", "1000",
+                "--ranks-per-node", "2",
+            ],
+            meanwhile: { pid in
+                // The canary's ranks, then those of the team that chases and moves, by rising rank.
+                let ranks = CommandRunner.children(of: pid).sorted()
+                guard victim == nil, ranks.count == canary + 2 else { return }
+                usleep(300_000)  // well into its samples: nearly all of its time is the chase's
+                victim = ranks[canary]
+                kill(ranks[canary], SIGKILL)
+            })
+        #expect(victim != nil)
+        #expect(result.status == 1 && result.output.isEmpty, "\(result.errors)")
+        #expect(result.errors.contains("rank 0"), "\(result.errors)")
+    }
+}
+
 @Suite("muster bench: a kernel of the user's")
 struct BenchLibraryTests {
     private static let source = """

@@ -98,6 +98,10 @@ extension BenchTest {
         settings.isQuick ? [0, 2048] : [0, 64, 128, 256, 512, 1024, 2048, 8192]
     }
 
+    private static func sampleNanoseconds(_ settings: BenchSettings) -> Double {
+        settings.isQuick ? 5e5 : 5e6
+    }
+
     static let loaded = BenchTest(
         "loaded", "latency while others move memory, by mix and by how much they move",
         method: [
@@ -109,19 +113,44 @@ extension BenchTest {
         ],
         seconds: { _, settings in Double(delays(settings).count * Mix.all.count) * 0.1 + 1 }
     ) { run throws(MusterError) in
-        guard
-            let node = run.nodes.first(where: {
-                run.obstacle(cpu: $0, memory: $0) == nil && run.cpus(of: $0).count > 1
-            })
-        else {
-            for (kernel, quantity) in [("chase", Row.Quantity.time), ("traffic", .rate)] {
-                run.add(
-                    Row(
-                        test: "loaded", kernel: kernel, ranks: 2, quantity: quantity,
-                        reason: "needs a node with memory and two CPUs that this process may use"))
-            }
-            return
+        let usable = run.nodes.filter { run.obstacle(cpu: $0, memory: $0) == nil }
+        let busy = usable.first { run.cpus(of: $0).count > 1 }
+        var rows: [Row] = []
+        if let node = busy { rows = try together(run, node) }
+        if let node = busy ?? usable.first { run.add(try alone(run, node)) }
+        for row in rows { run.add(row) }
+        guard busy == nil else { return }
+        for (kernel, quantity) in [("chase", Row.Quantity.time), ("traffic", .rate)] {
+            run.add(
+                Row(
+                    test: "loaded", kernel: kernel, ranks: 2, quantity: quantity,
+                    reason: "needs a node with memory and two CPUs that this process may use"))
         }
+    }
+
+    private static func parameters(_ node: Topology.Node) -> [String: Row.Parameter] {
+        ["cpu_node": .number(node.id), "memory_node": .number(node.id)]
+    }
+
+    /// What a load takes while nobody else moves memory.
+    private static func alone(_ run: BenchRun, _ node: Topology.Node) throws(MusterError) -> Row {
+        let bytes = run.settings.arrayBytes(run.host) / 64 * 64
+        var rig = try ChaseRig(
+            run, cpu: run.cpus(of: node)[0], cpuNode: node.id, memoryNode: node.id, bytes: bytes,
+            pages: run.settings.pages ?? .transparent, subject: "loaded, the chase alone")
+        let first = try rig.link(bytes: bytes, order: .random, seed: 1)
+        let samples = try rig.samples(
+            run.samples(5), each: sampleNanoseconds(run.settings), firstWalk: first)
+        return Row(
+            test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: samples,
+            parameters: parameters(node).merging(["mix": .text("none")]) { $1 },
+            placedFraction: try rig.placed())
+    }
+
+    /// What a load takes while the other ranks move memory, and how much they move.
+    private static func together(
+        _ run: BenchRun, _ node: Topology.Node
+    ) throws(MusterError) -> [Row] {
         let cpus = run.cpus(of: node)
         let page = try SharedPage(words: Word.all(cpus.count))
         defer { page.release() }
@@ -177,7 +206,7 @@ extension BenchTest {
             return (page[Word.elapsed] / Double(steps), rate)
         }
 
-        let time = run.settings.isQuick ? 5e5 : 5e6
+        let time = sampleNanoseconds(run.settings)
         let delays = delays(run.settings)
         var found: [(mix: Mix, delay: Int, latency: Samples, rate: Samples)] = []
         for (number, mix) in Mix.all.enumerated() {
@@ -200,53 +229,26 @@ extension BenchTest {
                 found.append((mix, delay, Samples(latencies), Samples(rates)))
             }
         }
-        var alone: [Double] = []
-        let lonely = try Team(size: 1, binding: .cpus([cpus[0]]))
-        let result = try lonely.array(of: ChaseResult.self, count: 1)
-        var quiet = try lonely.array(
-            of: UInt64.self, count: bytes / 8, placement: run.placement(on: node.id), pages: pages)
-        quiet.withMutableSpan { words in
-            words.withUnsafeMutableBufferPointer {
-                _ = muster_chase_link(
-                    $0.baseAddress, $0.count * 8, Int(MUSTER_PROBE_LINE_BYTES), Int.max, 1)
-            }
-        }
-        var place = 0
-        for round in 0...run.samples(5) {
-            let steps = run.settings.isQuick ? 4096 : 65536
-            run.add(
-                try lonely.run(
-                    LinkChase(
-                        memory: quiet.input, result: result.output, start: place, steps: steps),
-                    count: 1, grain: 1, recovery: .fail))
-            place = result[0].end
-            if round > 0 { alone.append(result[0].elapsed / Double(steps)) }
-        }
         let parts = [
             try run.placed(chain, on: node.id, "loaded"),
             try run.placed(from, on: node.id, "loaded"),
             try run.placed(to, on: node.id, "loaded"),
         ]
         let placed = parts.compactMap { $0 }.min()
-        let base: [String: Row.Parameter] = [
-            "cpu_node": .number(node.id), "memory_node": .number(node.id),
-        ]
-        run.add(
-            Row(
-                test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: Samples(alone),
-                parameters: base.merging(["mix": .text("none")]) { $1 }, placedFraction: placed))
+        var rows: [Row] = []
         for point in found {
-            let parameters = base.merging([
+            let parameters = parameters(node).merging([
                 "mix": .text(point.mix.name), "delay_turns": .number(point.delay),
             ]) { $1 }
-            run.add(
+            rows.append(
                 Row(
                     test: "loaded", kernel: "chase", ranks: cpus.count, quantity: .time,
                     samples: point.latency, parameters: parameters, placedFraction: placed))
-            run.add(
+            rows.append(
                 Row(
                     test: "loaded", kernel: "traffic", ranks: cpus.count, quantity: .rate,
                     samples: point.rate, parameters: parameters, placedFraction: placed))
         }
+        return rows
     }
 }

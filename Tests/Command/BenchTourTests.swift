@@ -303,6 +303,20 @@ struct BenchFaultTests {
         #expect(!FileManager.default.fileExists(atPath: folder.path("none.json")))
     }
 
+    @Test(
+        "loaded: the chase alone, which one CPU is enough for, is checked and read back as well",
+        arguments: [("--corrupt", "ended at a wrong one"), ("--misplace", "only 0 %")])
+    func chaseAlone(flag: String, words: String) throws {
+        let arguments = ["bench", "loaded", "--quick", "--samples", "1", "--ranks-per-node", "1"]
+        let good = try ToolRun(arguments: arguments + ["--json"])
+        #expect(good.status == 0, "\(good.errors)")
+        let rows = try #require(try good.object()["rows"] as? [[String: Any]])
+        #expect(rows.count { figures($0) != nil } == 1 && rows.count == 3)
+        let wrong = try ToolRun(arguments: arguments + [flag])
+        #expect(wrong.status == 1 && wrong.output.isEmpty, "\(wrong.errors)")
+        #expect(wrong.errors.contains("the chase alone") && wrong.errors.contains(words))
+    }
+
     @Test("Without reading back, a wrong placement passes: the check is what catches it")
     func unchecked() throws {
         let run = try ToolRun(

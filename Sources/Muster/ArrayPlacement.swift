@@ -15,7 +15,10 @@ struct ArrayPlan {
     let pieces: [muster_piece]
     /// Where the kernel deals pages out: weights by node.
     let weights: [Int: Int]
+    /// What could not be done as asked about where pages lie.
     var notes: [String] = []
+    /// What could not be done as asked about the pages themselves.
+    var pageNotes: [String] = []
     /// Bytes in huge pages.
     var hugeBytes = 0
 
@@ -80,7 +83,7 @@ extension TeamCore {
         if placement != .firstTouch { host = try readHost(for: placement, &raw, subject) }
         var plan = try self.plan(
             placement, &raw, host, bytes: wish.bytes, chunkBytes: chunkBytes, unit: unit, subject)
-        plan.notes += choice.notes
+        plan.pageNotes = choice.notes
         let bytes = max(wish.bytes, plan.placedBytes)
         if choice.isPool {
             try checkPool(plan, pageBytes: unit, subject)
@@ -110,7 +113,7 @@ extension TeamCore {
                 | (choice.isPool ? MUSTER_COMMIT_POOL.rawValue : 0))
         plan.hugeBytes = outcome.hugeBytes
         if outcome.remarks & MUSTER_COMMIT_NOT_HUGE.rawValue != 0 {
-            plan.notes.append(
+            plan.pageNotes.append(
                 "pages \(pages): only \(formatBytes(UInt64(outcome.hugeBytes))) are in huge pages; "
                     + "for the rest there was no free memory in one piece")
         }

@@ -15,7 +15,9 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     /// Where its pages were asked to lie.
     public var placement: Placement { plan.placement }
     /// What could not be done as asked, in words; empty: everything could.
-    public var notes: [String] { plan.notes }
+    public var notes: [String] { plan.pageNotes + plan.notes }
+    /// Those of `notes` that are about its pages and not about where they lie.
+    package var pageNotes: [String] { plan.pageNotes }
     /// Which pages were asked for.
     public let pages: Pages
     /// How many of its bytes are in huge pages, as its ranks have committed them.

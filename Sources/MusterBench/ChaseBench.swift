@@ -98,7 +98,7 @@ struct ChaseRig: ~Copyable {
     /// Why it is not in huge pages though they were asked for; nil: it is, or they were not.
     var whyNotHuge: String? {
         guard memory.pages != .small, memory.pages != .automatic else { return nil }
-        if let note = memory.notes.first { return note }
+        if let note = memory.pageNotes.first { return note }
         guard memory.pages == .transparent, memory.hugePageBytes < bytes else { return nil }
         return "the kernel had no huge pages for all of the array"
     }
@@ -120,6 +120,10 @@ struct ChaseRig: ~Copyable {
             of: UInt64.self, count: bytes / 8, placement: run.placement(on: memoryNode),
             pages: pages)
         result = try team.array(of: ChaseResult.self, count: 1)
+        // Pages are its tests' affair: figures of others than were asked for are not theirs.
+        for note in memory.notes where !memory.pageNotes.contains(note) {
+            run.note("\(subject): \(note)")
+        }
         self.team = team
         self.memory = memory
     }

@@ -11,7 +11,7 @@ public struct PagesBench {
     public struct Outcome: Sendable {
         /// Rows and audit.
         public let measurement: Measurement
-        /// Pages that could not be had, in words.
+        /// Pages that could not be had, and placements that could not be enforced, in words.
         public let notes: [String]
     }
 
@@ -46,10 +46,8 @@ public struct PagesBench {
         for round in 0...samples {
             for (number, pages) in kinds.enumerated() {
                 let found = try measure(team, pages, &total)
-                if !found.notes.isEmpty {
-                    notes += found.notes
-                    kinds.removeAll { $0 == pages }
-                }
+                for note in found.notes where !notes.contains(note) { notes.append(note) }
+                if found.values.isEmpty { kinds.removeAll { $0 == pages } }
                 for (figure, value) in found.values where round > 0 {
                     figures[figure, default: [:]][pages, default: []].append(value)
                 }
@@ -94,7 +92,7 @@ public struct PagesBench {
         var array = try team.array(of: UInt64.self, count: elements, pages: pages)
         values[.commit] = bytes / (nanoseconds() - start)
         // What stands in for pages that can't be had is measured under its own name.
-        guard array.notes.isEmpty else { return ([:], array.notes) }
+        guard array.pageNotes.isEmpty else { return ([:], array.notes) }
         try array.fill(1)
 
         let sum = Sum(values: array.input)
@@ -146,7 +144,7 @@ public struct PagesBench {
             }
             values[.collapse] = collapsed
         }
-        return (values, [])
+        return (values, array.notes)
     }
 
     private var expectedEnd: UInt64 {

@@ -341,6 +341,27 @@ struct BenchFaultTests {
         #expect(text.output.contains("-  \(reason.prefix(20))"), "\(text.output)")
     }
 
+    @Test("Where a sandbox refuses placement, pages are measured all the same, and it is noted")
+    func refusedPlacement() throws {
+        let folder = try TemporaryFolder()
+        let host = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathComponent()
+            .appendingPathComponent("muster-test-host").path
+        for test in [["tour", "latency", "--quick"], ["pages", "--size", "4MiB"]] {
+            let result = try CommandRunner.run(
+                ["refused", "placement-refused", CommandRunner.muster, "bench"] + test
+                    + ["--samples", "1", "--json", folder.path("")], program: host)
+            #expect(result.status == 0, "\(result.errors)")
+            let report = try result.json()
+            let rows = try #require(report["rows"] as? [[String: Any]])
+            #expect(rows.contains { figures($0) != nil }, "\(test): \(rows)")
+            for row in rows {
+                #expect((row["reason"] as? String)?.contains("enforced") != true, "\(row)")
+            }
+            let notes = (report["notes"] as? [String] ?? []) + result.errorLines
+            #expect(notes.contains { $0.contains("can't be enforced here") }, "\(notes)")
+        }
+    }
+
     @Test("A node that is not there is refused")
     func absentNode() throws {
         let run = try ToolRun("bench", "latency", "--quick", "--nodes", "1000")

@@ -338,11 +338,16 @@ extension Output {
     /// Two digits after the point; a dash for what could not be measured.
     static func figure(_ value: Double?) -> String { value.map { fixed($0) } ?? "-" }
 
-    /// Two digits after the point.
+    /// Two digits after the point; a dash for what is no number.
     static func fixed(_ value: Double) -> String {
-        let hundredths = Int((value * 100).rounded())
+        guard value.isFinite else { return "-" }
+        let rounded = (abs(value) * 100).rounded()
+        // Beyond this there are no digits after the point, and no Int.
+        guard rounded < 1e18 else { return Figures.short(value) }
+        let hundredths = Int(rounded)
         let rest = hundredths % 100
-        return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
+        let sign = value < 0 && hundredths > 0 ? "-" : ""
+        return "\(sign)\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
     }
 }
 

@@ -80,10 +80,12 @@ struct BenchReport: Codable, Sendable {
             self.samples = samples.values
         }
 
-        /// The width of the middle half of the samples, as a part of the median.
+        /// The width of the middle half of the samples, as a part of the median's size; infinite where
+        /// that is 0 and they differ.
         var spread: Double {
             let samples = Samples(samples)
-            return median == 0 ? 0 : (samples.quantile(0.75) - samples.quantile(0.25)) / median
+            let width = samples.quantile(0.75) - samples.quantile(0.25)
+            return width == 0 ? 0 : width / abs(median)
         }
     }
 

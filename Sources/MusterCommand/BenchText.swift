@@ -149,7 +149,9 @@ extension BenchReport {
         return value.description
     }
 
-    static func percent(_ part: Double) -> String { "\(Output.fixed(part * 100)) %" }
+    static func percent(_ part: Double) -> String {
+        part.isFinite ? "\(Output.fixed(part * 100)) %" : "-"
+    }
 
     /// Of rows that differ in ranks: the fewest that reach 95 % of the most; nil: no such rows.
     static func saturation(_ rows: [Row]) -> String? {

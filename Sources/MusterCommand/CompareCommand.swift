@@ -70,8 +70,8 @@ struct CompareCommand: JSONCommand {
                 table.add([
                     pair.before.identity, Output.fixed(pair.before.figures!.median),
                     Output.fixed(pair.after.figures!.median), pair.before.quantity.unit,
-                    (pair.change < 0 ? "-" : "+") + Output.fixed(abs(pair.change) * 100) + " %",
-                    Output.fixed(pair.noise * 100) + " %", pair.verdict.rawValue,
+                    Output.percent(change: pair.change), Output.percent(change: pair.noise, sign: ""),
+                    pair.verdict.rawValue,
                 ])
             }
             table.print()
@@ -113,10 +113,10 @@ struct Pair {
     /// By how much the speed of memory differed in the two runs, as their canaries say.
     let level: Double
 
-    /// The median's, as a part of the earlier one.
+    /// The median's, as a part of the earlier one's size; infinite where that is 0.
     var change: Double {
         let (old, new) = (before.figures!.median, after.figures!.median)
-        return old == 0 ? (new == 0 ? 0 : .infinity) : new / old - 1
+        return new == old ? 0 : (new - old) / abs(old)
     }
 
     var noise: Double { max(before.figures!.spread, after.figures!.spread, level) }
@@ -124,6 +124,14 @@ struct Pair {
     var verdict: Verdict {
         guard abs(change) > threshold, abs(change) > noise else { return .same }
         return (change > 0) == (before.quantity == .rate) ? .better : .worse
+    }
+}
+
+extension Output {
+    /// "+4.20 %"; a dash for what is no number, such as a change from 0.
+    fileprivate static func percent(change: Double, sign: String = "+") -> String {
+        guard change.isFinite else { return "-" }
+        return (change < 0 ? "" : sign) + fixed(change * 100) + " %"
     }
 }
 
@@ -142,7 +150,9 @@ struct Comparison {
         for row in after.rows { partners[row.identity] = row }
         let readings = ((before.canary?.readings ?? []) + (after.canary?.readings ?? []))
             .map(\.read_gb_per_s.median)
-        let level = readings.isEmpty ? 0 : readings.max()! / readings.min()! - 1
+        // Of a reading that is none, nothing follows.
+        let (slow, fast) = (readings.min() ?? 0, readings.max() ?? 0)
+        let level = slow > 0 ? fast / slow - 1 : 0
         for row in before.rows {
             guard let partner = partners.removeValue(forKey: row.identity),
                 partner.quantity == row.quantity, row.figures != nil, partner.figures != nil
@@ -185,7 +195,7 @@ private struct CompareJSON: Encodable, Sendable {
         let before: Double
         let after: Double
         let change: Nullable
-        let noise: Double
+        let noise: Nullable
         let verdict: String
     }
     let before: String
@@ -203,7 +213,7 @@ private struct CompareJSON: Encodable, Sendable {
             Row(
                 row: $0.before.identity, unit: $0.before.quantity.unit,
                 before: $0.before.figures!.median, after: $0.after.figures!.median,
-                change: Nullable($0.change), noise: $0.noise,
+                change: Nullable($0.change), noise: Nullable($0.noise),
                 verdict: $0.verdict.rawValue)
         }
         unpaired = comparison.alone

@@ -15,6 +15,8 @@ struct Axis {
     func place(_ value: Double) -> Double {
         let (low, high) = (range.lowerBound, range.upperBound)
         guard high > low else { return 0.5 }
+        // No place of a logarithmic axis: where it begins.
+        if isLogarithmic && value <= 0 { return 0 }
         if isLogarithmic { return (log(value) - log(low)) / (log(high) - log(low)) }
         return (value - low) / (high - low)
     }
@@ -55,7 +57,7 @@ struct Axis {
 
     /// Powers of two, every third or so labelled as a capacity.
     static func capacities(_ values: [Double]) -> Axis {
-        let (low, high) = (values.min() ?? 1, values.max() ?? 2)
+        let (low, high) = (max(1, values.min() ?? 1), max(2, values.max() ?? 2))
         let powers = Int(log2(low).rounded(.down))...Int(log2(high).rounded(.up))
         let step = max(1, (powers.count + 5) / 6)
         let ticks = stride(from: powers.lowerBound, through: powers.upperBound, by: step).map {

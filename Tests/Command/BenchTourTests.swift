@@ -245,6 +245,48 @@ struct BenchTourTests {
         #expect(lenient.status == 0)
     }
 
+    /// A quiet report in which every row has this one figure, whatever it is.
+    private func constant(_ name: String, _ value: Double) throws -> String {
+        let path = try quiet(name, factor: 1)
+        let url = URL(fileURLWithPath: path)
+        var report = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+        var rows = try #require(report["rows"] as? [[String: Any]])
+        for index in rows.indices {
+            guard let (key, _) = figures(rows[index]) else { continue }
+            rows[index][key] = [
+                "median": value, "minimum": value, "maximum": value, "samples": [value, value],
+            ]
+        }
+        report["rows"] = rows
+        try JSONSerialization.data(withJSONObject: report).write(to: url)
+        return path
+    }
+
+    @Test(
+        "Medians of 0 and below: a change has the sign of the difference, and none is a dash",
+        arguments: [
+            (0.0, 0.0, "same", "+0.00 %"), (0, 1, "", "-"), (-0.5, -0.5, "same", "+0.00 %"),
+            (-10, -5, "", "+50.00 %"), (-5, -10, "", "-100.00 %"), (1e300, 1e300, "same", "1e+300"),
+        ])
+    func oddMedians(old: Double, new: Double, verdict: String, words: String) throws {
+        let (before, after) = try (constant("odd.json", old), constant("odder.json", new))
+        let run = try ToolRun("compare", before, after, "--all")
+        #expect((0...1).contains(run.status) && run.output.contains(words), "\(run.errors)")
+        if old == -0.5 { #expect(run.output.contains(" -0.50 ") && !run.output.contains("0.0-50")) }
+        let json = try ToolRun("compare", before, after, "--json").object()
+        let rows = try #require(json["rows"] as? [[String: Any]])
+        for row in rows {
+            #expect((row["change"] is NSNull) == (old == 0 && new != 0))
+            // More is better where bytes are counted by time, and worse where time is.
+            let isBetter = (new > old) == (row["unit"] as? String == "GB/s")
+            let right = verdict.isEmpty ? (isBetter ? "better" : "worse") : verdict
+            #expect(row["verdict"] as? String == right, "\(row)")
+        }
+        #expect(try ToolRun("report", after).status == 0)
+        #expect(try ToolRun("report", after, "--html", "-").status == 0)
+    }
+
     @Test("What is within the noise is no regression")
     func noise() throws {
         let before = try quiet("calm.json", factor: 1)

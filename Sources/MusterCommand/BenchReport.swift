@@ -8,36 +8,6 @@ import FoundationEssentials
 import Muster
 import MusterBench
 
-/// An optional that is written as null and not left out.
-@propertyWrapper
-struct OrNull<Value: Codable & Sendable>: Codable, Sendable {
-    var wrappedValue: Value?
-    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if let wrappedValue {
-            try container.encode(wrappedValue)
-        } else {
-            try container.encodeNil()
-        }
-    }
-}
-
-extension KeyedDecodingContainer {
-    /// A report of an older version may lack a key.
-    func decode<Value>(
-        _ type: OrNull<Value>.Type, forKey key: Key
-    ) throws -> OrNull<Value> {
-        OrNull(wrappedValue: try decodeIfPresent(Value.self, forKey: key))
-    }
-}
-
 /// `muster.bench/1`
 struct BenchReport: Codable, Sendable {
     struct Environment: Codable, Sendable {

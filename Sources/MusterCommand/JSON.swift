@@ -23,15 +23,9 @@ extension JSONCommand {
 /// What there is to report of a run that failed.
 struct FailedJSON: Encodable {
     /// Of the loop that failed; nil: it has none.
-    let audit: AuditJSON?
+    @OrNull var audit: AuditJSON?
 
     init(_ audit: AuditReport?) { self.audit = audit.map { AuditJSON($0) } }
-
-    enum CodingKeys: CodingKey { case audit }
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(audit, forKey: .audit)
-    }
 }
 
 extension Output {
@@ -74,6 +68,38 @@ struct Nullable: Encodable, Sendable {
     }
 }
 
+/// An optional that is written as null and not left out.
+@propertyWrapper
+struct OrNull<Value: Encodable & Sendable>: Encodable, Sendable {
+    var wrappedValue: Value?
+    init(wrappedValue: Value?) { self.wrappedValue = wrappedValue }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let wrappedValue {
+            try container.encode(wrappedValue)
+        } else {
+            try container.encodeNil()
+        }
+    }
+}
+
+extension OrNull: Decodable where Value: Decodable {
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        wrappedValue = container.decodeNil() ? nil : try container.decode(Value.self)
+    }
+}
+
+extension KeyedDecodingContainer {
+    /// A report of an older version may lack a key.
+    func decode<Value: Decodable>(
+        _ type: OrNull<Value>.Type, forKey key: Key
+    ) throws -> OrNull<Value> {
+        OrNull(wrappedValue: try decodeIfPresent(Value.self, forKey: key))
+    }
+}
+
 /// The audit as every command reports it.
 struct AuditJSON: Codable, Sendable {
     struct Interval: Codable, Sendable {
@@ -88,17 +114,9 @@ struct AuditJSON: Codable, Sendable {
     struct Death: Codable, Sendable {
         let rank: Int
         let signal: Int
-        let chunk: Int?
+        /// nil: on none
+        @OrNull var chunk: Int?
         let attempt: Int
-
-        enum CodingKeys: CodingKey { case rank, signal, chunk, attempt }
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(rank, forKey: .rank)
-            try container.encode(signal, forKey: .signal)
-            try container.encode(chunk, forKey: .chunk)  // null: on none
-            try container.encode(attempt, forKey: .attempt)
-        }
     }
     let chunks: Int
     let exactly_once: Int

@@ -237,26 +237,13 @@ struct PlacementJSON: Encodable {
     }
     let asked: Asked
     let shares: [Share]
-    let verified_fraction: Double?
+    /// nil: this system does not say.
+    @OrNull var verified_fraction: Double?
     let huge_page_bytes: Int
     let copies: Int
     let notes: [String]
+    /// nil: not asked for, and no key then.
     let chunks: [Chunk]?
-
-    enum CodingKeys: CodingKey {
-        case asked, shares, verified_fraction, huge_page_bytes, copies, notes, chunks
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(asked, forKey: .asked)
-        try container.encode(shares, forKey: .shares)
-        try container.encode(verified_fraction, forKey: .verified_fraction)  // null: not said
-        try container.encode(huge_page_bytes, forKey: .huge_page_bytes)
-        try container.encode(copies, forKey: .copies)
-        try container.encode(notes, forKey: .notes)
-        try container.encodeIfPresent(chunks, forKey: .chunks)
-    }
 
     fileprivate init<Element>(_ array: borrowing SharedArray<Element>, _ found: Found) {
         let kind = array.placement.description.prefix { $0 != ":" }

@@ -91,66 +91,41 @@ enum RunReport {
 }
 
 /// `muster.run/1`
-struct RunJSON: Encodable {
-    struct Variable: Encodable {
+struct RunJSON: Encodable, Sendable {
+    struct Variable: Encodable, Sendable {
         let name: String
         let value: Int
         let launcher: String
     }
-    struct Host: Encodable {
+    struct Host: Encodable, Sendable {
         let rank: Int
         let size: Int
         let variables: [Variable]
     }
-    struct Exit: Encodable {
+    struct Exit: Encodable, Sendable {
         let pid: Int
         let incarnation: Int
-        let exit_code: Int?
-        let signal: Int?
+        @OrNull var exit_code: Int?
+        @OrNull var signal: Int?
         let lost_member: Bool
         let elapsed_s: Double
-
-        enum CodingKeys: CodingKey {
-            case pid, incarnation, exit_code, signal, lost_member, elapsed_s
-        }
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(pid, forKey: .pid)
-            try container.encode(incarnation, forKey: .incarnation)
-            try container.encode(exit_code, forKey: .exit_code)
-            try container.encode(signal, forKey: .signal)
-            try container.encode(lost_member, forKey: .lost_member)
-            try container.encode(elapsed_s, forKey: .elapsed_s)
-        }
     }
-    struct Rank: Encodable {
+    struct Rank: Encodable, Sendable {
         let rank: Int
         let global_rank: Int
-        let cpu: Int?
+        @OrNull var cpu: Int?
         let node: Int
         let joined: Bool
         let restarts: Int
         let exits: [Exit]
-
-        enum CodingKeys: CodingKey { case rank, global_rank, cpu, node, joined, restarts, exits }
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(rank, forKey: .rank)
-            try container.encode(global_rank, forKey: .global_rank)
-            try container.encode(cpu, forKey: .cpu)
-            try container.encode(node, forKey: .node)
-            try container.encode(joined, forKey: .joined)
-            try container.encode(restarts, forKey: .restarts)
-            try container.encode(exits, forKey: .exits)
-        }
     }
-    struct Refusal: Encodable {
+    struct Refusal: Encodable, Sendable {
         let rank: Int
         let pid: Int
         let reason: String
     }
-    struct Loop: Encodable {
-        struct Finding: Encodable {
+    struct Loop: Encodable, Sendable {
+        struct Finding: Encodable, Sendable {
             let first: Int
             let last: Int
             let ranks: [Int]
@@ -164,28 +139,10 @@ struct RunJSON: Encodable {
         let repeated_count: Int
         let adopted: Int
         let death_count: Int
-        let first_fault: Finding?
-
-        enum CodingKeys: CodingKey {
-            case name, loops, loops_at_fault, chunks, exactly_once, missing_count, repeated_count
-            case adopted, death_count, first_fault
-        }
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(name, forKey: .name)
-            try container.encode(loops, forKey: .loops)
-            try container.encode(loops_at_fault, forKey: .loops_at_fault)
-            try container.encode(chunks, forKey: .chunks)
-            try container.encode(exactly_once, forKey: .exactly_once)
-            try container.encode(missing_count, forKey: .missing_count)
-            try container.encode(repeated_count, forKey: .repeated_count)
-            try container.encode(adopted, forKey: .adopted)
-            try container.encode(death_count, forKey: .death_count)
-            try container.encode(first_fault, forKey: .first_fault)
-        }
+        @OrNull var first_fault: Finding?
     }
 
-    struct Unended: Encodable {
+    struct Unended: Encodable, Sendable {
         let name: String
         let rank: Int
     }
@@ -195,39 +152,21 @@ struct RunJSON: Encodable {
     let global_size: Int
     let host: Host
     let binding: String
-    let placement: String?
+    @OrNull var placement: String?
     let on_death: String
     let exit_status: Int
-    let ended_by: String?
+    @OrNull var ended_by: String?
     let elapsed_s: Double
     let ranks: [Rank]
     let refused: [Refusal]
     let verified_loops: [Loop]
     let unended_loops: [Unended]
-    /// Why the exit status is not 0, in words.
+    /// Why the exit status is not 0, in words: not among its own keys, since it comes first.
     let error: String?
 
     enum CodingKeys: CodingKey {
         case command, size, global_size, host, binding, placement, on_death, exit_status, ended_by
         case elapsed_s, ranks, refused, verified_loops, unended_loops
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(command, forKey: .command)
-        try container.encode(size, forKey: .size)
-        try container.encode(global_size, forKey: .global_size)
-        try container.encode(host, forKey: .host)
-        try container.encode(binding, forKey: .binding)
-        try container.encode(placement, forKey: .placement)
-        try container.encode(on_death, forKey: .on_death)
-        try container.encode(exit_status, forKey: .exit_status)
-        try container.encode(ended_by, forKey: .ended_by)
-        try container.encode(elapsed_s, forKey: .elapsed_s)
-        try container.encode(ranks, forKey: .ranks)
-        try container.encode(refused, forKey: .refused)
-        try container.encode(verified_loops, forKey: .verified_loops)
-        try container.encode(unended_loops, forKey: .unended_loops)
     }
 
     init(_ plan: LaunchPlan, _ report: LaunchReport, command: [String]) {

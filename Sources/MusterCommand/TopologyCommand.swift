@@ -86,15 +86,8 @@ private struct TopologyJSON: Encodable {
     struct Distance: Encodable {
         let from: Int
         let to: Int
-        let distance: Int?
-
-        enum CodingKeys: CodingKey { case from, to, distance }
-        func encode(to encoder: any Encoder) throws {
-            var json = encoder.container(keyedBy: CodingKeys.self)
-            try json.encode(from, forKey: .from)
-            try json.encode(to, forKey: .to)
-            try json.encode(distance, forKey: .distance)  // null: the host does not say
-        }
+        /// nil: the host does not say.
+        @OrNull var distance: Int?
     }
     struct CPU: Encodable {
         let cpu: Topology.CPU

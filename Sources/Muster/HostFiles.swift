@@ -129,7 +129,7 @@ extension Topology {
         _ = host.limits(files)
         _ = host.pages(files)
         _ = Diagnosis(of: host, files)
-        for (file, text) in files.texts ?? [:] {
+        for (file, text) in (files.texts ?? [:]).sorted(by: { $0.key < $1.key }) {
             var text = text
             if file == "proc/self/status" {
                 // The rest is about one process of no interest.
@@ -139,7 +139,7 @@ extension Topology {
             let bytes = Array(text.utf8CString.dropLast())
             let status = muster_host_write(path, file, bytes, bytes.count)
             guard status == 0 else {
-                throw .system(.file, "\(path)/\(file)", "can't write it", status: status)
+                throw .system(.file, path, "can't write \(file) there", status: status)
             }
         }
         _ = try Topology(recordedAt: path)

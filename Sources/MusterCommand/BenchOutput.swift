@@ -1,7 +1,6 @@
 // BenchOutput.swift - where a report of `muster bench` goes: text, JSON, CSV, a page.
 
 import ArgumentParser
-import FoundationEssentials
 import Muster
 @preconcurrency import Rainbow
 
@@ -20,7 +19,7 @@ struct BenchOutput: ParsableArguments {
     @Flag(help: "Print one JSON object (schema muster.bench/1) in place of text.")
     var json = false
 
-    @Option(help: ArgumentHelp("Write the JSON object to a file.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write the JSON object to a file; -: to stdout.", valueName: "file"))
     var save: String?
 
     @Option(help: ArgumentHelp("Write a row a figure as CSV; -: to stdout.", valueName: "file"))
@@ -33,14 +32,19 @@ struct BenchOutput: ParsableArguments {
     var color: ColorChoice = .auto
 
     func validate() throws {
-        let toStandardOutput = [json, csv == "-", html == "-"].count { $0 }
+        let toStandardOutput = [json, save == "-", csv == "-", html == "-"].count { $0 }
         if toStandardOutput > 1 {
-            throw ValidationError("--json, --csv - and --html -: one of them has standard output")
+            throw ValidationError(
+                "--json, --save -, --csv - and --html -: one of them has standard output")
         }
     }
 
     /// Before the first test: a minute's measurements should not be lost to a wrong path.
-    func check() throws { try ReportFiles.check([save, csv, html]) }
+    func check() throws {
+        for path in [save, csv, html].compactMap({ $0 }) where path != "-" {
+            try OutputFile.check(path)
+        }
+    }
 
     func write(_ report: BenchReport) throws {
         if let save {
@@ -50,7 +54,7 @@ struct BenchOutput: ParsableArguments {
         try ReportFiles.write(report, csv: csv, html: html)
         if json {
             Output.line(try Output.jsonText(report, schema: BenchReport.schema))
-        } else if csv != "-" && html != "-" {
+        } else if ![save, csv, html].contains("-") {
             report.print()
         }
     }
@@ -70,18 +74,6 @@ extension ColorChoice {
 
 /// Files that a report is written to; "-" is stdout.
 enum ReportFiles {
-    /// Whether they can be made.
-    static func check(_ paths: [String?]) throws {
-        for path in paths.compactMap({ $0 }) where path != "-" {
-            let folder = URL(filePath: path).deletingLastPathComponent().path
-            var isFolder = false
-            let exists = FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder)
-            guard exists, isFolder, !path.hasSuffix("/") else {
-                throw Failure.cannotRun("\(path): can't write there: \(folder) is no folder")
-            }
-        }
-    }
-
     /// CSV and page.
     static func write(_ report: BenchReport, csv: String?, html: String?) throws {
         if let csv { try write(report.csv, to: csv) }
@@ -89,17 +81,10 @@ enum ReportFiles {
     }
 
     static func write(_ text: String, to path: String) throws {
-        if path == "-" {
-            // CSV's lines end in "\r\n", which is one character to Swift.
-            let end = text.hasSuffix("\r\n") ? "\r" : ""
-            Output.line((text.last?.isNewline == true ? String(text.dropLast()) : text) + end)
-            return
-        }
-        do {
-            try Data(text.utf8).write(to: URL(filePath: path))
-        } catch {
-            throw Failure.cannotRun("\(path): can't write it: \(FileErrors.reason(error))")
-        }
+        guard path == "-" else { return try OutputFile.write(text, to: path) }
+        // CSV's lines end in "\r\n", which is one character to Swift.
+        let end = text.hasSuffix("\r\n") ? "\r" : ""
+        Output.line((text.last?.isNewline == true ? String(text.dropLast()) : text) + end)
     }
 }
 

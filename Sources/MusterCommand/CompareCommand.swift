@@ -70,7 +70,8 @@ struct CompareCommand: JSONCommand {
                 table.add([
                     pair.before.identity, Output.fixed(pair.before.figures!.median),
                     Output.fixed(pair.after.figures!.median), pair.before.quantity.unit,
-                    Output.percent(change: pair.change), Output.percent(change: pair.noise, sign: ""),
+                    Output.percent(change: pair.change),
+                    Output.percent(change: pair.noise, sign: ""),
                     pair.verdict.rawValue,
                 ])
             }

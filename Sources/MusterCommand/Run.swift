@@ -152,6 +152,7 @@ struct Run: ParsableCommand {
     }
 
     func run() throws {
+        if let json { try OutputFile.check(json) }
         let outer = try OuterLauncher.read()
         var plan = LaunchPlan(
             .ownArguments(count: program.count), size: try size(outer), outer: outer)
@@ -174,7 +175,7 @@ struct Run: ParsableCommand {
 
     private func launch(_ plan: LaunchPlan) throws -> LaunchReport {
         do {
-            return try Launch(plan, words: words).run()
+            return try Launch(plan, words: { words($0, plan.size) }).run()
         } catch {
             guard error.code == .start else { throw error }
             throw Failure(
@@ -207,7 +208,7 @@ struct Run: ParsableCommand {
     }
 
     /// What is said while ranks run.
-    private func words(_ event: Launch.Event) -> String? {
+    private func words(_ event: Launch.Event, _ size: Int) -> String? {
         switch event {
         case .unbound(_, let number):
             return "muster: note: ranks are not bound to CPUs: "
@@ -224,22 +225,24 @@ struct Run: ParsableCommand {
                 return what + ": starting it again (\(restarts - left) of \(restarts))"
             }
         case .signalled(let number):
-            return "muster: \(RunReport.name(signal: number)): ending \(plural(ranks))"
+            return
+                "muster: \(RunReport.name(signal: number)): ending \(size == 1 ? "the rank" : "all ranks")"
         case .timedOut(let seconds):
-            return "muster: \(Figures.short(seconds)) s are over: ending all ranks"
+            return
+                "muster: \(Figures.short(seconds)) s are over: ending \(size == 1 ? "the rank" : "all ranks")"
         case .killed:
             return "muster: killing what has not ended within \(Figures.short(grace)) s"
         }
     }
 
-    private func plural(_ ranks: Int?) -> String { ranks == 1 ? "the rank" : "all ranks" }
-
     /// The end: audits as text, the report as JSON, and the exit status.
     private func finish(_ plan: LaunchPlan, _ report: LaunchReport) throws {
         for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
         if let json {
-            try RunReport.write(
-                RunJSON(plan, report, command: Array(program)), schema: Self.schema, to: json)
+            let report = RunJSON(plan, report, command: Array(program))
+            try OutputFile.write(
+                Output.jsonText(report, schema: Self.schema, error: report.error) + "\n",
+                to: json)
         }
         guard let status = report.exitStatus else {
             // As every program ends whose output nobody reads.

@@ -61,33 +61,6 @@ enum RunReport {
         if loop.adopted > 0 { text += ", \(loop.adopted) adopted" }
         return text
     }
-
-    /// Writes the report: a file whole or not at all; what is no file, like /dev/stdout, as it is.
-    static func write(_ report: RunJSON, schema: String, to path: String) throws {
-        let text = try Output.jsonText(report, schema: schema, error: report.error) + "\n"
-        var information = stat()
-        let isThere = lstat(path, &information) == 0
-        let isFile = !isThere || information.st_mode & S_IFMT == S_IFREG
-        let temporary = isFile ? "\(path).\(getpid())" : path
-        func failure() -> Failure {
-            let reason = String(cString: strerror(errno))
-            if isFile { unlink(temporary) }
-            return .cannotRun("\(path): can't be written: \(reason)")
-        }
-        let fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard fd >= 0 else { throw failure() }
-        var left = Array(text.utf8)[...]
-        while !left.isEmpty {
-            let written = left.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else {
-                defer { close(fd) }
-                throw failure()
-            }
-            left = left.dropFirst(written)
-        }
-        guard close(fd) == 0, !isFile || rename(temporary, path) == 0 else { throw failure() }
-    }
 }
 
 /// `muster.run/1`
@@ -206,15 +179,17 @@ struct RunJSON: Encodable, Sendable {
                 })
         }
         unended_loops = report.unended.map { Unended(name: $0.name, rank: $0.rank) }
-        switch report.cause {
-        case .failure: ended_by = "failure"
-        case .signal(let number): ended_by = RunReport.name(signal: number)
-        case .timeout: ended_by = "timeout"
-        case .closedOutput: ended_by = "closed output"
-        case .output: ended_by = "output"
-        case nil: ended_by = nil
-        }
-        error = RunJSON.error(report, ended_by)
+        let endedBy: String? =
+            switch report.cause {
+            case .failure: "failure"
+            case .signal(let number): RunReport.name(signal: number)
+            case .timeout: "timeout"
+            case .closedOutput: "closed output"
+            case .output: "output"
+            case nil: nil
+            }
+        ended_by = endedBy
+        error = RunJSON.error(report, endedBy)
     }
 
     private static func error(_ report: LaunchReport, _ endedBy: String?) -> String? {

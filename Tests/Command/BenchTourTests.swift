@@ -399,7 +399,7 @@ struct BenchFaultTests {
             for row in rows {
                 #expect((row["reason"] as? String)?.contains("enforced") != true, "\(row)")
             }
-            let notes = (report["notes"] as? [String] ?? []) + result.errorLines
+            let notes = (report["notes"] as? [String] ?? []) + result.errorLines.map(String.init)
             #expect(notes.contains { $0.contains("can't be enforced here") }, "\(notes)")
         }
     }

@@ -27,6 +27,8 @@ struct RecordedLoop {
     let grain: Int
     let elements: Int
     let schedule: Schedule
+    /// Each chunk was committed exactly once.
+    let isClean: Bool
     let begin: UInt64
     let end: UInt64
     let deaths: [AuditReport.Death]
@@ -93,7 +95,8 @@ extension TeamCore {
             RecordedLoop(
                 number: muster_team_job(team).pointee.loop, kernel: Int(kernel), arrays: arrays,
                 chunks: report.chunks, grain: report.grain, elements: report.elements,
-                schedule: report.schedule, begin: begin, end: monotonicNanoseconds(),
+                schedule: report.schedule, isClean: report.isClean, begin: begin,
+                end: monotonicNanoseconds(),
                 deaths: deaths))
         // What comes next is not recorded, so the job slot's flags are not right for it.
         if recording!.isFull { familiar = nil }
@@ -126,7 +129,8 @@ extension TeamCore {
             let dropped = read(rank, recording, loops, into: &events)
             loads.append(Timeline.Load(rank: rank, dropped: dropped))
         }
-        countAttempts(&events)
+        let isWhole = loads.allSatisfy { $0.dropped == 0 }
+        countAttempts(&events) { isWhole && recording.loops[$0].isClean }
         let taken = loops.reduce(UInt64(0)) { $0 + ($1.end - $1.begin) }
         for event in events {
             loads[event.rank].busy += event.end - event.begin
@@ -180,7 +184,13 @@ extension TeamCore {
     }
 
     /// Numbers the attempts at each chunk. There can be a second one only where one was not committed.
-    private func countAttempts(_ events: inout [Timeline.Event]) {
+    ///
+    /// A process that dies between its commit and the event's end leaves the event as one that dies in its
+    /// kernel does. But in a loop with each chunk exactly once, of which all attempts are here, nobody has
+    /// done it again: the last attempt is the one that was committed.
+    private func countAttempts(
+        _ events: inout [Timeline.Event], isSettled: (_ loop: Int) -> Bool
+    ) {
         struct Place: Hashable {
             let loop: Int
             let chunk: Int
@@ -192,11 +202,15 @@ extension TeamCore {
         if repeated.isEmpty { return }
         let order = events.indices.filter { repeated.contains(place(events[$0])) }
             .sorted { events[$0].begin < events[$1].begin }
-        var attempts: [Place: Int] = [:]
+        var attempts: [Place: (count: Int, last: Int)] = [:]
         for index in order {
             let place = place(events[index])
-            attempts[place, default: 0] += 1
-            events[index].attempt = attempts[place]!
+            let count = (attempts[place]?.count ?? 0) + 1
+            attempts[place] = (count, index)
+            events[index].attempt = count
+        }
+        for (place, last) in attempts where isSettled(place.loop) {
+            events[last.last].outcome = .committed
         }
     }
 

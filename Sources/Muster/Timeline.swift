@@ -13,7 +13,7 @@
 public struct Timeline: Sendable {
     /// How an attempt at a chunk ended.
     public enum Outcome: Sendable {
-        /// The chunk was committed.
+        /// The chunk was committed. Its process may have died right after.
         case committed
         /// The process died in it.
         case died
@@ -40,7 +40,7 @@ public struct Timeline: Sendable {
         /// When the chunk was committed, the process's death was seen, or the loop ended.
         public let end: UInt64
         /// How it ended.
-        public let outcome: Outcome
+        public internal(set) var outcome: Outcome
     }
 
     /// A worker's death.

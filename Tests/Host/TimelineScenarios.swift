@@ -17,8 +17,8 @@ private func check(_ timeline: Timeline, loop number: Int, _ what: String) throw
         try claim(
             event.begin >= max(loop.begin, last[event.rank]) && event.end >= event.begin
                 && event.end <= loop.end, "\(what): \(event) in \(loop)")
-        // A death is seen after it has come, and by then a successor may have begun.
-        if event.outcome == .committed { last[event.rank] = event.end }
+        // A successor is started after the death was seen.
+        last[event.rank] = event.end
     }
 }
 
@@ -109,6 +109,7 @@ func timelineOfDeaths(_ arguments: [String]) throws {
     let kind = try Kind(arguments, 0)
     try leavingNothing("deaths") {
         let team = try Debt.team(3)
+        _ = try members(of: team)  // by then all of them hold their ranks
         for schedule in Schedule.allCases {
             let before = (0..<3).map { muster_team_slot(team.handle, $0).pointee.incarnation }
             try team.startTimeline()
@@ -136,6 +137,27 @@ func timelineOfDeaths(_ arguments: [String]) throws {
                 deaths.allSatisfy { $0.cause.contains("signal 9") }, "\(schedule): \(deaths)")
             try claim(
                 equal: tries[0].end, deaths[0].time, "\(schedule): the end of the first attempt")
+        }
+        for point in [
+            MUSTER_POINT_CLAIMED, MUSTER_POINT_CURRENT, MUSTER_POINT_COMMITTING,
+            MUSTER_POINT_COMMITTED, MUSTER_POINT_LOOP_ENDED,
+        ] {
+            let tokens = Tokens(2)
+            defer { tokens.give() }
+            // Successors inherit what the leader has armed; the first processes do not have it.
+            muster_testing_arm(point, MUSTER_POINT_KILL, 3, 1, tokens.ends.0)
+            defer { muster_testing_arm(point, MUSTER_POINT_KILL, 0, 1, -1) }
+            kill(pid_t(team.processIDs[1]), SIGKILL)
+            letLooksAge()
+            for schedule in Schedule.allCases {
+                let what = "point \(point.rawValue), \(schedule)"
+                try team.startTimeline()
+                try Trial(kind: kind, schedule: schedule, microseconds: 50).run(team) {
+                    report, failure in try expectClean(report, failure, deaths: 0...3, what)
+                }
+                try check(try team.endTimeline(), what)
+            }
+            try claim(tokens.left < 2, "point \(point.rawValue): nobody died there")
         }
         try team.startTimeline()
         let failure = try refusal("a kernel that fails") {

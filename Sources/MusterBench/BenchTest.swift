@@ -62,10 +62,11 @@ extension BenchTest {
         seconds: { _, _ in 1.5 }
     ) { run throws(MusterError) in
         let settings = run.settings
-        let bench = try StreamBench(
+        var bench = try StreamBench(
             ranks: min(run.host.usableCPUCount, 4096),
             arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
             pages: settings.pages ?? .automatic)
+        bench.tracer = run.tracer
         let outcome = try bench.run(
             isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
             progress: run.show)

@@ -56,6 +56,8 @@ public struct StreamBench {
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has its loops recorded; nil: they are not.
+    public var tracer: Tracer?
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -131,6 +133,7 @@ public struct StreamBench {
             of: Double.self, count: elements, placement: placement, pages: pages)
         let c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
+        try tracer?.begin(team)
         var total = AuditTotal()
         total.add(
             try team.run(
@@ -169,6 +172,7 @@ public struct StreamBench {
             total.add(report)
             if wrong > 0 { faults.append(Fault(array: name, wrongElements: wrong)) }
         }
+        try tracer?.end(team, "stream")
         var fraction: Double?
         if verifiesPlacement {
             do throws(MusterError) {

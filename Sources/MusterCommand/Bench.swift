@@ -54,6 +54,9 @@ struct BenchTour: JSONCommand {
             fast at the end as at the start. Ctrl-C ends it with what was measured until then, marked \
             as partial, and exit status 130.
 
+            --trace records the loops of stream, matrix, mixes, scaling, placement and kernel, whose \
+            chunks take tens of microseconds; each takes some 0.1 us more then.
+
             EXAMPLES
               muster bench --dry-run                        what the tour would do
               muster bench --html report.html               the tour, as a page
@@ -67,6 +70,7 @@ struct BenchTour: JSONCommand {
 
     @OptionGroup var effort: BenchEffort
     @OptionGroup var place: BenchWhere
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var output: BenchOutput
 
     var json: Bool { output.json }
@@ -95,15 +99,18 @@ struct BenchTour: JSONCommand {
         // The plan is for a person who waits: on stderr, so that stdout is the report alone.
         if isatty(2) == 1 { plan(tests, settings, host) { Output.writeError($0 + "\n") } }
         try output.check()
+        let trace = try tracing.open()
         Interruption.watch()
         let meter = Meter("bench")
         let run = try BenchRun(
             settings, isInterrupted: { Interruption.hasCome },
             onProgress: { test, done in meter.show(done, test) })
+        run.tracer = trace?.tracer
         try run.run(tests)
         meter.clear()
         guard let audit = run.audit else { throw Failure.cannotRun("bench: nothing was measured") }
-        let report = try BenchReport(run, tests, audit: audit)
+        try trace?.finish()
+        let report = try BenchReport(run, tests, audit: audit, trace)
         try output.write(report)
         if report.partial {
             throw Failure(

@@ -188,7 +188,7 @@ struct BenchReport: Codable, Sendable {
 
         private static func order(_ name: String) -> (Int, String) {
             let known = [
-                "cpu_node", "cpu", "holder_cpu", "memory_node", "shared", "placement", "mix",
+                "cpu_node", "cpu", "holder_cpu", "memory_node", "from_node", "to_node", "shared", "placement", "mix",
                 "delay_turns", "pages", "size_bytes",
             ]
             return (known.firstIndex(of: name) ?? known.count, name)
@@ -222,6 +222,8 @@ struct BenchReport: Codable, Sendable {
     let partial: Bool
     let notes: [String]
     let audit: AuditJSON
+    /// nil: not asked for.
+    @OrNull var timelines: [TimelineShare]?
 }
 
 extension BenchReport.Environment {
@@ -252,14 +254,17 @@ extension BenchReport.Environment {
 
 extension BenchReport {
     /// Of a benchmark with a command of its own. Only for results that were checked and found right.
-    init(_ measurement: Measurement) throws {
+    init(_ measurement: Measurement, _ trace: Trace? = nil) throws {
         self.init(
             environment: try .here(), tests: [], rows: measurement.rows.map { Row($0) },
-            canary: nil, partial: false, notes: [], audit: AuditJSON(measurement.audit))
+            canary: nil, partial: false, notes: [], audit: AuditJSON(measurement.audit),
+            timelines: trace?.shares)
     }
 
     /// Of a run of some tests.
-    init(_ run: BenchRun, _ tests: [BenchTest], audit: AuditReport) throws {
+    init(
+        _ run: BenchRun, _ tests: [BenchTest], audit: AuditReport, _ trace: Trace? = nil
+    ) throws {
         let environment = try Environment.here()
         let verdict = MusterBench.Canary.verdict(run.canaries, cpus: environment.cpus)
         self.init(
@@ -271,7 +276,8 @@ extension BenchReport {
                 readings: run.canaries.map {
                     Canary.Reading(
                         when: $0.when, spin_ns: Figures($0.spin), read_gb_per_s: Figures($0.read))
-                }), partial: run.isPartial, notes: run.notes, audit: AuditJSON(audit))
+                }), partial: run.isPartial, notes: run.notes, audit: AuditJSON(audit),
+            timelines: trace?.shares)
     }
 
     static let schema = "muster.bench/1"

@@ -23,6 +23,7 @@ struct BenchStream: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var wish: PlacementOptions
 
     @Option(
@@ -59,6 +60,8 @@ struct BenchStream: BenchCommand {
                     + "measure the caches as well")
         }
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let meter = Meter("bench stream")
         let outcome = try bench.run(
             isSpoilt: corrupt, verifiesPlacement: wish.verifyPlacement != nil, progress: meter.show)
@@ -73,7 +76,8 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        if json { return try print(json: BenchJSON(outcome.measurement)) }
+        try trace?.finish()
+        if json { return try print(json: BenchJSON(outcome.measurement, trace)) }
         try Output.table(
             outcome.measurement, label: "kernel",
             method: [
@@ -89,6 +93,7 @@ struct BenchStream: BenchCommand {
                         "; \(Output.percent($0, of: 1)) where it should be"
                     } ?? ""),
             ])
+        trace?.print()
     }
 
     private func mebibytes(_ elements: Int) -> String {

@@ -19,6 +19,7 @@ struct BenchSum: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     @Option(
         parsing: .unconditional,
@@ -36,15 +37,19 @@ struct BenchSum: BenchCommand {
         var bench = try SumBench(
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let meter = Meter("bench sum")
         let measurement = try bench.run(progress: meter.show)
         meter.clear()
-        if json { return try print(json: BenchJSON(measurement)) }
+        try trace?.finish()
+        if json { return try print(json: BenchJSON(measurement, trace)) }
         try Output.table(
             measurement, label: "kernel",
             method: [
                 "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "
                     + "GB = 10^9 B; first run dropped"
             ])
+        trace?.print()
     }
 }

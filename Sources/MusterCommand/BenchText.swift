@@ -25,6 +25,7 @@ extension BenchReport {
             Output.line()
             print(family.rows)
         }
+        for share in timelines ?? [] { share.print() }
         Output.line()
         for note in notes { Output.line("note: \(note)") }
         printVerdict()

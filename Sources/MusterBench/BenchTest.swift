@@ -43,7 +43,7 @@ public struct BenchTest: Sendable {
     /// All of them, in the order of the tour.
     public static let all: [BenchTest] = [
         .stream, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded, .lines,
-        .dispatch, .schedule, .recovery, .pages, .kernel,
+        .migrate, .dispatch, .schedule, .recovery, .pages, .kernel,
     ]
 
     /// The test of that name.

@@ -57,7 +57,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "server-fault": faultInServer,
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
-    "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
+    "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "member": member, "launch-fault": launchFault,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]

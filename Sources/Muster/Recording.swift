@@ -1,9 +1,7 @@
 // Recording.swift - keeping a timeline while a team's loops run.
 //
 // Ranks write their own lists (timeline.h), which lie in the arena, so that every process of the team
-// has them already; the leader notes what it alone knows: the loops, and the deaths in them. What is
-// read from the lists was written by other processes: it is copied within the room that there is, and
-// an event that belongs to no loop here is left out.
+// has them already; the leader notes what it alone knows: the loops, and the deaths in them.
 
 internal import CMuster
 
@@ -113,105 +111,36 @@ extension TeamCore {
         self.recording = nil
         familiar = nil
         defer { free(recording.extent) }
-        let loops = recording.loops.map { loop in
-            Timeline.Loop(
-                kernel: kernels.entries[loop.kernel].name, chunks: loop.chunks, grain: loop.grain,
-                elements: loop.elements, schedule: loop.schedule,
-                begin: loop.begin &- recording.start, end: loop.end &- recording.start,
-                deaths: loop.deaths.map {
-                    Timeline.Death(
-                        rank: $0.rank, cause: $0.cause, time: $0.seen &- recording.start)
-                })
-        }
-        var events: [Timeline.Event] = []
-        var loads: [Timeline.Load] = []
-        for rank in 0..<size {
-            let dropped = read(rank, recording, loops, into: &events)
-            loads.append(Timeline.Load(rank: rank, dropped: dropped))
-        }
-        let isWhole = loads.allSatisfy { $0.dropped == 0 }
-        countAttempts(&events) { isWhole && recording.loops[$0].isClean }
-        let taken = loops.reduce(UInt64(0)) { $0 + ($1.end - $1.begin) }
-        for event in events {
-            loads[event.rank].busy += event.end - event.begin
-            guard event.outcome == .committed else { continue }
-            loads[event.rank].chunks += 1
-            if event.isStolen { loads[event.rank].stolen += 1 }
-        }
-        for rank in loads.indices where loads[rank].dropped == 0 {
-            loads[rank].waiting = taken - min(taken, loads[rank].busy)
-        }
-        countBytes(recording, events, &loads)
-        return Timeline(
-            seats: seats, loops: loops, events: events, loads: loads, start: recording.start,
-            duration: ended - recording.start, droppedLoops: recording.droppedLoops)
-    }
-
-    /// Appends a rank's events. Returns how many there was no room for.
-    private func read(
-        _ rank: Int, _ recording: Recording, _ loops: [Timeline.Loop],
-        into events: inout [Timeline.Event]
-    ) -> Int {
+        var reader = TimelineReader(
+            start: recording.start,
+            recording.loops.map { loop in
+                TimelineReader.Loop(
+                    number: loop.number, isClean: loop.isClean,
+                    loop: Timeline.Loop(
+                        kernel: kernels.entries[loop.kernel].name, chunks: loop.chunks,
+                        grain: loop.grain, elements: loop.elements, schedule: loop.schedule,
+                        begin: loop.begin - recording.start, end: loop.end - recording.start,
+                        deaths: loop.deaths.map {
+                            Timeline.Death(
+                                rank: $0.rank, cause: $0.cause, time: $0.seen - recording.start)
+                        }))
+            })
         let stride = Int(muster_timeline_bytes(UInt64(recording.eventsPerRank)))
-        let list = (base + recording.extent.offset + rank * stride).assumingMemoryBound(
-            to: muster_timeline.self)
-        let start = muster_timeline_events(list)!
-        let count = Int(min(list.pointee.count, UInt64(recording.eventsPerRank)))
-        // Both are by rising number.
-        var loop = 0
-        for index in 0..<count {
-            let raw = start[index]
-            while loop < loops.count, recording.loops[loop].number < raw.loop { loop += 1 }
-            guard loop < loops.count else { break }
-            let (within, begin) = (loops[loop], raw.begin_ns &- recording.start)
-            guard recording.loops[loop].number == raw.loop, raw.chunk < UInt64(within.chunks),
-                begin >= within.begin, begin <= within.end
-            else { continue }
-            var end = raw.end_ns &- recording.start
-            var outcome = Timeline.Outcome.committed
-            if raw.end_ns == 0 {
-                // Of a rank's deaths in the loop, the first after the chunk was begun.
-                let death = within.deaths.first { $0.rank == rank && $0.time >= begin }
-                (end, outcome) = (death?.time ?? within.end, death == nil ? .unfinished : .died)
-            }
-            events.append(
-                Timeline.Event(
-                    loop: loop, rank: rank, process: Int(raw.incarnation), chunk: Int(raw.chunk),
-                    isStolen: raw.stolen != 0, begin: begin,
-                    end: max(begin, min(end, within.end)), outcome: outcome))
+        for rank in 0..<size {
+            let list = (base + recording.extent.offset + rank * stride).assumingMemoryBound(
+                to: muster_timeline.self)
+            reader.read(
+                muster_timeline_events(list)!,
+                count: Int(min(list.pointee.count, UInt64(recording.eventsPerRank))),
+                dropped: Int(clamping: list.pointee.dropped))
         }
-        return Int(clamping: list.pointee.dropped)
-    }
-
-    /// Numbers the attempts at each chunk. There can be a second one only where one was not committed.
-    ///
-    /// A process that dies between its commit and the event's end leaves the event as one that dies in its
-    /// kernel does. But in a loop with each chunk exactly once, of which all attempts are here, nobody has
-    /// done it again: the last attempt is the one that was committed.
-    private func countAttempts(
-        _ events: inout [Timeline.Event], isSettled: (_ loop: Int) -> Bool
-    ) {
-        struct Place: Hashable {
-            let loop: Int
-            let chunk: Int
-        }
-        func place(_ event: Timeline.Event) -> Place {
-            Place(loop: event.loop, chunk: event.chunk)
-        }
-        let repeated = Set(events.lazy.filter { $0.outcome != .committed }.map(place))
-        if repeated.isEmpty { return }
-        let order = events.indices.filter { repeated.contains(place(events[$0])) }
-            .sorted { events[$0].begin < events[$1].begin }
-        var attempts: [Place: (count: Int, last: Int)] = [:]
-        for index in order {
-            let place = place(events[index])
-            let count = (attempts[place]?.count ?? 0) + 1
-            attempts[place] = (count, index)
-            events[index].attempt = count
-        }
-        for (place, last) in attempts where isSettled(place.loop) {
-            events[last.last].outcome = .committed
-        }
+        reader.finish()
+        var loads = reader.loads
+        countBytes(recording, reader.events, &loads)
+        return Timeline(
+            seats: seats, loops: reader.timelineLoops, events: reader.events, loads: loads,
+            start: recording.start, duration: ended - recording.start,
+            droppedLoops: recording.droppedLoops)
     }
 
     // MARK: - Bytes

@@ -25,7 +25,7 @@ extension BenchReport {
             Output.line()
             print(family.rows)
         }
-        for share in timelines ?? [] { share.print() }
+        for line in (timelines ?? []).flatMap(\.lines) { Output.line(line) }
         Output.line()
         for note in notes { Output.line("note: \(note)") }
         printVerdict()

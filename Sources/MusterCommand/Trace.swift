@@ -29,8 +29,10 @@ struct TraceOptions: ParsableArguments {
 
     /// Opens the file, before anything is measured; nil: none is wanted.
     func open() throws -> Trace? {
-        try trace.map { try Trace($0, eventsPerRank: traceEvents ?? 1 << 17) }
+        try trace.map { try Trace($0, eventsPerRank: eventsPerRank) }
     }
+
+    var eventsPerRank: Int { traceEvents ?? 1 << 17 }
 }
 
 /// A trace being written, and what its timelines amount to.
@@ -66,7 +68,7 @@ final class Trace {
     }
 
     /// What can't be written is said by `finish`: first come the results.
-    private func take(_ timeline: Timeline, _ name: String) {
+    func take(_ timeline: Timeline, _ name: String) {
         let place = shares.firstIndex {
             $0.name == name && $0.loads.count == timeline.loads.count
         }
@@ -91,11 +93,11 @@ final class Trace {
         try draft.finish()
     }
 
-    /// How evenly the work was shared, as text on stdout.
-    func print() {
-        for share in shares { share.print() }
-        Output.line("trace  \(Output.plain(path))")
-    }
+    /// How evenly the work was shared, as text.
+    var lines: [String] { shares.flatMap(\.lines) + ["trace  \(Output.plain(path))"] }
+
+    /// The same on stdout.
+    func print() { for line in lines { Output.line(line) } }
 }
 
 /// What the ranks of one or more teams had to do, rank by rank.
@@ -161,13 +163,15 @@ struct TimelineShare: Codable, Sendable {
         return Figures.short((seconds / (load.busy_s + waiting) * 1000).rounded() / 10)
     }
 
-    func print() {
-        Output.line()
+    /// As text.
+    var lines: [String] {
         let teams = teams == 1 ? "" : " of \(Figures.count(teams, "team"))"
-        Output.line(
+        var lines = [
+            "",
             Paint.heading(name)
-                + "  \(Figures.count(loops, "loop"))\(teams), traced: how evenly they were shared")
-        Output.line()
+                + "  \(Figures.count(loops, "loop"))\(teams), traced: how evenly they were shared",
+            "",
+        ]
         var table = AlignedTable([
             ("rank", .right), ("CPU", .right), ("node", .right), ("chunks", .right),
             ("busy", .right), ("%", .right), ("waiting", .right), ("%", .right),
@@ -183,12 +187,12 @@ struct TimelineShare: Codable, Sendable {
                 load.bytes.map { Figures.amount(Double($0)) } ?? "-",
             ])
         }
-        table.print()
-        Output.line()
+        lines += table.lines() + [""]
         if dropped_chunks > 0 || dropped_loops > 0 {
-            Output.line(
+            lines.append(
                 "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")) and "
                     + "\(Figures.count(dropped_loops, "loop")); --trace-events makes more")
         }
+        return lines
     }
 }

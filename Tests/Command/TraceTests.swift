@@ -123,6 +123,53 @@ private struct TraceText {
         #expect(again.count == text.events("redo").count)
     }
 
+    @Test("Verified loops of programs are in it, and the death of a rank")
+    func run() throws {
+        let (trace, path) = (folder.path("trace.json"), folder.path("report.json"))
+        let calm = try CommandRunner.run(
+            [
+                "run", "-n", "3", "--trace", trace, "--json", path, "--", testHost, "member", "all",
+                "/",
+            ])
+        #expect(calm.status == 0 && calm.output == "", "\(calm)")
+        #expect(
+            calm.errors.contains("run  1 loop, traced") && calm.errors.contains("rank  CPU  node"))
+        var text = try TraceText(trace)
+        try text.expectEachChunkOnce()
+        #expect(text.events("loop").map { $0["name"] as? String } == ["leaky"])
+        #expect(text.events("chunk").count == 10)
+        let report = try CommandResult(output: String(contentsOfFile: path, encoding: .utf8)).json()
+        let loads = try #require(
+            (report["timeline"] as? [String: Any])?["loads"] as? [[String: Any]])
+        #expect(loads.compactMap { $0["chunks"] as? Int } == [4, 3, 3])
+        #expect(loads.allSatisfy { $0["remote_bytes"] is NSNull })
+
+        // A chunk that nobody did has no event that is committed.
+        let leaky = try CommandRunner.run(
+            ["run", "-n", "3", "--trace", trace, "--", testHost, "member", "skip", "/"])
+        #expect(leaky.status == 1)
+        let skipped = try TraceText(trace).events("chunk").compactMap {
+            $0["args"] as? [String: Any]
+        }.filter { $0["committed"] as? Bool == false }
+        #expect(skipped.map { $0["chunk"] as? Int } == [3])
+
+        let death = try CommandRunner.run(
+            [
+                "run", "-n", "3", "--on-death", "continue", "--trace", trace, "--", testHost,
+                "traced-member", "/",
+            ])
+        #expect(death.status == 137, "\(death)")
+        text = try TraceText(trace)
+        try text.expectEachChunkOnce()
+        #expect(text.events("death").map { $0["tid"] as? Int } == [3])
+        let open = text.events("chunk").filter {
+            ($0["args"] as? [String: Any])?["committed"] as? Bool == false
+        }
+        #expect(open.map { $0["name"] as? String } == ["adopted (died)"])
+        #expect(open.map { ($0["args"] as? [String: Any])?["chunk"] as? Int } == [8])
+        #expect(text.events("redo").count == 1)
+    }
+
     @Test("How evenly the work was shared is said in text, and what is missing")
     func text() throws {
         let (path, trace) = (try file(), folder.path("trace.json"))

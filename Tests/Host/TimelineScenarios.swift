@@ -238,3 +238,16 @@ func timelineThatIsFull(_: [String]) throws {
     try claim(equal: timeline.droppedChunks, recorded - 20, "chunks without room")
     try claim(timeline.loads.allSatisfy { $0.waiting == nil && $0.bytes == nil }, "loads")
 }
+
+/// A member, whose loop the others end when the last rank has died at its third chunk.
+func tracedMember(_: [String]) throws {
+    let me = try Muster.Member.join()
+    let loop = try me.loop(
+        over: 300, schedule: .cyclic, grain: 10, adopting: true, name: "adopted")
+    while let part = try loop.next() {
+        if me.rank == me.size - 1 && part.index == 8 { kill(getpid(), SIGKILL) }
+        part.commit()
+    }
+    try claim(equal: try loop.end().exactlyOnce, 30, "chunks")
+    try me.leave()
+}

@@ -22,6 +22,7 @@ struct FamiliarLoop {
     let recovery: Recovery
     let isByRank: Bool
     let isTraced: Bool
+    let isRecorded: Bool
     /// Arrays that have come and gone up to then.
     let arrayChanges: UInt64
     /// What the report says of it.
@@ -56,7 +57,9 @@ extension TeamCore {
         familiar = FamiliarLoop(
             type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
             schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
-            isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
+            isByRank: plan.isByRank, isTraced: isTraced,
+            isRecorded: muster_team_job(team).pointee.flags & MUSTER_JOB_RECORDED.rawValue != 0,
+            arrayChanges: arrays.changes,
             chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
             kernel: Int(entry.id))
     }
@@ -69,7 +72,8 @@ extension TeamCore {
         checkCanRun()
         guard familiar.type == ObjectIdentifier(Work.self), familiar.matches(plan),
             familiar.arrayChanges == arrays.changes,
-            familiar.isTraced == isTraced, onProgress == nil, !vacantKnown,
+            familiar.isTraced == isTraced, familiar.isRecorded == isRecording, onProgress == nil,
+            !vacantKnown,
             replaceArguments(of: work, familiar.kernel)
         else { return nil }
         let now = coarseNanoseconds()
@@ -84,7 +88,7 @@ extension TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
-        let begin = recording == nil ? nil : monotonicNanoseconds()
+        let begin = beginIfRecorded()
         var deaths: [AuditReport.Death] = []
         defer { if let begin { noteRecorded(work, familiar.kernel, report, deaths, begin: begin) } }
         let number = muster_team_dispatch(team)

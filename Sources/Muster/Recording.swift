@@ -60,21 +60,23 @@ extension TeamCore {
         // Room that was used before is zeroed when it is given back, by punching a hole.
         recording = Recording(
             extent: extent, eventsPerRank: eventsPerRank, start: monotonicNanoseconds())
-        familiar = nil
     }
 
-    /// Has the loop in the job slot recorded, where there is a recording with room for it. Returns
-    /// whether it is.
-    func recordIfAsked(_ job: UnsafeMutablePointer<muster_job>) -> Bool {
-        guard let recording else { return false }
-        if recording.isFull {
-            self.recording!.droppedLoops += 1
-            return false
-        }
+    /// Whether the next loop is recorded.
+    var isRecording: Bool { recording.map { !$0.isFull } ?? false }
+
+    /// When a loop begins that is recorded; nil: it is not.
+    func beginIfRecorded() -> UInt64? {
+        if isRecording { return monotonicNanoseconds() }
+        recording?.droppedLoops += 1
+        return nil
+    }
+
+    /// Has ranks record the loop in the job slot. Precondition: isRecording.
+    func record(_ job: UnsafeMutablePointer<muster_job>) {
         job.pointee.flags |= MUSTER_JOB_RECORDED.rawValue | MUSTER_JOB_TRACED.rawValue
-        job.pointee.timeline_offset = UInt64(recording.extent.offset)
-        job.pointee.timeline_events = UInt64(recording.eventsPerRank)
-        return true
+        job.pointee.timeline_offset = UInt64(recording!.extent.offset)
+        job.pointee.timeline_events = UInt64(recording!.eventsPerRank)
     }
 
     /// Notes a recorded loop that has ended, whichever way.
@@ -96,8 +98,6 @@ extension TeamCore {
                 schedule: report.schedule, isClean: report.isClean, begin: begin,
                 end: monotonicNanoseconds(),
                 deaths: deaths))
-        // What comes next is not recorded, so the job slot's flags are not right for it.
-        if recording!.isFull { familiar = nil }
     }
 
     func endRecording() throws(MusterError) -> Timeline {
@@ -109,7 +109,6 @@ extension TeamCore {
         }
         let ended = monotonicNanoseconds()
         self.recording = nil
-        familiar = nil
         defer { free(recording.extent) }
         var reader = TimelineReader(
             start: recording.start,

@@ -328,7 +328,8 @@ final class TeamCore {
         forgetDeaths()
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
         losses.refused = refused
-        let begin = recordIfAsked(job) ? monotonicNanoseconds() : nil
+        let begin = beginIfRecorded()
+        if begin != nil { record(job) }
         defer {
             if let begin {
                 noteRecorded(kernel: entry.id, work, accesses, report, losses.deaths, begin: begin)

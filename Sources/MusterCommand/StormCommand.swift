@@ -72,6 +72,7 @@ struct StormCommand: JSONCommand {
         var storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
         storm.binding = team.binding
         let trace = try tracing.open()
+        try trace?.begin()  // or the storm would find a descriptor that was not there before it
         storm.tracer = trace?.tracer
         let meter = Meter("storm")
         Interruption.watch()

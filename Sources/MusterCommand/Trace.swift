@@ -27,7 +27,7 @@ struct TraceOptions: ParsableArguments {
         }
     }
 
-    /// Opens the file, before anything is measured; nil: none is wanted.
+    /// Looks at the file, before anything is measured; nil: none is wanted.
     func open() throws -> Trace? {
         try trace.map { try Trace($0, eventsPerRank: eventsPerRank) }
     }
@@ -37,9 +37,10 @@ struct TraceOptions: ParsableArguments {
 
 /// A trace being written, and what its timelines amount to.
 final class Trace {
-    private let draft: OutputDraft
     private let path: String
     private let eventsPerRank: Int
+    /// Begun with the first timeline: a command that is ended before has left nothing.
+    private var draft: OutputDraft?
     private var writer: ChromeTrace<any Error>?
     private var problem: (any Error)?
     /// Teams by what they were for, in the order of their first ends.
@@ -48,6 +49,12 @@ final class Trace {
     fileprivate init(_ path: String, eventsPerRank: Int) throws {
         self.path = path
         self.eventsPerRank = eventsPerRank
+        try OutputFile.check(path)
+    }
+
+    /// Opens the file, which else the first timeline does.
+    func begin() throws {
+        guard draft == nil else { return }
         let draft = try OutputDraft(path)
         self.draft = draft
         writer = ChromeTrace { try draft.put($0) }
@@ -79,6 +86,7 @@ final class Trace {
         }
         guard problem == nil else { return }
         do {
+            try begin()
             try writer!.add(timeline, name: name)
         } catch {
             problem = error
@@ -88,9 +96,10 @@ final class Trace {
     /// The file takes its name. Without this call, nothing is left of it.
     func finish() throws {
         if let problem { throw problem }
+        try begin()
         guard let writer = writer.take() else { return }
         try writer.end()
-        try draft.finish()
+        try draft!.finish()
     }
 
     /// How evenly the work was shared, as text.

@@ -15,6 +15,8 @@ extension CrashTests {
 
         @Test func whatIsStolenSaysSo() throws { try run("timeline-theft") }
 
+        @Test func aMillionEventsTakeNoGigabyte() throws { try run("timeline-long") }
+
         @Test func whatThereIsNoRoomForIsCounted() throws {
             try run("timeline-full")
             try run("served:timeline-full")

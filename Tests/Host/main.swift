@@ -43,7 +43,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
     "timeline": timelineOfLoops, "timeline-deaths": timelineOfDeaths,
     "timeline-theft": timelineOfTheft, "timeline-full": timelineThatIsFull,
-    "traced-member": tracedMember,
+    "traced-member": tracedMember, "timeline-long": timelineThatIsLong,
     "work": work, "paused": paused,
     "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,

@@ -2,7 +2,10 @@
 //
 // Source: "Trace Event Format" (Google). One object whose "traceEvents" are written one a line as they
 // come, so that a million of them take no more memory than the timeline itself. A timeline is a
-// process, each of its ranks a thread of it, and so is the leader, with the loops.
+// process, the leader its main thread, with the loops, and each rank another thread.
+//
+// Perfetto takes the thread with its process's number for the main one, thread 0 for no thread at all,
+// and threads with one number for one, whatever their process: so no number is given twice, nor 0.
 
 /// Writes timelines as Chrome trace JSON.
 ///
@@ -37,21 +40,21 @@ public struct ChromeTrace<Failure: Error>: ~Copyable {
         dropped.loops += timeline.droppedLoops
         // Of a timeline that began before the first one, times would be negative.
         let offset = timeline.start - min(timeline.start, origin)
-        meta("process_name", thread: 0, "\"name\":\(ChromeTrace.quoted(name))")
-        meta("process_sort_index", thread: 0, "\"sort_index\":\(processes)")
-        meta("thread_name", thread: 0, "\"name\":\"leader\"")
+        meta("process_name", rank: nil, "\"name\":\(ChromeTrace.quoted(name))")
+        meta("process_sort_index", rank: nil, "\"sort_index\":\(processes)")
+        meta("thread_name", rank: nil, "\"name\":\"leader\"")
         for (rank, seat) in timeline.seats.enumerated() {
             let cpu = seat.cpu.map { "CPU \($0), " } ?? ""
             let name = "rank \(rank) (\(cpu)node \(seat.homeNode))"
-            meta("thread_name", thread: rank + 1, "\"name\":\"\(name)\"")
-            meta("thread_sort_index", thread: rank + 1, "\"sort_index\":\(rank + 1)")
+            meta("thread_name", rank: rank, "\"name\":\"\(name)\"")
+            meta("thread_sort_index", rank: rank, "\"sort_index\":\(rank + 1)")
         }
         for (number, loop) in timeline.loops.enumerated() {
-            span(loop.kernel, "loop", thread: 0, offset + loop.begin, loop.end - loop.begin)
+            span(loop.kernel, "loop", rank: nil, offset + loop.begin, loop.end - loop.begin)
             put("\"loop\":\(number),\"chunks\":\(loop.chunks),\"elements\":\(loop.elements)")
             put(",\"grain\":\(loop.grain),\"schedule\":\"\(loop.schedule)\"}}")
             for death in loop.deaths {
-                instant("death", thread: death.rank + 1, offset + death.time)
+                instant("death", rank: death.rank, offset + death.time)
                 put("\"loop\":\(number),\"cause\":\(ChromeTrace.quoted(death.cause))}}")
             }
             try flushIfLong()
@@ -60,7 +63,7 @@ public struct ChromeTrace<Failure: Error>: ~Copyable {
             let loop = timeline.loops[event.loop]
             let range = loop.elements(ofChunk: event.chunk)
             if event.attempt > 1 {
-                instant("redo", thread: event.rank + 1, offset + event.begin)
+                instant("redo", rank: event.rank, offset + event.begin)
                 put("\"loop\":\(event.loop),\"chunk\":\(event.chunk)")
                 put(",\"attempt\":\(event.attempt)}}")
             }
@@ -70,7 +73,7 @@ public struct ChromeTrace<Failure: Error>: ~Copyable {
             if event.attempt > 1 { name += " (redone)" }
             if event.isStolen { name += " (stolen)" }
             span(
-                name, "chunk", thread: event.rank + 1, offset + event.begin,
+                name, "chunk", rank: event.rank, offset + event.begin,
                 event.end - event.begin)
             put(
                 "\"chunk\":\(event.chunk),\"elements\":\"\(range.lowerBound)-\(range.upperBound - 1)\""
@@ -98,31 +101,36 @@ public struct ChromeTrace<Failure: Error>: ~Copyable {
     }
 
     /// The beginning of an event, after the one before it.
-    private mutating func open(_ name: String, _ phase: String, thread: Int) {
+    private mutating func open(_ name: String, _ phase: String, rank: Int?) {
         if !isFirst { put(",\n") }
         isFirst = false
-        put("{\"ph\":\"\(phase)\",\"pid\":\(processes),\"tid\":\(thread),\"name\":")
+        let process = processes * ChromeTrace.numbersPerProcess
+        let thread = rank.map { process + 1 + $0 } ?? process
+        put("{\"ph\":\"\(phase)\",\"pid\":\(process),\"tid\":\(thread),\"name\":")
         put(ChromeTrace.quoted(name))
     }
     private var isFirst = true
 
-    private mutating func meta(_ name: String, thread: Int, _ arguments: String) {
-        open(name, "M", thread: thread)
+    private mutating func meta(_ name: String, rank: Int?, _ arguments: String) {
+        open(name, "M", rank: rank)
         put(",\"args\":{\(arguments)}}")
     }
 
     private mutating func span(
-        _ name: String, _ category: String, thread: Int, _ begin: UInt64, _ duration: UInt64
+        _ name: String, _ category: String, rank: Int?, _ begin: UInt64, _ duration: UInt64
     ) {
-        open(name, "X", thread: thread)
+        open(name, "X", rank: rank)
         put(",\"cat\":\"\(category)\",\"ts\":\(ChromeTrace.microseconds(begin))")
         put(",\"dur\":\(ChromeTrace.microseconds(duration)),\"args\":{")
     }
 
-    private mutating func instant(_ name: String, thread: Int, _ time: UInt64) {
-        open(name, "i", thread: thread)
+    private mutating func instant(_ name: String, rank: Int?, _ time: UInt64) {
+        open(name, "i", rank: rank)
         put(",\"s\":\"t\",\"cat\":\"\(name)\",\"ts\":\(ChromeTrace.microseconds(time)),\"args\":{")
     }
+
+    /// More than a team can have ranks.
+    private static var numbersPerProcess: Int { 10_000 }
 
     /// "12.045" of 12,045 ns.
     private static func microseconds(_ nanoseconds: UInt64) -> String {

@@ -14,7 +14,12 @@ private struct TraceText {
         let object = try #require(value as? [String: Any])
         events = try #require(object["traceEvents"] as? [[String: Any]])
         other = try #require(object["otherData"] as? [String: Any])
+        var processes: [Int: Int] = [:]
         for event in events {
+            // Perfetto takes threads with one number for one.
+            let (process, thread) = (event["pid"] as? Int ?? 0, event["tid"] as? Int ?? 0)
+            #expect(process > 0 && thread > 0 && processes[thread] ?? process == process)
+            processes[thread] = process
             for key in ["ph", "name"] { try #require(event[key] is String, "\(event)") }
             for key in ["pid", "tid"] { try #require(event[key] is Int, "\(event)") }
             try #require(event["args"] is [String: Any], "\(event)")
@@ -22,6 +27,14 @@ private struct TraceText {
             #expect(try #require(number(event["ts"])) >= 0)
             if event["ph"] as? String == "X" { #expect(try #require(number(event["dur"])) >= 0) }
         }
+    }
+
+    /// nil: the leader.
+    static func rank(_ event: [String: Any]) -> Int? {
+        guard let process = event["pid"] as? Int, let thread = event["tid"] as? Int else {
+            return nil
+        }
+        return thread > process ? thread - process - 1 : nil
     }
 
     func events(_ category: String) -> [[String: Any]] {
@@ -89,7 +102,7 @@ private struct TraceText {
             let stolen = chunks.count { ($0["args"] as? [String: Any])?["stolen"] as? Bool == true }
             #expect(loads.compactMap { $0["stolen"] as? Int }.reduce(0, +) == stolen)
             for (rank, load) in loads.enumerated() {
-                let busy = chunks.filter { $0["tid"] as? Int == rank + 1 }
+                let busy = chunks.filter { TraceText.rank($0) == rank }
                     .compactMap { number($0["dur"]) }.reduce(0, +)
                 let found = try #require(number(load["busy_s"]))
                 #expect(abs(found - busy / 1e6) <= 1e-9 * Double(chunks.count), "rank \(rank)")
@@ -161,7 +174,7 @@ private struct TraceText {
         #expect(death.status == 137, "\(death)")
         text = try TraceText(trace)
         try text.expectEachChunkOnce()
-        #expect(text.events("death").map { $0["tid"] as? Int } == [3])
+        #expect(text.events("death").map(TraceText.rank) == [2])
         let open = text.events("chunk").filter {
             ($0["args"] as? [String: Any])?["committed"] as? Bool == false
         }

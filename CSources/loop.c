@@ -33,6 +33,22 @@ static int take_over(struct muster_loop *loop, struct muster_journal *journal, u
     return muster_journal_restore(journal, loop->journal_bytes, loop->space, loop->space_bytes);
 }
 
+/* Opens this rank's list where the job is recorded. */
+static int open_timeline(struct muster_loop *loop, struct muster_team *team, uint64_t loop_number)
+{
+    const struct muster_job *job = muster_team_job(team);
+    uint64_t events = job->timeline_events, offset = job->timeline_offset;
+    if (!(job->flags & MUSTER_JOB_RECORDED))
+        return 0;
+    uint64_t arena_bytes = muster_team_space(team)->arena_bytes;
+    if (events == 0 || events > MUSTER_EVENTS_MAX || offset > arena_bytes ||
+        (arena_bytes - offset) / muster_timeline_bytes(events) < loop->size)
+        return -EUCLEAN;
+    unsigned char *list = loop->space + offset + loop->rank * muster_timeline_bytes(events);
+    return muster_timeline_resume(&loop->timeline, (struct muster_timeline *)list, events,
+                                  loop_number, loop->slot->incarnation);
+}
+
 /* This rank's roll, journal and slot, in an order that a death may cut off anywhere. */
 static int open_records(struct muster_loop *loop, struct muster_team *team, uint64_t number,
                         uint64_t loop_number)
@@ -126,8 +142,8 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->arguments = job->arguments;
     loop->rank = rank;
     loop->size = block->size;
-    loop->traced = (job->flags & MUSTER_JOB_TRACED) != 0 || muster__points_armed ||
-                   muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
+    loop->traced = (job->flags & (MUSTER_JOB_TRACED | MUSTER_JOB_RECORDED)) != 0 ||
+                   muster__points_armed || muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
     loop->journaled =
         (job->flags & MUSTER_JOB_JOURNALED) != 0 && muster__broken != MUSTER_BROKEN_NO_JOURNAL;
     loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || loop_number != number;
@@ -143,7 +159,8 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->slot = slot;
     loop->slots = muster_team_slot(team, 0);
     loop->distances = muster_team_distances(team, rank);
-    return open_records(loop, team, number, loop_number);
+    int status = open_timeline(loop, team, loop_number);
+    return status < 0 ? status : open_records(loop, team, number, loop_number);
 }
 
 static struct muster_interval take_cyclic(struct muster_loop *loop)
@@ -160,8 +177,17 @@ static struct muster_interval take_cyclic(struct muster_loop *loop)
 
 static struct muster_interval steal(struct muster_loop *loop)
 {
+    loop->stolen = 1;
     return muster_schedule_steal(&loop->slots->claim, sizeof *loop->slots, loop->size, loop->rank,
                                  loop->distances);
+}
+
+/* Whether what a predecessor had taken was from another rank's part: known of blocks only. */
+static bool was_stolen(const struct muster_loop *loop, struct muster_interval taken)
+{
+    struct muster_interval own = muster_schedule_block(loop->count, loop->size, loop->rank);
+    return loop->schedule == MUSTER_STATIC_STEAL &&
+           (taken.first < own.first || taken.end > own.end);
 }
 
 static struct muster_interval take_static_steal(struct muster_loop *loop)
@@ -252,8 +278,10 @@ bool muster_loop_claim(struct muster_loop *loop)
 {
     struct muster_interval taken = loop->resumed;
     loop->poison = loop->poison_all;
-    if (__builtin_expect(loop->traced, 0))
+    if (__builtin_expect(loop->traced, 0)) {
         muster_loop_trace(loop, MUSTER_PHASE_CLAIM, 0);
+        loop->stolen = taken.first < taken.end && was_stolen(loop, taken);
+    }
     if (__builtin_expect(taken.first < taken.end, 0)) {
         loop->resumed.first = loop->resumed.end;
         loop->poison = 1; /* the first of them may have been written in part */
@@ -309,8 +337,12 @@ void muster_loop_end(struct muster_loop *loop)
 void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk)
 {
     __atomic_store_n(&loop->slot->phase, phase, __ATOMIC_RELEASE);
-    if (muster__broken == MUSTER_BROKEN_COMMIT_EARLY && phase == MUSTER_PHASE_KERNEL)
+    if (phase != MUSTER_PHASE_KERNEL)
+        return;
+    if (muster__broken == MUSTER_BROKEN_COMMIT_EARLY)
         muster_roll_commit(&loop->roll, chunk);
+    if (loop->timeline.list)
+        muster_timeline_begin(&loop->timeline, chunk, loop->stolen);
 }
 
 void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk)
@@ -320,6 +352,8 @@ void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk)
     if (muster__broken != MUSTER_BROKEN_COMMIT_EARLY)
         muster_roll_commit(&loop->roll, chunk);
     MUSTER__POINT(MUSTER_POINT_COMMITTED);
+    if (loop->timeline.list)
+        muster_timeline_end(&loop->timeline);
     if (chunk == loop->redoing) {
         loop->redoing = UINT64_MAX;
         loop->slot->redone_ns = muster__os_now_ns();

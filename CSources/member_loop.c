@@ -136,6 +136,7 @@ int muster_member_loop_begin(struct muster_member *me,
         (struct muster_roll *)(me->parts.rolls + me->rank * me->plan.roll_bytes);
     muster_roll_begin(&me->loop.loop.roll, roll, me->plan.roll_capacity, me->loop_number, me->rank,
                       0, chunks);
+    muster__timeline_begun(me);
     muster__note_begun(me);
     *loop = &me->loop;
     return 0;
@@ -373,6 +374,8 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
         return -EINVAL;
     muster_loop_end(&loop->loop);
     int status = meet_at_end(me);
+    if (status < 0)
+        muster__timeline_over(me, false);
     muster__close_loop(me);
     if (status == -EOWNERDEAD) {
         muster__note_interruption(me);
@@ -389,6 +392,7 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
     if (status < 0 && status != -EBADMSG)
         return status;
     MUSTER__POINT(MUSTER_POINT_AUDITED);
+    muster__timeline_over(me, status == 0);
     muster__note_audit(me, &made);
     muster__note_over(me);
     me->loop_whole = status == 0;

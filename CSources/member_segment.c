@@ -45,7 +45,7 @@ int muster__member_plan(uint32_t size, uint64_t roll_capacity, struct muster__me
     plan->rolls_offset = plan->mail_offset + size * 2ull * MUSTER__MAIL_BYTES;
     plan->roll_bytes = muster_roll_bytes(roll_capacity);
     plan->total_bytes = plan->rolls_offset + size * plan->roll_bytes;
-    return 0;
+    return muster__plan_timelines(0, plan);
 }
 
 void muster__member_parts(const struct muster__member_plan *plan, unsigned char *base,
@@ -57,6 +57,7 @@ void muster__member_parts(const struct muster__member_plan *plan, unsigned char 
     parts->notes = (struct muster__notes *)(base + plan->notes_offset);
     parts->mail = base + plan->mail_offset;
     parts->rolls = base + plan->rolls_offset;
+    parts->timelines = base + plan->timelines_offset;
 }
 
 int muster__member_segment(const struct muster_launcher_options *options,
@@ -70,6 +71,8 @@ int muster__member_segment(const struct muster_launcher_options *options,
     int status = -ENOMEM;
     for (; status == -ENOMEM && capacity >= CHUNKS_LEAST; capacity /= 2) {
         int refused = muster__member_plan(options->size, capacity, plan);
+        if (refused == 0)
+            refused = muster__plan_timelines(options->timeline_events, plan);
         if (refused < 0)
             return refused;
         status = muster_segment_create("muster-members", MUSTER_SEGMENT_MEMBERS, plan->total_bytes,
@@ -81,6 +84,7 @@ int muster__member_segment(const struct muster_launcher_options *options,
     struct muster__member_block *block = parts->block;
     block->size = options->size;
     block->roll_capacity = plan->roll_capacity;
+    block->timeline_events = plan->timeline_events;
     block->global_first = options->global_first;
     block->global_size = options->global_size ? options->global_size : options->size;
     block->spin_ns = options->spin_ns >= 0                   ? (uint32_t)options->spin_ns
@@ -109,8 +113,9 @@ int muster__member_attach(int fd, struct muster_segment *segment, struct muster_
         /* Each read once: another process could change it between a check and a use. */
         uint32_t size = __atomic_load_n(&block->size, __ATOMIC_RELAXED);
         uint64_t capacity = __atomic_load_n(&block->roll_capacity, __ATOMIC_RELAXED);
+        uint64_t events = __atomic_load_n(&block->timeline_events, __ATOMIC_RELAXED);
         if (muster__member_plan(size, capacity, plan) == 0 &&
-            plan->total_bytes == mapped.size_bytes)
+            muster__plan_timelines(events, plan) == 0 && plan->total_bytes == mapped.size_bytes)
             status = 0;
     }
     if (status < 0) {

@@ -40,8 +40,9 @@ struct muster__member_block {
     uint32_t spin_ns;
     uint32_t global_first;
     uint32_t global_size;
-    uint64_t roll_capacity; /* chunks that each roll has room for */
-    uint64_t reserved1[13];
+    uint64_t roll_capacity;   /* chunks that each roll has room for */
+    uint64_t timeline_events; /* that each rank's list has room for; 0: none is kept */
+    uint64_t reserved1[12];
 
     /* Line 2: written by the launcher. Two more with each change of who is in the team; odd while
      * the change is made. */
@@ -124,6 +125,8 @@ struct muster__member_plan {
     uint64_t mail_offset;
     uint64_t rolls_offset;
     uint64_t roll_bytes;
+    uint64_t timeline_events;
+    uint64_t timelines_offset;
     uint64_t total_bytes;
 };
 
@@ -135,11 +138,12 @@ struct muster__member_parts {
     struct muster__notes *notes;
     unsigned char *mail;
     unsigned char *rolls;
+    unsigned char *timelines;
 };
 
 /* -- member_segment.c ----------------------------------------------------------------------- */
 
-/* Returns: 0, or -EINVAL: no such size or capacity. */
+/* A plan without timelines. Returns: 0, or -EINVAL: no such size or capacity. */
 int muster__member_plan(uint32_t size, uint64_t roll_capacity, struct muster__member_plan *plan);
 void muster__member_parts(const struct muster__member_plan *plan, unsigned char *base,
                           struct muster__member_parts *parts);
@@ -331,6 +335,14 @@ int muster__ask(int socket, const struct muster__hello *hello, struct muster__an
 
 /* Whatever loop there is, it is over. */
 void muster__close_loop(struct muster_member *me);
+
+/* -- member_timeline.c ---------------------------------------------------------------------- */
+
+/* Adds room for timelines to a plan. Returns: 0, or -EINVAL: too many events. */
+int muster__plan_timelines(uint64_t events, struct muster__member_plan *plan);
+/* Where they are kept: this rank's loop begins, its roll opened, and is over. */
+void muster__timeline_begun(struct muster_member *me);
+void muster__timeline_over(struct muster_member *me, bool whole);
 
 /* -- member_notes.c ------------------------------------------------------------------------- */
 

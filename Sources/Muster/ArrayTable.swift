@@ -31,6 +31,7 @@ struct ArrayTable {
         var generation: UInt32 = 0
         var isLive = false
         var isWritable = true
+        var isMirrored = false
         /// Of a mirrored array: the first copy has been written to since the others were made.
         var isStale = false
         var file: BackingFile?
@@ -41,7 +42,9 @@ struct ArrayTable {
     private(set) var changes: UInt64 = 0
 
     /// A number for a new array; nil: MUSTER_ARRAYS_MAX arrays are live.
-    mutating func add(isWritable: Bool, file: BackingFile?) -> (id: UInt32, generation: UInt32)? {
+    mutating func add(
+        isWritable: Bool, isMirrored: Bool, file: BackingFile?
+    ) -> (id: UInt32, generation: UInt32)? {
         changes += 1
         let id: Int
         if let reused = vacant.popLast() {
@@ -54,6 +57,7 @@ struct ArrayTable {
         entries[id].isLive = true
         entries[id].isStale = false
         entries[id].isWritable = isWritable
+        entries[id].isMirrored = isMirrored
         entries[id].file = file
         return (UInt32(id), entries[id].generation)
     }
@@ -69,9 +73,7 @@ struct ArrayTable {
     /// Traps unless the access names a live array, writable where it writes.
     func check(_ handle: _ArrayHandle, _ kind: AccessKind) {
         precondition(
-            Int(handle.id) < entries.count && entries[Int(handle.id)].isLive
-                && entries[Int(handle.id)].generation == handle.generation,
-            "the kernel uses an array that has been freed")
+            isLive(handle.id, handle.generation), "the kernel uses an array that has been freed")
         precondition(
             kind == .input || entries[Int(handle.id)].isWritable,
             "the kernel writes to an array that is mapped read-only, as a mirrored one is")
@@ -84,6 +86,15 @@ struct ArrayTable {
         changes += 1
         entries[Int(id)].isStale = isStale
     }
+
+    /// Whether an array has not been freed.
+    func isLive(_ id: UInt32, _ generation: UInt32) -> Bool {
+        Int(id) < entries.count && entries[Int(id)].isLive
+            && entries[Int(id)].generation == generation
+    }
+
+    /// Whether each node has a copy of an array. Precondition: live.
+    func isMirrored(_ id: UInt32) -> Bool { entries[Int(id)].isMirrored }
 
     /// Whether an array is a file. Precondition: live.
     func isFile(_ id: UInt32) -> Bool { entries[Int(id)].file != nil }

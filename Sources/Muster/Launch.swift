@@ -126,6 +126,7 @@ package final class Launch {
         let endedWell = report.ranks.filter { $0.exits.last.map { !$0.isFailure } ?? false }
         report.unended = try team.unended(endedWell.map(\.rank))
         report.seconds = seconds
+        report.timeline = try team.timeline(of: report.ranks, since: started)
         return report
     }
 

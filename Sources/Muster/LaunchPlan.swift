@@ -48,6 +48,8 @@ package struct LaunchPlan: Sendable {
     package var restarts = 3
     /// Seconds between the signal that asks programs to end and the one that ends them.
     package var grace = 0.5
+    /// Chunks of verified loops that are recorded, a rank; 0: none.
+    package var timelineEvents = 0
 
     /// A plan with defaults.
     package init(_ command: Command, size: Int, outer: OuterLauncher) {
@@ -147,6 +149,8 @@ package struct LaunchReport: Sendable {
     package var loops: [LaunchAudit] = []
     /// Loops that a rank has begun and, though it ended well, never ended: nobody audited them.
     package var unended: [Unended] = []
+    /// Of all verified loops; nil: not asked for.
+    package var timeline: Timeline?
     package var seconds = 0.0
 
     /// A loop that was not ended, and the rank that was in it.

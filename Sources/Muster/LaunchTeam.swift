@@ -12,7 +12,7 @@ final class LaunchTeam {
         case died(rank: Int, pid: Int32, LaunchReport.MemberEnd)
     }
 
-    private let launcher: OpaquePointer
+    let launcher: OpaquePointer
 
     /// - Throws: `.system`.
     init(_ plan: LaunchPlan, seats: [Seat]) throws(MusterError) {
@@ -32,6 +32,7 @@ final class LaunchTeam {
                 options.global_size = UInt32(plan.globalSize)
                 options.nodes = nodes.baseAddress
                 options.cpus = cpus.baseAddress
+                options.timeline_events = UInt64(plan.timelineEvents)
                 return muster_launcher_create(&options, &made)
             }
         }

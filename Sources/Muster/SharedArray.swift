@@ -48,11 +48,16 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     ) throws(MusterError) {
         var start = extent.offset + dataOffset
         var ranksWrite = isWritable
+        var isMirrored = false
         if case .mirror(_, let window) = source {
             start = window.offset
             ranksWrite = false
+            isMirrored = true
         }
-        guard let number = core.arrays.add(isWritable: ranksWrite, file: source.file) else {
+        guard
+            let number = core.arrays.add(
+                isWritable: ranksWrite, isMirrored: isMirrored, file: source.file)
+        else {
             throw MusterError(
                 .memory, subject: "array", reason: "a team has at most \(MUSTER_ARRAYS_MAX) arrays")
         }

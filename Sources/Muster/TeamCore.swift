@@ -53,6 +53,8 @@ final class TeamCore {
     var familiar: FamiliarLoop?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
+    /// The timeline being recorded.
+    var recording: Recording?
     private let leaderPID = muster_process_id()
     /// False in a process that the leader has forked on its own account: it has a copy of this object,
     /// and must leave the team's memory alone.
@@ -101,6 +103,7 @@ final class TeamCore {
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
         bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
+        hasOneNode = host.pointee.node_count == 1
         let settled = muster_team_settle(team, host, homeNodes)
         guard settled == 0 else {
             throw .system(.memory, subject, "can't be told its nodes", status: settled)
@@ -123,6 +126,8 @@ final class TeamCore {
     private var holdsCPU = false
     /// Whether ranks run on their home nodes only.
     let bindsToNodes: Bool
+    /// Whether this host has one node, so that all memory is every rank's own.
+    let hasOneNode: Bool
 
     deinit {
         end()
@@ -323,6 +328,13 @@ final class TeamCore {
         forgetDeaths()
         var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
         losses.refused = refused
+        let begin = beginIfRecorded()
+        if begin != nil { record(job) }
+        defer {
+            if let begin {
+                noteRecorded(kernel: entry.id, work, accesses, report, losses.deaths, begin: begin)
+            }
+        }
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
             ownRank!.runJob(job, $0, known: entry.type)
         }

@@ -39,7 +39,7 @@ private struct Write: Kernel {
 }
 
 /// Begins an array with a pattern that tells neighbours apart.
-private struct Patterned: Kernel {
+struct Patterned: Kernel {
     let to: SharedArray<Double>.Output
     let value: Double
 
@@ -100,6 +100,7 @@ struct BandwidthRig: ~Copyable {
             of: Double.self, count: elements, placement: placement, pages: pages)
         let c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
+        try run.tracer?.begin(team)
         let grain = BandwidthRig.grain
         for note in a.notes + b.notes + c.notes { run.note("\(subject): \(note)") }
         run.add(try team.run(Patterned(to: a.output, value: 0), grain: grain))
@@ -178,6 +179,9 @@ struct BandwidthRig: ~Copyable {
             "\(wrong) of \(elements) elements are wrong")
     }
 
+    /// After the last kernel.
+    func endTrace() throws(MusterError) { try run.tracer?.end(team, subject) }
+
     /// The part of the arrays that lies on a node.
     func placed(on node: Int) throws(MusterError) -> Double? {
         let parts = [
@@ -241,6 +245,7 @@ extension BenchTest {
                     found.append(try rig.samples(kernel, count: run.samples(10)))
                     done += 1
                 }
+                try rig.endTrace()
                 let placed = try rig.placed(on: memory.id)
                 parameters["size_bytes"] = .number(rig.elements * 8)
                 for (kernel, samples) in zip(BandwidthKernel.allCases, found) {
@@ -271,6 +276,7 @@ extension BenchTest {
         let from = try team.array(of: UInt64.self, count: words, pages: pages)
         var to = try team.array(of: UInt64.self, count: words, pages: pages)
         for note in from.notes + to.notes { run.note("mixes: \(note)") }
+        try run.tracer?.begin(team)
         run.add(try team.run(Number(words: from.output), grain: grain))
         for (turn, mix) in Mix.all.enumerated() {
             try run.progress(Double(turn) / Double(Mix.all.count))
@@ -307,6 +313,7 @@ extension BenchTest {
                     samples: Samples(values), parameters: ["size_bytes": .number(words * 8)],
                     placedFraction: placed))
         }
+        try run.tracer?.end(team, "mixes")
     }
 
     static let scaling = BenchTest(
@@ -331,6 +338,7 @@ extension BenchTest {
             for kernel in kernels {
                 found.append(try rig.samples(kernel, count: run.samples(10)))
             }
+            try rig.endTrace()
             let placed = try rig.placed()
             for (kernel, samples) in zip(kernels, found) {
                 run.add(
@@ -372,6 +380,7 @@ extension BenchTest {
                 run, ranks: ranks, binding: run.settings.binding, placement: placement,
                 pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
             let samples = try rig.samples(.triad, count: run.samples(10))
+            try rig.endTrace()
             let placed = try rig.placed()
             run.add(
                 Row(

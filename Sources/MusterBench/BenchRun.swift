@@ -20,6 +20,8 @@ public final class BenchRun {
     public private(set) var canaries: [Canary.Reading] = []
     /// Whether it ended before all of its tests were done.
     public private(set) var isPartial = false
+    /// Has the loops of the tests of bandwidth recorded; nil: they are not.
+    public var tracer: Tracer?
 
     private var total = AuditTotal()
     private let canary: Canary

@@ -43,7 +43,7 @@ public struct BenchTest: Sendable {
     /// All of them, in the order of the tour.
     public static let all: [BenchTest] = [
         .stream, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded, .lines,
-        .dispatch, .schedule, .recovery, .pages, .kernel,
+        .migrate, .dispatch, .schedule, .recovery, .pages, .kernel,
     ]
 
     /// The test of that name.
@@ -67,6 +67,7 @@ extension BenchTest {
             arrayBytes: settings.arrayBytes(run.host), samples: run.samples(10),
             pages: settings.pages ?? .automatic)
         bench.binding = settings.binding
+        bench.tracer = run.tracer
         let outcome = try bench.run(
             isSpoilt: settings.isSpoilt, verifiesPlacement: settings.leastPlaced != nil,
             progress: run.show)

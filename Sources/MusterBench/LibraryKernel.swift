@@ -122,6 +122,7 @@ extension BenchTest {
         let a = try team.array(of: Double.self, count: elements, pages: pages)
         let b = try team.array(of: Double.self, count: elements, pages: pages)
         for note in to.notes + a.notes + b.notes { run.note("kernel: \(note)") }
+        try run.tracer?.begin(team)
         run.add(try team.run(Begin(a: a.output, b: b.output), grain: grain))
         let work = UserKernel(function: library.kernel, to: to.output, a: a.input, b: b.input)
         var values: [Double] = []
@@ -144,6 +145,7 @@ extension BenchTest {
         } else {
             run.note("kernel \(name): there is no \(name)_check, so its results were not checked")
         }
+        try run.tracer?.end(team, "kernel")
         let placed = try run.placed("kernel") { () throws(MusterError) in
             min(try to.verifiedFraction(), try a.verifiedFraction(), try b.verifiedFraction())
         }

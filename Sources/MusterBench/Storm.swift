@@ -73,6 +73,8 @@ public struct Storm {
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has its loops recorded; nil: they are not.
+    public var tracer: Tracer?
     let ranks: Int
     let limit: Limit
     let seed: UInt64
@@ -150,6 +152,7 @@ public struct Storm {
         for i in expected.indices { expected[i] = mix(UInt64(i), seed, UInt64(outcome.teams)) }
         var arrays = StormArrays(
             x: try team.array(expected), y: try team.array(of: UInt64.self, count: expected.count))
+        try tracer?.begin(team)
         let killer = try startKiller(of: team, sky, points, number: outcome.teams)
         defer { end(killer, sky) }
         for _ in 0..<Storm.roundsPerTeam {
@@ -172,6 +175,7 @@ public struct Storm {
             if isOver(&outcome, kills) { break }
         }
         for (phase, count) in team.deathsBetweenLoops { outcome.note(phase, count) }
+        try tracer?.end(team, "storm")
     }
 
     private func blow(

@@ -53,6 +53,8 @@ public struct StreamBench {
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has its loops recorded; nil: they are not.
+    public var tracer: Tracer?
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -127,6 +129,7 @@ public struct StreamBench {
             of: Double.self, count: elements, placement: placement, pages: pages)
         let c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
+        try tracer?.begin(team)
         var total = AuditTotal()
         total.add(
             try team.run(
@@ -165,6 +168,7 @@ public struct StreamBench {
             total.add(report)
             if wrong > 0 { faults.append(Fault(array: name, wrongElements: wrong)) }
         }
+        try tracer?.end(team, "stream")
         let parts = [
             try placedFraction(of: a, verifiesPlacement),
             try placedFraction(of: b, verifiesPlacement),

@@ -8,6 +8,8 @@ public struct SumBench {
     public var binding: Binding = .spread
     /// Whether it is read back where the arrays' pages lie.
     public var verifiesPlacement = false
+    /// Has its loops recorded; nil: they are not.
+    public var tracer: Tracer?
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -26,6 +28,7 @@ public struct SumBench {
     public func run(progress: (Double) -> Void = { _ in }) throws(MusterError) -> Measurement {
         let team = try Team(size: ranks, binding: binding)
         let array = try team.array(of: Double.self, count: elements)
+        try tracer?.begin(team)
         var total = AuditTotal()
         total.add(try team.run(Count(array: array.output), grain: StreamBench.grain))
         // Whole numbers, and all partial sums below 2^53: the one right result, in any order.
@@ -44,6 +47,7 @@ public struct SumBench {
             if round > 0 { rates.append(8 * Double(elements) / elapsed) }
             progress(Double(round + 1) / Double(samples + 1))
         }
+        try tracer?.end(team, "sum")
         let placed = try placedFraction(of: array, verifiesPlacement)
         return Measurement(
             rows: [

@@ -18,7 +18,10 @@ struct AlignedTable {
     }
 
     /// Prints the headings, and the rows below them.
-    func print(indent: Int = 0) {
+    func print(indent: Int = 0) { for line in lines(indent: indent) { Output.line(line) } }
+
+    /// The headings, and the rows below them.
+    func lines(indent: Int = 0) -> [String] {
         let columns = columns
         let table = TextTable<[String]> { cells in
             zip(columns, cells).map { column, cell in
@@ -27,12 +30,12 @@ struct AlignedTable {
             }
         }
         let lines = (table.string(for: rows, style: TwoSpaces.self) ?? "").split(separator: "\n")
-        for (number, line) in lines.enumerated() {
+        return lines.enumerated().map { number, line in
             var text = String(line)
             // A last column that is padded would wrap where the terminal ends.
             while text.last == " " { text.removeLast() }
             text = String(repeating: " ", count: indent) + text
-            Output.line(number == 0 ? Paint.heading(text) : text)
+            return number == 0 ? Paint.heading(text) : text
         }
     }
 }

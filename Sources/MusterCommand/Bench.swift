@@ -55,6 +55,9 @@ struct BenchTour: JSONCommand {
             as partial, and exit status 130. --bind is for ranks of tests that use all CPUs; those by node \
             or by pairs of CPUs choose their own.
 
+            --trace records the loops of stream, matrix, mixes, scaling, placement and kernel, whose \
+            chunks take tens of microseconds; each takes some 0.1 us more then.
+
             EXAMPLES
               muster bench --dry-run                        what the tour would do
               muster bench --html report.html               the tour, as a page
@@ -69,6 +72,7 @@ struct BenchTour: JSONCommand {
     @OptionGroup var effort: BenchEffort
     @OptionGroup var place: BenchWhere
     @OptionGroup var binding: BindingOptions
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var output: BenchOutput
 
     var json: Bool { output.json }
@@ -98,15 +102,18 @@ struct BenchTour: JSONCommand {
         if isatty(2) == 1 { plan(tests, settings, host) { Output.writeError($0 + "\n") } }
         try output.check()
         try binding.announce(size: host.ranks(binding.bind), of: host.usableCPUCount)
+        let trace = try tracing.open()
         Interruption.watch()
         let meter = Meter("bench")
         let run = try BenchRun(
             settings, isInterrupted: { Interruption.hasCome },
             onProgress: { test, done in meter.show(done, test) })
+        run.tracer = trace?.tracer
         try run.run(tests)
         meter.clear()
         guard let audit = run.audit else { throw Failure.cannotRun("bench: nothing was measured") }
-        let report = try BenchReport(run, tests, audit: audit)
+        try trace?.finish()
+        let report = try BenchReport(run, tests, audit: audit, trace)
         try output.write(report)
         if report.partial {
             throw Failure(

@@ -67,9 +67,10 @@ extension BenchCommand {
     /// Prints what was measured, as JSON or as a table between a line that says how it was made and the
     /// audit. `label`: heading of what tells rows apart.
     func show(
-        _ measurement: Measurement, canaries: [Canary.Reading] = [], label: String, method: [String]
+        _ measurement: Measurement, canaries: [Canary.Reading] = [], _ trace: Trace? = nil,
+        label: String, method: [String]
     ) throws {
-        let report = try BenchReport(measurement, canaries: canaries)
+        let report = try BenchReport(measurement, canaries: canaries, trace)
         if json { return try print(json: report) }
         Output.line(report.environment.line)
         for sentence in method { Output.line(sentence) }
@@ -94,6 +95,7 @@ extension BenchCommand {
         Output.line(
             "all loops: \(measurement.audit.chunks) chunks, each exactly once"
                 + (units == [.rate] ? "; every element checked" : ""))
+        trace?.print()
     }
 
     /// What tells a row from its neighbours: the kernel, or the test without its first part.

@@ -151,7 +151,8 @@ struct BenchReport: Codable, Sendable {
 
         private static func order(_ name: String) -> (Int, String) {
             let known = [
-                "cpu_node", "cpu", "holder_cpu", "memory_node", "shared", "placement", "mix",
+                "cpu_node", "cpu", "holder_cpu", "memory_node", "from_node", "to_node", "shared",
+                "placement", "mix",
                 "delay_turns", "pages", "size_bytes",
             ]
             return (known.firstIndex(of: name) ?? known.count, name)
@@ -195,6 +196,8 @@ struct BenchReport: Codable, Sendable {
     let partial: Bool
     let notes: [String]
     let audit: AuditJSON
+    /// nil: not asked for.
+    @OrNull var timelines: [TimelineShare]?
 }
 
 extension BenchReport.Environment {
@@ -226,23 +229,29 @@ extension BenchReport.Environment {
 extension BenchReport {
     /// Of a benchmark with a command of its own. Only for results that were checked and found right.
     /// `canaries`: the readings around it; empty: it does not measure memory.
-    init(_ measurement: Measurement, canaries: [MusterBench.Canary.Reading] = []) throws {
+    init(
+        _ measurement: Measurement, canaries: [MusterBench.Canary.Reading] = [],
+        _ trace: Trace? = nil
+    ) throws {
         let environment = try Environment.here()
         self.init(
             environment: environment, tests: [], rows: measurement.rows.map { Row($0) },
             canary: canaries.isEmpty ? nil : Canary(canaries, cpus: environment.cpus),
-            partial: false, notes: [], audit: AuditJSON(measurement.audit))
+            partial: false, notes: [], audit: AuditJSON(measurement.audit),
+            timelines: trace?.shares)
     }
 
     /// Of a run of some tests.
-    init(_ run: BenchRun, _ tests: [BenchTest], audit: AuditReport) throws {
+    init(
+        _ run: BenchRun, _ tests: [BenchTest], audit: AuditReport, _ trace: Trace? = nil
+    ) throws {
         let environment = try Environment.here()
         self.init(
             environment: environment,
             tests: tests.map { Test(name: $0.name, summary: $0.summary, method: $0.method) },
             rows: run.rows.map { Row($0) },
             canary: Canary(run.canaries, cpus: environment.cpus), partial: run.isPartial,
-            notes: run.notes, audit: AuditJSON(audit))
+            notes: run.notes, audit: AuditJSON(audit), timelines: trace?.shares)
     }
 
     static let schema = "muster.bench/1"

@@ -23,6 +23,7 @@ struct BenchStream: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var wish: PlacementOptions
 
     @Option(
@@ -56,6 +57,8 @@ struct BenchStream: BenchCommand {
                     + "measure the caches as well")
         }
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let (outcome, canaries) = try watched {
             try bench.run(
                 isSpoilt: corrupt, verifiesPlacement: wish.check.isAsked, progress: $0)
@@ -68,8 +71,9 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
+        try trace?.finish()
         try show(
-            outcome.measurement, canaries: canaries, label: "kernel",
+            outcome.measurement, canaries: canaries, trace, label: "kernel",
             method: [
                 "3 arrays of \(outcome.elements) doubles "
                     + "(\(mebibytes(outcome.elements)) MiB each), chunks of \(StreamBench.grain) elements, static schedule, audit on",

@@ -20,6 +20,7 @@ struct BenchSum: BenchCommand {
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
     @OptionGroup var check: PlacementCheck
+    @OptionGroup var tracing: TraceOptions
 
     @Option(
         parsing: .unconditional,
@@ -35,10 +36,13 @@ struct BenchSum: BenchCommand {
             ranks: try team.size(), arrayBytes: size?.bytes, samples: options.samples ?? 10)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let (measurement, canaries) = try watched { try bench.run(progress: $0) }
         try verify(measurement, check)
+        try trace?.finish()
         try show(
-            measurement, canaries: canaries, label: "kernel",
+            measurement, canaries: canaries, trace, label: "kernel",
             method: [
                 "sum of doubles, chunks of \(StreamBench.grain) elements, static schedule, audit on; "
                     + "GB = 10^9 B; first run dropped"

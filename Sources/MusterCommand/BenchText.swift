@@ -25,6 +25,7 @@ extension BenchReport {
             Output.line()
             print(family.rows)
         }
+        for line in (timelines ?? []).flatMap(\.lines) { Output.line(line) }
         Output.line()
         for note in notes { Output.line("note: \(note)") }
         canary?.print()

@@ -8,21 +8,9 @@
 enum OutputFile {
     /// Writes a file whole or not at all.
     static func write(_ text: String, to path: String) throws {
-        let target = try Target(path)
-        let (name, descriptor) = try target.open()
-        let failed = fill(descriptor, text, like: target.replaced)
-        let closed = Glibc.close(descriptor) == 0 ? 0 : errno
-        guard target.isFile else {
-            guard failed == 0, closed == 0 else {
-                throw target.failure(failed == 0 ? closed : failed)
-            }
-            return
-        }
-        guard failed == 0, closed == 0, rename(name, path) == 0 else {
-            let number = failed != 0 ? failed : closed != 0 ? closed : errno
-            unlink(name)
-            throw target.failure(number)
-        }
+        let draft = try OutputDraft(path)
+        try draft.put(Array(text.utf8))
+        try draft.finish()
     }
 
     /// Fails unless a file can be written, and changes none: what takes minutes to find out should not be
@@ -46,28 +34,8 @@ enum OutputFile {
         }
     }
 
-    /// Writes all of a text. Returns 0 or an errno.
-    private static func fill(_ descriptor: Int32, _ text: String, like replaced: stat?) -> Int32 {
-        if let replaced {
-            // Its owner where that is allowed; before its permissions, of which a new owner takes some.
-            _ = fchown(descriptor, replaced.st_uid, replaced.st_gid)
-            guard fchmod(descriptor, replaced.st_mode & 0o7777) == 0 else { return errno }
-        }
-        var left = Array(text.utf8)[...]
-        while !left.isEmpty {
-            let written = left.withUnsafeBytes {
-                Glibc.write(descriptor, $0.baseAddress, $0.count)
-            }
-            if written < 0 && errno == EINTR { continue }
-            guard written != 0 else { return EIO }
-            guard written > 0 else { return errno }
-            left = left.dropFirst(written)
-        }
-        return 0
-    }
-
     /// What a name is the name of.
-    private struct Target {
+    fileprivate struct Target {
         let path: String
         /// A file, or nothing yet.
         let isFile: Bool
@@ -105,5 +73,56 @@ enum OutputFile {
         func failure(_ number: Int32) -> Failure {
             .cannotRun("\(path): can't be written: \(String(cString: strerror(number)))")
         }
+    }
+}
+
+/// A file that is written piece by piece: whole or not at all.
+final class OutputDraft {
+    private let target: OutputFile.Target
+    private let name: String
+    private var descriptor: Int32
+
+    /// Begins it. A file of that name stays as it is until `finish`.
+    init(_ path: String) throws {
+        target = try OutputFile.Target(path)
+        (name, descriptor) = try target.open()
+        guard let replaced = target.replaced else { return }
+        // Its owner where that is allowed; before its permissions, of which a new owner takes some.
+        _ = fchown(descriptor, replaced.st_uid, replaced.st_gid)
+        guard fchmod(descriptor, replaced.st_mode & 0o7777) == 0 else {
+            throw target.failure(errno)
+        }
+    }
+
+    deinit { abandon() }
+
+    /// Writes what comes next.
+    func put(_ bytes: [UInt8]) throws {
+        var left = bytes[...]
+        while !left.isEmpty {
+            let written = left.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress, $0.count)
+            }
+            if written < 0 && errno == EINTR { continue }
+            guard written > 0 else { throw target.failure(written == 0 ? EIO : errno) }
+            left = left.dropFirst(written)
+        }
+    }
+
+    /// Gives it its name.
+    func finish() throws {
+        let closed = Glibc.close(descriptor) == 0 ? 0 : errno
+        descriptor = -1
+        guard closed == 0, !target.isFile || rename(name, target.path) == 0 else {
+            let number = closed == 0 ? errno : closed
+            if target.isFile { unlink(name) }
+            throw target.failure(number)
+        }
+    }
+
+    private func abandon() {
+        guard descriptor >= 0 else { return }
+        Glibc.close(descriptor)
+        if target.isFile { unlink(name) }
     }
 }

@@ -36,6 +36,7 @@ struct Run: ParsableCommand {
               muster run -n 4 --on-death restart --restarts 5 -- ./solver input.dat
               mpirun -n 2 muster run -n 16 -- ./solver
               muster run -n 4 --output-dir logs --timeout 60 --json report.json -- ./solver
+              muster run -n 4 --trace trace.json -- ./solver
 
             EXIT STATUS
               0    all ranks exited with 0, and each chunk was done exactly once
@@ -113,6 +114,8 @@ struct Run: ParsableCommand {
             valueName: "report"))
     var json: String?
 
+    @OptionGroup var tracing: TraceOptions
+
     @Argument(
         parsing: .captureForPassthrough,
         help: ArgumentHelp(
@@ -187,13 +190,15 @@ struct Run: ParsableCommand {
         plan.onDeath = onDeath
         plan.restarts = restartsMost
         plan.grace = grace
+        let trace = try tracing.open()
+        plan.timelineEvents = trace == nil ? 0 : tracing.eventsPerRank
         if outer.hostSize > 1 || !outer.variables.isEmpty {
             let first = plan.globalRank(0)
             Output.note(
                 "\(outer.description): global ranks \(first)-\(first + plan.size - 1) of "
                     + "\(plan.globalSize)")
         }
-        try finish(plan, try launch(plan))
+        try finish(plan, try launch(plan), trace)
     }
 
     private func launch(_ plan: LaunchPlan) throws -> LaunchReport {
@@ -260,10 +265,16 @@ struct Run: ParsableCommand {
     }
 
     /// The end: audits as text, the report as JSON, and the exit status.
-    private func finish(_ plan: LaunchPlan, _ report: LaunchReport) throws {
+    private func finish(_ plan: LaunchPlan, _ report: LaunchReport, _ trace: Trace?) throws {
         for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
+        if let trace, let timeline = report.timeline {
+            trace.take(timeline, "run")
+            try trace.finish()
+            for line in trace.lines { Output.writeError("\(line)\n") }
+        }
         if let json {
-            let report = RunJSON(plan, report, command: Array(program))
+            let report = RunJSON(
+                plan, report, command: Array(program), trace?.shares.first)
             let text = try Output.jsonText(report, schema: Self.schema, error: report.error)
             if json == "-" {
                 Output.line(text)

@@ -166,15 +166,19 @@ struct RunJSON: Encodable, Sendable {
     let verified_loops: [Loop]
     let interrupted_loops: [Interrupted]
     let unended_loops: [Unended]
+    @OrNull var timeline: TimelineShare?
     /// Why the exit status is not 0, in words: not among its own keys, since it comes first.
     let error: String?
 
     enum CodingKeys: CodingKey {
         case command, size, global_size, host, binding, placement, on_death, exit_status, ended_by
-        case elapsed_s, ranks, refused, verified_loops, interrupted_loops, unended_loops
+        case elapsed_s, ranks, refused, verified_loops, interrupted_loops, unended_loops, timeline
     }
 
-    init(_ plan: LaunchPlan, _ report: LaunchReport, command: [String]) {
+    init(
+        _ plan: LaunchPlan, _ report: LaunchReport, command: [String], _ timeline: TimelineShare?
+    ) {
+        self.timeline = timeline
         self.command = command
         size = plan.size
         global_size = plan.globalSize

@@ -26,6 +26,7 @@ struct Stats: JSONCommand {
               muster stats data.npy                     by all CPUs
               muster stats data.npy -n 4 --bins 50      by 4 processes, finer
               muster stats data.npy --schedule dynamic  where some CPUs are busy
+              muster stats data.npy --trace trace.json  what each rank did when
               muster stats data.npy --json | jq .mean   for programs
             """)
 
@@ -39,6 +40,8 @@ struct Stats: JSONCommand {
 
     @Option(parsing: .unconditional, help: "Bins of the histogram, 1 to 65,536.")
     var bins = 20
+
+    @OptionGroup var tracing: TraceOptions
 
     @Flag(help: "Print one JSON object.")
     var json = false
@@ -54,24 +57,33 @@ struct Stats: JSONCommand {
     func run() throws {
         // Before any process is started: most mistakes show here.
         let header = try NPYHeader(path: file)
+        let trace = try tracing.open()
         let report =
             switch header.dtype {
-            case .f2: try measure(Float16.self)
-            case .f4: try measure(Float.self)
-            case .f8: try measure(Double.self)
-            case .i1: try measure(Int8.self)
-            case .i2: try measure(Int16.self)
-            case .i4: try measure(Int32.self)
-            case .i8: try measure(Int64.self)
-            case .u1, .bool: try measure(UInt8.self)
-            case .u2: try measure(UInt16.self)
-            case .u4: try measure(UInt32.self)
-            case .u8: try measure(UInt64.self)
+            case .f2: try measure(Float16.self, trace)
+            case .f4: try measure(Float.self, trace)
+            case .f8: try measure(Double.self, trace)
+            case .i1: try measure(Int8.self, trace)
+            case .i2: try measure(Int16.self, trace)
+            case .i4: try measure(Int32.self, trace)
+            case .i8: try measure(Int64.self, trace)
+            case .u1, .bool: try measure(UInt8.self, trace)
+            case .u2: try measure(UInt16.self, trace)
+            case .u4: try measure(UInt32.self, trace)
+            case .u8: try measure(UInt64.self, trace)
             }
-        if json { try print(json: StatsJSON(report)) } else { report.print() }
+        try trace?.finish()
+        if json {
+            try print(json: StatsJSON(report, trace?.shares.first))
+        } else {
+            report.print()
+            trace?.print()
+        }
     }
 
-    private func measure<Element: NPYElement>(_ type: Element.Type) throws -> StatsReport {
+    private func measure<Element: NPYElement>(
+        _ type: Element.Type, _ trace: Trace?
+    ) throws -> StatsReport {
         let team = try Team(size: try team.size(), binding: team.binding)
         let array = try team.array(npy: file, as: type)
         let meter = Meter(file)
@@ -79,6 +91,7 @@ struct Stats: JSONCommand {
             team.onProgress = nil
             meter.clear()
         }
+        try trace?.begin(team)
         let clock = ContinuousClock()
         let start = clock.now
 
@@ -93,6 +106,7 @@ struct Stats: JSONCommand {
                 schedule: schedule)
         }
         let elapsed = start.duration(to: clock.now)
+        try trace?.end(team, "stats")
 
         let report = StatsReport(
             file: file, dtype: array.fileDType ?? Element.dtype, shape: array.shape,
@@ -209,12 +223,16 @@ struct StatsJSON: Encodable {
     }
 
     private let report: StatsReport
-    init(_ report: StatsReport) { self.report = report }
+    private let timeline: TimelineShare?
+    init(_ report: StatsReport, _ timeline: TimelineShare?) {
+        self.report = report
+        self.timeline = timeline
+    }
 
     enum CodingKeys: CodingKey {
         case file, dtype, shape, count, nan_count, infinity_count, sum, sum_bits, mean
         case standard_deviation, minimum, maximum, histogram, team, audit, elapsed_s
-        case rate_gb_per_s
+        case rate_gb_per_s, timeline
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -242,5 +260,6 @@ struct StatsJSON: Encodable {
         try json.encode(AuditJSON(report.audit), forKey: .audit)
         try json.encode(Nullable(report.elapsed), forKey: .elapsed_s)
         try json.encode(Nullable(report.gigabytesPerSecond), forKey: .rate_gb_per_s)
+        try json.encode(timeline, forKey: .timeline)
     }
 }

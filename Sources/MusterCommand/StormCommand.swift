@@ -47,6 +47,8 @@ struct StormCommand: JSONCommand {
     @Option(help: "How chunks are dealt.")
     var schedule: Schedule = .staticSteal
 
+    @OptionGroup var tracing: TraceOptions
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
@@ -69,14 +71,21 @@ struct StormCommand: JSONCommand {
             seconds.map { .seconds($0) } ?? .kills(kills ?? 100)
         var storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
         storm.binding = team.binding
+        let trace = try tracing.open()
+        try trace?.begin()  // or the storm would find a descriptor that was not there before it
+        storm.tracer = trace?.tracer
         let meter = Meter("storm")
         Interruption.watch()
         let outcome = try storm.run(
             progress: { fraction, _ in meter.show(min(1, fraction)) },
             shouldEnd: { Interruption.hasCome })
         meter.clear()
-        let report = StormJSON(outcome, self, ranks: ranks, seed: seed)
-        if !json { print(outcome, ranks: ranks, seed: seed) }
+        try trace?.finish()
+        let report = StormJSON(outcome, self, ranks: ranks, seed: seed, trace?.shares.first)
+        if !json {
+            print(outcome, ranks: ranks, seed: seed)
+            trace?.print()
+        }
         try Output.flush()
         if let failure = outcome.failure {
             throw Failure.wrong("storm: \(failure) (again with --seed \(seed))", report: report)
@@ -190,8 +199,12 @@ private struct StormJSON: Encodable, Sendable {
     let kernel: String
     let schedule: String
     let size: Int
+    @OrNull var timeline: TimelineShare?
 
-    init(_ outcome: Storm.Outcome, _ command: StormCommand, ranks: Int, seed: UInt64) {
+    init(
+        _ outcome: Storm.Outcome, _ command: StormCommand, ranks: Int, seed: UInt64,
+        _ timeline: TimelineShare?
+    ) {
         kills = outcome.kills
         kills_by_state = Dictionary(
             uniqueKeysWithValues: Storm.State.allCases.compactMap { state in
@@ -214,5 +227,6 @@ private struct StormJSON: Encodable, Sendable {
         kernel = command.kernel.rawValue
         schedule = command.schedule.description
         size = ranks
+        self.timeline = timeline
     }
 }

@@ -71,7 +71,7 @@ struct BenchTourTests {
         let families = Set(rows.compactMap { ($0["test"] as? String)?.split(separator: "/").first })
         let tests = try #require(report["tests"] as? [[String: Any]])
         #expect(Set(tests.compactMap { ($0["name"] as? String).map { $0[...] } }) == families)
-        #expect(families.count == 11)
+        #expect(families.count == 12)
         #expect(report["partial"] as? Bool == false)
         let readings = try #require(
             (report["canary"] as? [String: Any])?["readings"] as? [[String: Any]])
@@ -313,7 +313,7 @@ struct BenchTourTests {
     func plan() throws {
         let list = try ToolRun("bench", "--list")
         let plan = try ToolRun("bench", "--dry-run")
-        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 11 tests"))
+        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 12 tests"))
         for name in ["stream", "matrix", "latency", "staircase", "loaded", "c2c"] {
             #expect(list.output.contains("\n\(name) ") && plan.output.contains("  \(name) "))
         }

@@ -91,7 +91,7 @@ import Testing
         let all: Set = [
             "schema", "file", "dtype", "shape", "count", "nan_count", "infinity_count", "sum",
             "sum_bits", "mean", "standard_deviation", "minimum", "maximum", "histogram", "team",
-            "audit", "elapsed_s", "rate_gb_per_s",
+            "audit", "elapsed_s", "rate_gb_per_s", "timeline",
         ]
         let path = try folder.write("a.npy", StatsFiles.npy([1.0, 2, 3, 6], shape: [2, 2]))
         let found = try stats(path, "-n", "2", "--schedule", "guided")
@@ -117,6 +117,7 @@ import Testing
         #expect(Set(empty.keys) == all)
         for key in [
             "mean", "standard_deviation", "minimum", "maximum", "histogram", "rate_gb_per_s",
+            "timeline",
         ] {
             #expect(empty[key] is NSNull, "\(key)")
         }

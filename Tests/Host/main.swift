@@ -41,6 +41,9 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "edge-not-stalled": edgeNotStalled, "edge-shortage": edgeShortage,
     "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
     "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
+    "timeline": timelineOfLoops, "timeline-deaths": timelineOfDeaths,
+    "timeline-theft": timelineOfTheft, "timeline-full": timelineThatIsFull,
+    "traced-member": tracedMember, "timeline-long": timelineThatIsLong,
     "work": work, "paused": paused,
     "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,
@@ -55,7 +58,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "server-fault": faultInServer,
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
-    "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
+    "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "member": member, "launch-fault": launchFault,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]

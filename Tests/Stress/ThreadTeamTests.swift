@@ -55,6 +55,19 @@ func threads(_ size: Int, _ leader: Team.Leader = .waits) throws -> Team {
         }
     }
 
+    @Test(arguments: Schedule.allCases, leaders)
+    func eachChunkOnceInATimeline(schedule: Schedule, leader: Team.Leader) throws {
+        let team = try threads(3, leader)
+        let x = try team.array(of: Int32.self, count: 3000)
+        try team.startTimeline()
+        for _ in 0..<5 {
+            try team.run(Increment(by: 1, x: x.inPlace), grain: 10, schedule: schedule)
+        }
+        let timeline = try team.endTimeline()
+        let chunks = Set(timeline.events.map { [$0.loop, $0.chunk] })
+        #expect(timeline.events.count == 1500 && chunks.count == 1500 && timeline.isComplete)
+    }
+
     /// Thousands of small jobs in a row: what one leaves behind must not reach the next.
     @Test(arguments: seeds, leaders)
     func manySmallJobs(seed: UInt64, leader: Team.Leader) throws {

@@ -18,6 +18,7 @@
 
 #include <muster/base.h>
 #include <muster/member.h>
+#include <muster/timeline.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,6 +37,8 @@ struct muster_launcher_options {
     uint32_t global_size;  /* 0: the same as size */
     const int32_t *nodes;  /* home node of each rank, -1: none; NULL: none has one */
     const int32_t *cpus;   /* CPU that each rank is bound to, -1: none; NULL: none is */
+    uint64_t timeline_events; /* chunks of a rank's loops that are recorded, up to
+                                 MUSTER_EVENTS_MAX; 0: none */
 };
 
 /* What has happened. */
@@ -133,6 +136,36 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
  * rank; -EUCLEAN: what the rank has noted makes no sense. */
 int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
                             char name[MUSTER_NAME_BYTES]);
+
+/* A loop as one rank has seen it. */
+struct muster_timeline_loop {
+    uint64_t number; /* the same in all ranks, and in the loop's events */
+    uint64_t elements;
+    uint64_t grain;
+    uint64_t begin_ns; /* CLOCK_MONOTONIC */
+    uint64_t end_ns;   /* 0: the rank has not come to its end */
+    uint32_t schedule; /* enum muster_schedule */
+    uint32_t whole;    /* 1: each chunk exactly once */
+    char name[MUSTER_NAME_BYTES];
+};
+
+/* What a rank has recorded. Owned by the launcher. */
+struct muster_launcher_timeline {
+    const struct muster_event *events; /* in their order */
+    uint64_t event_count;
+    uint64_t dropped_events; /* for which there was no room */
+    const struct muster_timeline_loop *loops;
+    uint64_t loop_count;
+    uint64_t dropped_loops;
+};
+
+/* Reads what a rank has recorded, where options.timeline_events was not 0.
+ *
+ * rank: 0..<size. Returns: 0; -ENODATA: nothing is recorded; -EINVAL: no such rank; -EUCLEAN: the
+ * lists make no sense. What the events and names say was written by other processes, and must be
+ * checked. Concurrency: while ranks work, lists grow. */
+int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t rank,
+                             struct muster_launcher_timeline *timeline);
 
 /* Closes the socket and unmaps everything: members that are still there are killed by the kernel.
  * NULL is allowed. */

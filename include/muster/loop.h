@@ -14,6 +14,7 @@
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/team.h>
+#include <muster/timeline.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,7 +42,8 @@ struct muster_loop {
     uint64_t partial_bytes;
     uint32_t rank;
     uint32_t size;
-    uint32_t traced; /* phases are kept, or points armed: the inline functions take the long way */
+    uint32_t traced; /* phases or a timeline are kept, or points armed: the inline functions take
+                        the long way */
     uint32_t poison; /* outputs of the claimed chunks are overwritten first */
     uint32_t journaled;
 
@@ -63,6 +65,9 @@ struct muster_loop {
     uint64_t journal_bytes;
     uint64_t space_bytes;
     uint64_t touching; /* chunk that touched[MUSTER_ARRAYS_MAX].serial stands for */
+    struct muster_timeline_writer timeline;
+    uint32_t stolen; /* the interval claimed last is from another rank's part; set in traced jobs */
+    uint32_t reserved;
 
     /* Kept from job to job. */
     unsigned char *taken;         /* MUSTER_ARRAYS_MAX bytes: arrays with a mutable view open now */

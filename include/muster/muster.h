@@ -24,6 +24,7 @@
 #include <muster/segment.h>
 #include <muster/server.h>
 #include <muster/team.h>
+#include <muster/timeline.h>
 #include <muster/topology.h>
 #include <muster/work.h>
 

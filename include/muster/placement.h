@@ -123,6 +123,15 @@ int muster_placement_apply(const struct muster_placement *placement,
                            const struct muster_piece *pieces, enum muster_placement_step step,
                            void *address, uint64_t size_bytes);
 
+/* Moves pages of a range to a node, as far as the kernel lets them go: pages that other processes
+ * map too stay where they are.
+ *
+ * The range is mapped and in memory. step_bytes: from one page to the next; a huge page is moved by
+ * its first address. Returns: 0, also where pages have stayed: muster_placement_residency tells;
+ * -EXDEV where the kernel refuses; -ENODEV, -EACCES: no such node, or not for this process;
+ * -ENOMEM: the node is full; or an errno. Source: move_pages(2). */
+int muster_placement_move(void *address, uint64_t size_bytes, uint64_t step_bytes, uint32_t node);
+
 /* -- reading back --------------------------------------------------------------------------- */
 
 /* Counts the bytes of a range on each node.

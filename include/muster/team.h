@@ -47,7 +47,8 @@ enum muster_job_flag {
     MUSTER_JOB_JOURNALED = 2,       /* save what is changed in place */
     MUSTER_JOB_POISONED = 4,        /* overwrite outputs before each chunk */
     MUSTER_JOB_TRACED = 8,          /* keep the slot's phase */
-    MUSTER_JOB_KERNEL_IN_PROGRAM = 16 /* those words are places in the program's image */
+    MUSTER_JOB_KERNEL_IN_PROGRAM = 16, /* those words are places in the program's image */
+    MUSTER_JOB_RECORDED = 32           /* note when each chunk begins and ends (timeline.h) */
 };
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
@@ -79,6 +80,8 @@ struct muster_job {
     uint64_t unit_bytes;  /* MUSTER_JOB_COMMIT: borders of shares are multiples of it */
     uint64_t list_count;  /* MUSTER_LISTED: intervals in the team's list; MUSTER_JOB_COMMIT: pieces;
                              MUSTER_JOB_MIRROR: number of the mirror */
+    uint64_t timeline_offset; /* MUSTER_JOB_RECORDED: in the space, the first rank's list */
+    uint64_t timeline_events; /* MUSTER_JOB_RECORDED: that each list has room for */
     unsigned char arguments[MUSTER_ARGUMENT_BYTES_MAX];
 };
 

@@ -1,0 +1,26 @@
+// Tracer.swift - what benchmarks need to have their teams recorded.
+
+public import Muster
+
+/// Has the loops of a benchmark's teams recorded, and hands the timelines on as teams end.
+public struct Tracer {
+    let eventsPerRank: Int
+    let take: (_ timeline: Timeline, _ name: String) -> Void
+
+    /// A tracer with room for so many events a rank, in each team.
+    public init(
+        eventsPerRank: Int = 1 << 17, take: @escaping (_ timeline: Timeline, _ name: String) -> Void
+    ) {
+        self.eventsPerRank = eventsPerRank
+        self.take = take
+    }
+
+    func begin(_ team: borrowing Team) throws(MusterError) {
+        try team.startTimeline(eventsPerRank: eventsPerRank)
+    }
+
+    /// While the arrays of its loops are still there.
+    func end(_ team: borrowing Team, _ name: String) throws(MusterError) {
+        take(try team.endTimeline(), name)
+    }
+}

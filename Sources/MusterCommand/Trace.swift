@@ -1,0 +1,207 @@
+// Trace.swift - `--trace FILE`: what each rank did when, for a viewer, and how evenly work was shared.
+
+import ArgumentParser
+import Muster
+import MusterBench
+
+struct TraceOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Record when each rank began and ended each chunk: write it as Chrome trace JSON, which \
+            ui.perfetto.dev opens, and report how evenly the work was shared.
+            """, valueName: "file"))
+    var trace: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: "Chunks that --trace has room for, a rank, 1 to 100000000. (default: 131072)")
+    var traceEvents: Int?
+
+    func validate() throws {
+        if let traceEvents, traceEvents < 1 || traceEvents > 100_000_000 {
+            throw ValidationError("--trace-events \(traceEvents): 1 to 100000000")
+        }
+        if traceEvents != nil, trace == nil {
+            throw ValidationError("--trace-events: only with --trace FILE")
+        }
+    }
+
+    /// Looks at the file, before anything is measured; nil: none is wanted.
+    func open() throws -> Trace? {
+        try trace.map { try Trace($0, eventsPerRank: eventsPerRank) }
+    }
+
+    var eventsPerRank: Int { traceEvents ?? 1 << 17 }
+}
+
+/// A trace being written, and what its timelines amount to.
+final class Trace {
+    private let path: String
+    private let eventsPerRank: Int
+    /// Begun with the first timeline: a command that is ended before has left nothing.
+    private var draft: OutputDraft?
+    private var writer: ChromeTrace<any Error>?
+    private var problem: (any Error)?
+    /// Teams by what they were for, in the order of their first ends.
+    private(set) var shares: [TimelineShare] = []
+
+    fileprivate init(_ path: String, eventsPerRank: Int) throws {
+        self.path = path
+        self.eventsPerRank = eventsPerRank
+        try OutputFile.check(path)
+    }
+
+    /// Opens the file, which else the first timeline does.
+    func begin() throws {
+        guard draft == nil else { return }
+        let draft = try OutputDraft(path)
+        self.draft = draft
+        writer = ChromeTrace { try draft.put($0) }
+    }
+
+    /// For benchmarks.
+    var tracer: Tracer {
+        Tracer(eventsPerRank: eventsPerRank) { timeline, name in self.take(timeline, name) }
+    }
+
+    func begin(_ team: borrowing Team) throws {
+        try team.startTimeline(eventsPerRank: eventsPerRank)
+    }
+
+    /// While the arrays of its loops are still there.
+    func end(_ team: borrowing Team, _ name: String) throws {
+        take(try team.endTimeline(), name)
+    }
+
+    /// What can't be written is said by `finish`: first come the results.
+    func take(_ timeline: Timeline, _ name: String) {
+        let place = shares.firstIndex {
+            $0.name == name && $0.loads.count == timeline.loads.count
+        }
+        if let place {
+            shares[place].add(timeline)
+        } else {
+            shares.append(TimelineShare(name, timeline))
+        }
+        guard problem == nil else { return }
+        do {
+            try begin()
+            try writer!.add(timeline, name: name)
+        } catch {
+            problem = error
+        }
+    }
+
+    /// The file takes its name. Without this call, nothing is left of it.
+    func finish() throws {
+        if let problem { throw problem }
+        try begin()
+        guard let writer = writer.take() else { return }
+        try writer.end()
+        try draft!.finish()
+    }
+
+    /// How evenly the work was shared, as text.
+    var lines: [String] { shares.flatMap(\.lines) + ["trace  \(Output.plain(path))"] }
+
+    /// The same on stdout.
+    func print() { for line in lines { Output.line(line) } }
+}
+
+/// What the ranks of one or more teams had to do, rank by rank.
+struct TimelineShare: Codable, Sendable {
+    struct Load: Codable, Sendable {
+        let rank: Int
+        /// nil: bound to none, or to another in each team.
+        @OrNull var cpu: Int?
+        let node: Int
+        var chunks: Int
+        var busy_s: Double
+        @OrNull var waiting_s: Double?
+        var stolen: Int
+        @OrNull var bytes: UInt64?
+        @OrNull var remote_bytes: UInt64?
+    }
+    let name: String
+    private(set) var teams = 1
+    private(set) var loops: Int
+    private(set) var dropped_chunks: Int
+    private(set) var dropped_loops: Int
+    private(set) var loads: [Load]
+
+    init(_ name: String, _ timeline: Timeline) {
+        self.name = name
+        loops = timeline.loops.count
+        dropped_chunks = timeline.droppedChunks
+        dropped_loops = timeline.droppedLoops
+        loads = zip(timeline.loads, timeline.seats).map { load, seat in
+            Load(
+                rank: load.rank, cpu: seat.cpu, node: seat.homeNode, chunks: load.chunks,
+                busy_s: Double(load.busy) / 1e9, waiting_s: load.waiting.map { Double($0) / 1e9 },
+                stolen: load.stolen, bytes: load.bytes, remote_bytes: load.remoteBytes)
+        }
+    }
+
+    /// Another team of as many ranks.
+    mutating func add(_ timeline: Timeline) {
+        let other = TimelineShare(name, timeline)
+        teams += 1
+        loops += other.loops
+        dropped_chunks += other.dropped_chunks
+        dropped_loops += other.dropped_loops
+        for (rank, more) in other.loads.enumerated() {
+            if loads[rank].cpu != more.cpu { loads[rank].cpu = nil }
+            loads[rank].chunks += more.chunks
+            loads[rank].busy_s += more.busy_s
+            loads[rank].waiting_s = sum(loads[rank].waiting_s, more.waiting_s)
+            loads[rank].stolen += more.stolen
+            loads[rank].bytes = sum(loads[rank].bytes, more.bytes)
+            loads[rank].remote_bytes = sum(loads[rank].remote_bytes, more.remote_bytes)
+        }
+    }
+
+    private func sum<Number: Numeric>(_ one: Number?, _ other: Number?) -> Number? {
+        guard let one, let other else { return nil }
+        return one + other
+    }
+
+    /// "98.2 %" of the time of its loops; nil: not known.
+    private func part(_ load: Load, _ seconds: Double) -> String {
+        guard let waiting = load.waiting_s, load.busy_s + waiting > 0 else { return "-" }
+        return Figures.short((seconds / (load.busy_s + waiting) * 1000).rounded() / 10)
+    }
+
+    /// As text.
+    var lines: [String] {
+        let teams = teams == 1 ? "" : " of \(Figures.count(teams, "team"))"
+        var lines = [
+            "",
+            Paint.heading(name)
+                + "  \(Figures.count(loops, "loop"))\(teams), traced: how evenly they were shared",
+            "",
+        ]
+        var table = AlignedTable([
+            ("rank", .right), ("CPU", .right), ("node", .right), ("chunks", .right),
+            ("busy", .right), ("%", .right), ("waiting", .right), ("%", .right),
+            ("stolen", .right), ("remote", .right), ("of", .right),
+        ])
+        for load in loads {
+            table.add([
+                "\(load.rank)", load.cpu.map { "\($0)" } ?? "-", "\(load.node)",
+                Figures.count(load.chunks), Figures.time(load.busy_s), part(load, load.busy_s),
+                load.waiting_s.map { Figures.time($0) } ?? "-",
+                load.waiting_s.map { part(load, $0) } ?? "-", Figures.count(load.stolen),
+                load.remote_bytes.map { Figures.amount(Double($0)) } ?? "-",
+                load.bytes.map { Figures.amount(Double($0)) } ?? "-",
+            ])
+        }
+        lines += table.lines() + [""]
+        if dropped_chunks > 0 || dropped_loops > 0 {
+            lines.append(
+                "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")) and "
+                    + "\(Figures.count(dropped_loops, "loop")); --trace-events makes more")
+        }
+        return lines
+    }
+}

@@ -319,7 +319,7 @@ int muster__os_keep_standard(void)
     int status = 0;
     /* open takes the lowest free number, and those below are open by then. Output must not vanish
      * in there: not opened to write, it refuses each write as a closed descriptor does. */
-    for (int fd = 0; fd < 3 && status == 0; fd++)
+    for (int fd = 0; fd < 3 && status >= 0; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             status = (int)taken(open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY),
                                 errno_before);

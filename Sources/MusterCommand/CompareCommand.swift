@@ -139,7 +139,7 @@ extension Output {
 /// Two reports, paired.
 struct Comparison {
     let pairs: [Pair]
-    /// Rows that have no partner, or figures in one of the two only.
+    /// Rows that have no partner, or no figures in one of the two.
     let alone: [String]
     /// What is not the same of the two machines and runs.
     let differences: [String]
@@ -155,11 +155,6 @@ struct Comparison {
         let (slow, fast) = (readings.min() ?? 0, readings.max() ?? 0)
         let level = slow > 0 ? fast / slow - 1 : 0
         for row in before.rows {
-            // Not measured then, and not now.
-            if row.figures == nil, let partner = partners[row.identity], partner.figures == nil {
-                partners[row.identity] = nil
-                continue
-            }
             guard let partner = partners.removeValue(forKey: row.identity),
                 partner.quantity == row.quantity, row.figures != nil, partner.figures != nil
             else {

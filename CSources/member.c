@@ -202,6 +202,7 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
     made->spin_ns = options->spin_ns == 0  ? made->parts.block->spin_ns
                     : options->spin_ns < 0 ? 0
                                            : (uint32_t)options->spin_ns;
+    made->yields = options->spin_ns == 0 && made->parts.block->yields != 0;
     muster_testing_set_rank(made->rank);
     MUSTER__POINT(MUSTER_POINT_JOINED);
     *me = made;

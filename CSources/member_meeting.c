@@ -14,14 +14,9 @@
  */
 #include "member_state.h"
 
-#include "team_state.h"
-
 /* How often a sleeper looks whether the launcher is still there, where the kernel could not be
  * asked to kill this process with it. */
 #define LOOK_NS 500000000
-
-/* Turns of a wait that spins between two looks at the clock. */
-#define TURNS 32
 
 /* What a wait is for, and how far it is. */
 struct wait {
@@ -58,18 +53,14 @@ static uint64_t breaks_now(const struct muster_member *me)
     return __atomic_load_n(&me->parts.block->breaks, __ATOMIC_SEQ_CST);
 }
 
-/* One wait: spins where there is a CPU for it, then sleeps. */
+/* One wait: looks for a while, then sleeps. */
 MUSTER_INLINE int wait_until(struct muster_member *me, struct wait *wait, condition over)
 {
     int status = over(me, wait);
-    if (status == 0 && me->spin_ns > 0) {
-        uint64_t start = muster__os_now_ns();
-        do {
-            for (int turn = 0; turn < TURNS && status == 0; turn++) {
-                muster__pause();
-                status = over(me, wait);
-            }
-        } while (status == 0 && muster__os_now_ns() - start < me->spin_ns);
+    if (status == 0) {
+        struct muster__look look = muster__look_begin(&me->patience, me->spin_ns, me->yields);
+        while (status == 0 && muster__look_again(&look))
+            status = over(me, wait);
     }
     while (status == 0) {
         /* The bell, then the flag, then the look, all seq_cst: see member.h. */

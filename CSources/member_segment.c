@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "team_state.h"
-
 #define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */
 #define PAGE         4096u
 
@@ -87,9 +85,10 @@ int muster__member_segment(const struct muster_launcher_options *options,
     block->timeline_events = plan->timeline_events;
     block->global_first = options->global_first;
     block->global_size = options->global_size ? options->global_size : options->size;
-    block->spin_ns = options->spin_ns >= 0                   ? (uint32_t)options->spin_ns
-                     : options->size <= options->usable_cpus ? MUSTER__SPIN_NS
-                                                             : 0;
+    block->yields = options->spin_ns < 0 && options->size > options->usable_cpus;
+    block->spin_ns = options->spin_ns >= 0 ? (uint32_t)options->spin_ns
+                     : block->yields       ? MUSTER__YIELD_NS
+                                           : MUSTER__SPIN_NS;
     for (uint32_t rank = 0; rank < options->size; rank++) {
         struct muster__post *post = &parts->posts[rank];
         post->incarnation = 1;

@@ -13,6 +13,7 @@
 #include <muster/testing.h>
 
 #include "hash.h"
+#include "look.h"
 #include "os.h"
 
 /* What each rank can lay before the others in one meeting. Two of them, used in turns: what was
@@ -42,7 +43,8 @@ struct muster__member_block {
     uint32_t global_size;
     uint64_t roll_capacity;   /* chunks that each roll has room for */
     uint64_t timeline_events; /* that each rank's list has room for; 0: none is kept */
-    uint64_t reserved1[12];
+    uint64_t yields;          /* 1: waits yield between looks, since ranks share CPUs */
+    uint64_t reserved1[11];
 
     /* Line 2: written by the launcher. Two more with each change of who is in the team; odd while
      * the change is made. */
@@ -220,6 +222,8 @@ struct muster_member {
     uint32_t live_count;
     uint32_t live_index; /* where this rank is among them */
     uint32_t spin_ns;
+    bool yields; /* between looks, for spin_ns */
+    struct muster__patience patience;
     int socket; /* to the launcher; -1: alone */
     bool looks; /* sleepers look whether it is there: it does not take this process with it */
     char address[MUSTER_NAME_BYTES];

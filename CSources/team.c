@@ -28,10 +28,6 @@ _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are 
 #define EVENT_TAG    UINT64_MAX   /* of the eventfd in epoll; the others are ranks */
 #define CHUNKS_LEAST (1ull << 20) /* roll capacity below which a team is refused */
 
-/* How long a wait looks before it sleeps, where processes take turns: a look costs a turn of all
- * others, so it goes on for longer than MUSTER__SPIN_NS. */
-#define YIELD_NS 200000u
-
 static uint64_t rounded(uint64_t bytes, uint64_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
@@ -65,7 +61,7 @@ static void choose_wait(struct muster_team_block *plan, const struct muster_team
     if (wait == MUSTER_WAIT_AUTOMATIC)
         wait = processes <= options->usable_cpus ? MUSTER_WAIT_SPIN : MUSTER_WAIT_YIELD;
     uint32_t look_ns = wait == MUSTER_WAIT_SPIN    ? MUSTER__SPIN_NS
-                       : wait == MUSTER_WAIT_YIELD ? YIELD_NS
+                       : wait == MUSTER_WAIT_YIELD ? MUSTER__YIELD_NS
                                                    : 0;
     if (options->spin_ns >= 0)
         look_ns = (uint32_t)options->spin_ns;
@@ -361,7 +357,8 @@ static int take_events(struct muster_team *team, int timeout_ms)
 
 static bool look_until_done(struct muster_team *team)
 {
-    struct muster__look look = muster__look_begin(team, team->plan.spin_ns_leader);
+    struct muster__look look =
+        muster__look_begin(&team->patience, team->plan.spin_ns_leader, team->plan.yields);
     do {
         if (all_done(team))
             return true;

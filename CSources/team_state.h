@@ -5,6 +5,7 @@
 #include <muster/placement.h>
 #include <muster/team.h>
 
+#include "look.h"
 #include "os.h"
 
 #define MUSTER__BLOCK_OFFSET MUSTER_LINE_BYTES /* of the team block: after the segment's header */
@@ -47,8 +48,7 @@ struct muster_team {
     bool running;        /* that job has not been joined */
     int epoll, eventfd;
     int worker_socket; /* in a worker: its end */
-    /* See muster__look. Relaxed atomics, since ranks that are threads share them: a hint. */
-    uint32_t pause_left, pause_next;
+    struct muster__patience patience;
     struct muster__server *server; /* leader only; NULL: ranks are forked from the leader */
 };
 
@@ -94,91 +94,8 @@ uint32_t muster__place(const struct muster_team *team, uint32_t rank);
 /* Maps this rank's copies of all mirrored arrays: a new worker, before its first job. (mirror.c) */
 int muster__enter_mirrors(struct muster_team *team, uint32_t rank);
 
-/* One turn of a wait that spins. */
-static inline void muster__pause(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory"); /* `yield` is a no-op on most cores; isb waits a little */
-#endif
-}
-
-/* How long a wait looks before it sleeps, where each process has a CPU. A halted virtual CPU takes
- * 50 to 60 us to wake (numa-facts), so spinning about as long costs at most twice what sleeping at
- * once would. */
-#define MUSTER__SPIN_NS 50000u
-
 /* How long a team that ends waits for its idle ranks to leave by themselves. */
 #define MUSTER__END_WAIT_NS 1000000000ull
-
-/* A wait that has not gone to sleep yet. */
-struct muster__look {
-    struct muster_team *team;
-    uint64_t start_ns; /* 0: the clock has not been read */
-    uint32_t limit_ns;
-    uint32_t turns;
-};
-
-/* Looks without a pause between them: an answer mostly comes within a microsecond, and one that a
- * pause (25 ns on Zen 4) would be late for. */
-#define MUSTER__PROMPT_TURNS 256u
-
-/* A yield that takes longer has let others work, not only look: ranks in long chunks, or another
- * program. Who yields to those comes last in turn (5 ms a job on a machine that was compiling),
- * whereas a sleeper that is woken is let in soon. So the next waits sleep at once: after one such
- * yield one of them, after each further one twice as many, up to a limit. */
-#define MUSTER__LONG_YIELD_NS 100000u
-#define MUSTER__PAUSES_MOST   256u
-
-static inline struct muster__look muster__look_begin(struct muster_team *team, uint32_t limit_ns)
-{
-    uint32_t left = __atomic_load_n(&team->pause_left, __ATOMIC_RELAXED);
-    if (left > 0) {
-        __atomic_store_n(&team->pause_left, left - 1, __ATOMIC_RELAXED);
-        limit_ns = 0;
-    }
-    return (struct muster__look){.team = team, .limit_ns = limit_ns};
-}
-
-/* Lets others run. Returns: the time after it. */
-static inline uint64_t muster__look_yield(struct muster_team *team)
-{
-    uint64_t before = muster__os_now_ns();
-    muster__os_yield();
-    uint64_t now = muster__os_now_ns();
-    uint32_t next = __atomic_load_n(&team->pause_next, __ATOMIC_RELAXED);
-    if (now - before >= MUSTER__LONG_YIELD_NS) {
-        next = next == 0 ? 1 : next < MUSTER__PAUSES_MOST ? 2 * next : next;
-        __atomic_store_n(&team->pause_next, next, __ATOMIC_RELAXED);
-        __atomic_store_n(&team->pause_left, next, __ATOMIC_RELAXED);
-    } else if (next > 0) {
-        __atomic_store_n(&team->pause_next, next - 1, __ATOMIC_RELAXED);
-    }
-    return now;
-}
-
-/* Between two looks. Returns: false: it has been long enough. */
-static inline bool muster__look_again(struct muster__look *look)
-{
-    uint64_t now;
-    look->turns++;
-    if (look->limit_ns == 0)
-        return false;
-    if (look->team->plan.yields) {
-        now = muster__look_yield(look->team);
-    } else {
-        if (look->turns <= MUSTER__PROMPT_TURNS)
-            return true;
-        muster__pause();
-        if (look->turns % 32 != 0)
-            return true;
-        now = muster__os_now_ns();
-    }
-    if (look->start_ns == 0)
-        look->start_ns = now;
-    return now - look->start_ns < look->limit_ns;
-}
 
 static inline const uint32_t *muster__epoch_futex(const struct muster_team_block *block)
 {

@@ -17,7 +17,8 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
     struct muster_team_block *block = team->block;
     struct muster_slot *slot = &team->slots[rank];
     uint64_t epoch;
-    struct muster__look look = muster__look_begin(team, team->plan.spin_ns_worker);
+    struct muster__look look =
+        muster__look_begin(&team->patience, team->plan.spin_ns_worker, team->plan.yields);
     do {
         epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
     } while (epoch == seen && muster__look_again(&look));

@@ -28,15 +28,15 @@ struct muster_launcher;
 
 /* How the team should be. */
 struct muster_launcher_options {
-    uint32_t size_bytes;   /* sizeof this struct, as the caller was compiled */
-    uint32_t size;         /* ranks, 1 ..= MUSTER_RANKS_MAX */
-    uint32_t usable_cpus;  /* CPUs that all ranks together may use: with fewer than ranks, no wait
-                              spins; 0: not known, none spins */
-    int32_t spin_ns;       /* -1: chosen; else how long a wait spins before it sleeps */
-    uint32_t global_first; /* global rank of rank 0 */
-    uint32_t global_size;  /* 0: the same as size */
-    const int32_t *nodes;  /* home node of each rank, -1: none; NULL: none has one */
-    const int32_t *cpus;   /* CPU that each rank is bound to, -1: none; NULL: none is */
+    uint32_t size_bytes;      /* sizeof this struct, as the caller was compiled */
+    uint32_t size;            /* ranks, 1 ..= MUSTER_RANKS_MAX */
+    uint32_t usable_cpus;     /* CPUs that all ranks together may use: with fewer than ranks, a wait
+                                 does not spin but yields, before it sleeps; 0: not known, the same */
+    int32_t spin_ns;          /* -1: chosen; else how long a wait spins before it sleeps */
+    uint32_t global_first;    /* global rank of rank 0 */
+    uint32_t global_size;     /* 0: the same as size */
+    const int32_t *nodes;     /* home node of each rank, -1: none; NULL: none has one */
+    const int32_t *cpus;      /* CPU that each rank is bound to, -1: none; NULL: none is */
     uint64_t timeline_events; /* chunks of a rank's loops that are recorded, up to
                                  MUSTER_EVENTS_MAX; 0: none */
 };

@@ -389,8 +389,10 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
                                         .adopted = me->loop_adopted,
                                         .own = loop->own};
     status = audit(me, &made);
-    if (status < 0 && status != -EBADMSG)
+    if (status < 0 && status != -EBADMSG) {
+        muster__timeline_over(me, false);
         return status;
+    }
     MUSTER__POINT(MUSTER_POINT_AUDITED);
     muster__timeline_over(me, status == 0);
     muster__note_audit(me, &made);

@@ -262,6 +262,7 @@ int muster_recover(struct muster_member *me)
         if (status < 0)
             return status;
         if (me->loop_open) {
+            muster__timeline_over(me, false);
             muster__note_interruption(me);
             muster__note_over(me);
         }

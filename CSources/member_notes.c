@@ -167,6 +167,28 @@ static int load_guarded(const uint64_t *guard, const void *shared, size_t size_b
     return -EUCLEAN;
 }
 
+/* Whether counts can be such: whoever reads them adds them up, as signed numbers too. */
+static bool is_sound(const struct muster__counts *counts)
+{
+    const uint64_t all[] = {counts->loops,
+                            counts->failed,
+                            counts->chunks,
+                            counts->exactly_once,
+                            counts->missing,
+                            counts->repeated,
+                            counts->adopted,
+                            counts->deaths,
+                            counts->first_finding.first,
+                            counts->first_finding.end,
+                            counts->interrupted,
+                            counts->interrupted_chunks,
+                            counts->interrupted_committed};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] > MUSTER__COUNT_MOST)
+            return false;
+    return true;
+}
+
 /* Returns: 1; 0: the rank has no such note; -EUCLEAN. */
 static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__noted *noted)
 {
@@ -180,7 +202,9 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
     uint64_t changes;
     int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
                               &changes);
-    return status < 0 || !memchr(noted->name, 0, sizeof noted->name) ? -EUCLEAN : 1;
+    if (status < 0 || !memchr(noted->name, 0, sizeof noted->name) || !is_sound(&noted->counts))
+        return -EUCLEAN;
+    return 1;
 }
 
 /* Whether a rank has noted an end of a loop. Else it was killed before it could count the first. */

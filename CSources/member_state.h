@@ -82,6 +82,9 @@ struct muster__post {
     uint64_t reserved2[12];
 };
 
+/* More than ranks count in years, and so little that a team's sum is an int64_t's. */
+#define MUSTER__COUNT_MOST (INT64_MAX / MUSTER_RANKS_MAX)
+
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
     uint64_t loops; /* audited; the next seven are about them */

@@ -110,7 +110,8 @@ int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t ra
         .loop_count = __atomic_load_n(&loops->count, __ATOMIC_ACQUIRE),
         .dropped_loops = __atomic_load_n(&loops->dropped, __ATOMIC_RELAXED),
     };
-    if (made.event_count > plan->timeline_events || made.loop_count > LOOPS)
+    if (made.event_count > plan->timeline_events || made.loop_count > LOOPS ||
+        made.dropped_events > MUSTER__COUNT_MOST || made.dropped_loops > MUSTER__COUNT_MOST)
         return -EUCLEAN;
     *timeline = made;
     return 0;

@@ -22,7 +22,6 @@ struct FamiliarLoop {
     let recovery: Recovery
     let isByRank: Bool
     let isTraced: Bool
-    let isRecorded: Bool
     /// Arrays that have come and gone up to then.
     let arrayChanges: UInt64
     /// What the report says of it.
@@ -41,12 +40,13 @@ struct FamiliarLoop {
 
 extension TeamCore {
     /// Notes a loop that went well, and whose job is in the job slot. Not of files, which are looked
-    /// at after each loop.
+    /// at after each loop, nor while loops are recorded: that takes longer than the long way does.
     func remember<Work: _Work>(
         _ type: Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan, _ entry: KernelEntry,
         _ report: AuditReport
     ) {
-        guard report.chunks > 0, report.deaths.isEmpty, !vacantKnown, plan.stallTimeout == nil,
+        guard recording == nil, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
+            plan.stallTimeout == nil,
             muster_team_job(team).pointee.schedule == plan.schedule.code
         else { return }
         for access in entry.accesses {
@@ -57,9 +57,7 @@ extension TeamCore {
         familiar = FamiliarLoop(
             type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
             schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
-            isByRank: plan.isByRank, isTraced: isTraced,
-            isRecorded: muster_team_job(team).pointee.flags & MUSTER_JOB_RECORDED.rawValue != 0,
-            arrayChanges: arrays.changes,
+            isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
             chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
             kernel: Int(entry.id))
     }
@@ -68,12 +66,11 @@ extension TeamCore {
     func runAgain<Work: _Work>(
         _ work: Work, _ plan: LoopPlan
     ) throws(MusterError) -> AuditReport? {
-        guard let familiar else { return nil }
+        guard let familiar, recording == nil else { return nil }
         checkCanRun()
         guard familiar.type == ObjectIdentifier(Work.self), familiar.matches(plan),
             familiar.arrayChanges == arrays.changes,
-            familiar.isTraced == isTraced, familiar.isRecorded == isRecording, onProgress == nil,
-            !vacantKnown,
+            familiar.isTraced == isTraced, onProgress == nil, !vacantKnown,
             replaceArguments(of: work, familiar.kernel)
         else { return nil }
         let now = coarseNanoseconds()
@@ -88,9 +85,6 @@ extension TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
-        let begin = beginIfRecorded()
-        var deaths: [AuditReport.Death] = []
-        defer { if let begin { noteRecorded(work, familiar.kernel, report, deaths, begin: begin) } }
         let number = muster_team_dispatch(team)
         // A request that came while the job was being prepared is for it.
         if muster_team_cancel_requests(team) != requestsBefore { cancel() }
@@ -104,7 +98,6 @@ extension TeamCore {
         self.familiar = nil
         report.exactlyOnce = 0
         var losses = Losses(plan.recovery, files: [], changedFiles: [])
-        defer { deaths = losses.deaths }
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {
@@ -112,16 +105,6 @@ extension TeamCore {
         }
         try judge(&report, losses, failed)
         return report
-    }
-
-    private func noteRecorded<Work: _Work>(
-        _ work: Work, _ kernel: Int, _ report: AuditReport, _ deaths: [AuditReport.Death],
-        begin: UInt64
-    ) {
-        let entry = kernels.entries[kernel]
-        withUnsafeBytes(of: work) {
-            noteRecorded(kernel: entry.id, $0, entry.accesses, report, deaths, begin: begin)
-        }
     }
 
     /// Puts the kernel's bytes into the job slot where they are others than there. Returns false where

@@ -126,7 +126,11 @@ package final class Launch {
         let endedWell = report.ranks.filter { $0.exits.last.map { !$0.isFailure } ?? false }
         report.unended = try team.unended(endedWell.map(\.rank))
         report.seconds = seconds
-        report.timeline = try team.timeline(of: report.ranks, since: started)
+        do throws(MusterError) {
+            report.timeline = try team.timeline(of: report.ranks, since: started)
+        } catch {
+            report.timelineProblem = error  // all else is as true without it
+        }
         return report
     }
 
@@ -319,7 +323,10 @@ package final class Launch {
             case .died(let rank, let pid, let end):
                 processes[rank].member = 0
                 let isStarted = pid == processes[rank].pid || processes[rank].exit?.pid == Int(pid)
-                if !isStarted && end != .exited(0) {
+                if !isStarted && end == .exited(0) {
+                    // Who started it may go on for long: the others recover without it now.
+                    team.lose(rank)
+                } else if !isStarted {
                     processes[rank].lostMember = end
                     // Shells exit by themselves when their last command dies.
                     processes[rank].killAt = monotonicNanoseconds() + 100_000_000

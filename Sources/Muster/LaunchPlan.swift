@@ -151,6 +151,8 @@ package struct LaunchReport: Sendable {
     package var unended: [Unended] = []
     /// Of all verified loops; nil: not asked for.
     package var timeline: Timeline?
+    /// Why there is none though it was asked for.
+    package var timelineProblem: MusterError?
     package var seconds = 0.0
 
     /// A loop that was not ended, and the rank that was in it.

@@ -131,7 +131,8 @@ extension TeamCore {
             reader.read(
                 muster_timeline_events(list)!,
                 count: Int(min(list.pointee.count, UInt64(recording.eventsPerRank))),
-                dropped: Int(clamping: list.pointee.dropped))
+                // Any rank may have written there; all ranks' are added up.
+                dropped: min(Int(clamping: list.pointee.dropped), Int.max >> 16))
         }
         reader.finish()
         var loads = reader.loads

@@ -65,8 +65,10 @@ public struct Timeline: Sendable {
         public let elements: Int
         /// How the chunks were dealt.
         public let schedule: Schedule
-        /// From its dispatch to the end of its audit.
+        /// Its dispatch; of programs' loops, when the first rank entered it. Nanoseconds.
         public let begin: UInt64
+        /// The end of its audit; of a programs' loop that nobody ended, when the next began or the launch
+        /// was over. Nanoseconds.
         public let end: UInt64
         /// In the order seen.
         public let deaths: [Death]

@@ -115,16 +115,16 @@ public struct Canary: ~Copyable {
         }
         if !shaken.isEmpty {
             reasons.append(
-                "noisy: the CPUs were not ours alone (after: "
-                    + shaken.map(\.when).joined(separator: ", ") + ")")
+                "noisy: the CPUs were not ours alone ("
+                    + shaken.map(moment).joined(separator: ", ") + ")")
         }
         if let slow = readings.min(by: { $0.read.median < $1.read.median }),
             let fast = readings.max(by: { $0.read.median < $1.read.median }),
             fast.read.median > slow.read.median * (1 + levelLimit)
         {
             reasons.append(
-                "memory speed changed level: \(tenths(slow.read.median)) GB/s (\(slow.when)), "
-                    + "\(tenths(fast.read.median)) GB/s (\(fast.when))")
+                "memory speed changed level: \(tenths(slow.read.median)) GB/s (\(moment(slow))), "
+                    + "\(tenths(fast.read.median)) GB/s (\(moment(fast)))")
         }
         if let first = readings.first, let last = readings.last, last.seconds > first.seconds,
             let before = first.stolenSeconds, let after = last.stolenSeconds
@@ -135,6 +135,11 @@ public struct Canary: ~Copyable {
             }
         }
         return Verdict(reasons: reasons)
+    }
+
+    /// "before", "after stream"
+    private static func moment(_ reading: Reading) -> String {
+        reading.when == "before" ? "before" : "after \(reading.when)"
     }
 
     private static func tenths(_ value: Double) -> String {

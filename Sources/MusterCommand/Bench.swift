@@ -27,6 +27,7 @@ struct Bench: ParsableCommand {
               muster bench stream -n 1 --json       of one rank, as JSON
               muster bench dispatch                 a job with nothing to do
               muster bench schedule                 a chunk with nothing to do
+              muster bench barrier                  members' barrier and sum
               muster bench spawn                    a team, from its start to its end
               muster bench sum                      bandwidth of reading
               muster bench touch                    first touch of an array's memory
@@ -112,13 +113,14 @@ struct BenchTour: JSONCommand {
         try run.run(tests)
         meter.clear()
         guard let audit = run.audit else { throw Failure.cannotRun("bench: nothing was measured") }
-        try trace?.finish()
+        trace?.finish()
         let report = try BenchReport(run, tests, audit: audit, trace)
         try output.write(report)
         if report.partial {
             throw Failure(
                 line: "bench: interrupted: the report is partial", status: 130, report: report)
         }
+        try trace?.check()
     }
 
     private func settings() -> BenchSettings {

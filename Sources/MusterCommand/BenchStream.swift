@@ -71,7 +71,7 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        try trace?.finish()
+        trace?.finish()
         try show(
             outcome.measurement, canaries: canaries, trace, label: "kernel",
             method: [
@@ -87,6 +87,7 @@ struct BenchStream: BenchCommand {
                         "; \(Output.percent($0, of: 1)) where it should be"
                     } ?? ""),
             ])
+        try trace?.check()
     }
 
     private func mebibytes(_ elements: Int) -> String {

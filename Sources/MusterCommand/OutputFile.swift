@@ -43,6 +43,7 @@ enum OutputFile {
         let replaced: stat?
 
         init(_ path: String) throws {
+            guard !path.isEmpty else { throw Failure.cannotRun("a file's name is empty") }
             self.path = path
             var information = stat()
             let isThere = lstat(path, &information) == 0

@@ -267,9 +267,10 @@ struct Run: ParsableCommand {
     /// The end: audits as text, the report as JSON, and the exit status.
     private func finish(_ plan: LaunchPlan, _ report: LaunchReport, _ trace: Trace?) throws {
         for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
-        if let trace, let timeline = report.timeline {
-            trace.take(timeline, "run")
-            try trace.finish()
+        if let trace {
+            if let timeline = report.timeline { trace.take(timeline, "run") }
+            if let problem = report.timelineProblem { trace.fail(problem) }
+            trace.finish()
             for line in trace.lines { Output.writeError("\(line)\n") }
         }
         if let json {
@@ -293,7 +294,16 @@ struct Run: ParsableCommand {
             throw Failure.cannotRun(
                 "standard output: can't write to it: \(String(cString: strerror(Int32(number))))")
         }
-        if status != 0 { throw Said(status: Int32(status)) }
+        guard status == 0 else {
+            // The ranks' status tells more than that of a trace.
+            do {
+                try trace?.check()
+            } catch {
+                Output.error((error as? Failure)?.line ?? "\(error)")
+            }
+            throw Said(status: Int32(status))
+        }
+        try trace?.check()
     }
 }
 

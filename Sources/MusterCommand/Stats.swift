@@ -72,13 +72,14 @@ struct Stats: JSONCommand {
             case .u4: try measure(UInt32.self, trace)
             case .u8: try measure(UInt64.self, trace)
             }
-        try trace?.finish()
+        trace?.finish()
         if json {
             try print(json: StatsJSON(report, trace?.shares.first))
         } else {
             report.print()
             trace?.print()
         }
+        try trace?.check()
     }
 
     private func measure<Element: NPYElement>(

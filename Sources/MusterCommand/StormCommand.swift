@@ -80,7 +80,7 @@ struct StormCommand: JSONCommand {
             progress: { fraction, _ in meter.show(min(1, fraction)) },
             shouldEnd: { Interruption.hasCome })
         meter.clear()
-        try trace?.finish()
+        trace?.finish()
         let report = StormJSON(outcome, self, ranks: ranks, seed: seed, trace?.shares.first)
         if !json {
             print(outcome, ranks: ranks, seed: seed)
@@ -97,6 +97,7 @@ struct StormCommand: JSONCommand {
                     + "over (again with --seed \(seed))", report: report)
         }
         if json { try print(json: report) }
+        try trace?.check()
         if Interruption.hasCome {
             throw Failure(line: "storm: interrupted", status: 130, report: report)
         }

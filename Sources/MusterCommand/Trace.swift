@@ -74,7 +74,7 @@ final class Trace {
         take(try team.endTimeline(), name)
     }
 
-    /// What can't be written is said by `finish`: first come the results.
+    /// What can't be written is said by `check`: first come the results.
     func take(_ timeline: Timeline, _ name: String) {
         let place = shares.firstIndex {
             $0.name == name && $0.loads.count == timeline.loads.count
@@ -93,17 +93,31 @@ final class Trace {
         }
     }
 
+    /// There is no timeline, for a reason.
+    func fail(_ reason: any Error) { problem = problem ?? reason }
+
     /// The file takes its name. Without this call, nothing is left of it.
-    func finish() throws {
+    func finish() {
+        guard problem == nil else { return }
+        do {
+            try begin()
+            guard let writer = writer.take() else { return }
+            try writer.end()
+            try draft!.finish()
+        } catch {
+            problem = error
+        }
+    }
+
+    /// Fails where there is no file, once all results are printed.
+    func check() throws {
         if let problem { throw problem }
-        try begin()
-        guard let writer = writer.take() else { return }
-        try writer.end()
-        try draft!.finish()
     }
 
     /// How evenly the work was shared, as text.
-    var lines: [String] { shares.flatMap(\.lines) + ["trace  \(Output.plain(path))"] }
+    var lines: [String] {
+        shares.flatMap(\.lines) + (problem == nil ? ["trace  \(Output.plain(path))"] : [])
+    }
 
     /// The same on stdout.
     func print() { for line in lines { Output.line(line) } }
@@ -199,8 +213,8 @@ struct TimelineShare: Codable, Sendable {
         lines += table.lines() + [""]
         if dropped_chunks > 0 || dropped_loops > 0 {
             lines.append(
-                "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")) and "
-                    + "\(Figures.count(dropped_loops, "loop")); --trace-events makes more")
+                "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")), of which "
+                    + "--trace-events makes more, and \(Figures.count(dropped_loops, "loop"))")
         }
         return lines
     }

@@ -199,6 +199,26 @@ private struct TraceText {
         #expect(text.other["dropped_chunks"] as? Int ?? 0 > 100)
     }
 
+    @Test("A trace that can't be written takes no result with it")
+    func full() throws {
+        let (path, report) = (try file(), folder.path("report.json"))
+        let stats = try CommandRunner.run([
+            "stats", path, "-n", "2", "--trace", "/dev/full", "--json",
+        ])
+        #expect(
+            stats.status == 2 && stats.errors.contains("/dev/full: can't be written"), "\(stats)")
+        #expect(try stats.json()["audit"] != nil)
+        // The ranks' own status comes first.
+        for (program, status) in [(["true"], 2), (["sh", "-c", "exit 3"], 3)] as [([String], Int32)]
+        {
+            let run = try CommandRunner.run(
+                ["run", "-n", "1", "--trace", "/dev/full", "--json", report, "--"] + program)
+            #expect(run.status == status && run.errors.contains("/dev/full: can't be"), "\(run)")
+            #expect(try Data(contentsOf: URL(fileURLWithPath: report)).count > 0)
+            try FileManager.default.removeItem(atPath: report)
+        }
+    }
+
     @Test("A file that can't be written is refused before the work")
     func refused() throws {
         let path = try file()

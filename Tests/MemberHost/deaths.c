@@ -117,8 +117,9 @@ int deaths(int count, char **arguments)
                 run_team(&team);
                 for (uint32_t rank = 0; rank < 3; rank++)
                     if (rank == victim ? !was_killed(&team, rank) : !ended_well(&team, rank)) {
-                        fprintf(stderr, "%s, point %u, victim %u: rank %u ended with %#x\n",
-                                names[call], point, victim, rank, team.statuses[rank]);
+                        fprintf(stderr, "%s, point %u, victim %u: ranks ended with %#x %#x %#x\n",
+                                names[call], point, victim, team.statuses[0], team.statuses[1],
+                                team.statuses[2]);
                         return 1;
                     }
                 CHECK(death->survivors == 2 && team.died == 1 && team.left == 2);

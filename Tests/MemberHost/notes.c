@@ -96,6 +96,28 @@ int notes(int count, char **arguments)
     char name[MUSTER_NAME_BYTES];
     CHECK_STATUS(muster_launcher_unended(launcher, 0, name), -EUCLEAN);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EINVAL);
+    /* Counts that nobody can add up, each of the words. */
+    struct muster__counts *counts = &noted->notes[1].counts[noted->notes[1].changes % 2];
+    uint64_t *const words[] = {&counts->loops,
+                               &counts->failed,
+                               &counts->chunks,
+                               &counts->exactly_once,
+                               &counts->missing,
+                               &counts->repeated,
+                               &counts->adopted,
+                               &counts->deaths,
+                               &counts->interrupted,
+                               &counts->interrupted_chunks,
+                               &counts->first_finding.first,
+                               &counts->first_finding.end,
+                               &counts->interrupted_committed};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        uint64_t before = *words[i];
+        *words[i] = MUSTER__COUNT_MOST + 1ull;
+        CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), -EUCLEAN);
+        *words[i] = before;
+        CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    }
     muster_launcher_destroy(launcher);
     return 0;
 }

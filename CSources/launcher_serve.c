@@ -195,6 +195,9 @@ static bool answer_caller(struct serving *serving, int socket, const struct must
     answer.status = status < 0 ? status : 0;
     /* A caller that is gone meanwhile shows by its pidfd, where it joined. */
     (void)muster__os_send_descriptor(socket, status < 0 ? -1 : fd, &answer, sizeof answer);
+    if (status >= 0 && hello->request == MUSTER__JOIN)
+        __atomic_store_n(&launcher->parts.posts[hello->rank].answered, answer.incarnation,
+                         __ATOMIC_RELEASE);
     if (!joins)
         return false;
     report(serving, status < 0 ? MUSTER_LAUNCHER_REFUSED : MUSTER_LAUNCHER_JOINED, hello->rank, pid,

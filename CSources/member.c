@@ -12,6 +12,9 @@
 #include "member_state.h"
 #include "topology_text.h"
 
+/* How often a joining member looks whether the launcher's answer is over: it mostly is. */
+#define ANSWER_LOOK_NS 200000
+
 /* What MUSTER_TEAM begins with: the sign that people write abstract names with. */
 #define ADDRESS_SIGN '@'
 
@@ -107,6 +110,21 @@ static int say_leave(const struct muster_member *me, uint32_t rank)
     return status == -EPIPE || status == -ENOTCONN ? -ECONNRESET : status;
 }
 
+/* Waits until the launcher is done with its answer. The kernel queues a message first and then
+ * tells the receiving end that there is input: where the launcher loses its CPU between the two,
+ * the answer is here before that, which would be a signal to die once the socket carries one. */
+static int let_answer_end(const struct muster_member *me)
+{
+    uint32_t answered;
+    while ((answered = __atomic_load_n(&me->post->answered, __ATOMIC_ACQUIRE)) !=
+           me->description.incarnation) {
+        if (muster__os_hung_up(me->socket))
+            return -ECONNRESET;
+        (void)muster__os_futex_wait(&me->post->answered, answered, ANSWER_LOOK_NS);
+    }
+    return 0;
+}
+
 static int join_launcher(struct muster_member *me, const struct place *place)
 {
     snprintf(me->address, sizeof me->address, "%s", place->address);
@@ -137,6 +155,8 @@ static int join_launcher(struct muster_member *me, const struct place *place)
         status = take_team(me, fd, place->rank, &answer);
         muster__os_close(fd);
     }
+    if (status == 0)
+        status = let_answer_end(me);
     if (status < 0) {
         /* The launcher may hold the rank for us already, as long as this process lives. */
         (void)say_leave(me, place->rank);

@@ -79,7 +79,9 @@ struct muster__post {
     uint32_t incarnation; /* from 1 */
     int32_t node;
     int32_t cpu;
-    uint64_t reserved2[12];
+    uint32_t answered; /* the incarnation whose joining has been answered, and sendmsg is over */
+    uint32_t reserved3;
+    uint64_t reserved2[11];
 };
 
 /* More than ranks count in years, and so little that a team's sum is an int64_t's. */

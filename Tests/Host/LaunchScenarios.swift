@@ -18,18 +18,26 @@ private func joined() throws -> OpaquePointer {
     return me
 }
 
-/// A loop "cut" of 10 chunks. `dies`: rank 0 does, when it has committed one.
-private func cyclicLoop(_ me: OpaquePointer, dies: Bool) throws -> Int32 {
+/// Begins a loop of 10 chunks, dealt in turn. Returns a status beside it.
+private func beginLoop(
+    _ name: String, _ me: OpaquePointer
+) -> (status: Int32, loop: UnsafeMutablePointer<muster_member_loop>?) {
     var options = muster_member_loop_options()
     options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
     options.schedule = MUSTER_CYCLIC.rawValue
     options.elements = 10
     options.grain = 1
     var loop: UnsafeMutablePointer<muster_member_loop>?
-    let status = "cut".withCString { name in
+    let status = name.withCString { name in
         options.name = name
         return muster_member_loop_begin(me, &options, &loop)
     }
+    return (status, loop)
+}
+
+/// A loop "cut" of 10 chunks. `dies`: rank 0 does, when it has committed one.
+private func cyclicLoop(_ me: OpaquePointer, dies: Bool) throws -> Int32 {
+    let (status, loop) = beginLoop("cut", me)
     guard status == 0 else { return status }
     var chunk = muster_chunk()
     while muster_member_loop_next_call(loop, &chunk) > 0 {
@@ -87,16 +95,7 @@ func member(_ arguments: [String]) throws {
         _ = muster_leave(me)
     case "skip", "all", "forget":
         // Each rank does what it claims, but for one chunk that nobody does.
-        var options = muster_member_loop_options()
-        options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
-        options.schedule = MUSTER_CYCLIC.rawValue
-        options.elements = 10
-        options.grain = 1
-        var loop: UnsafeMutablePointer<muster_member_loop>?
-        let status = "leaky".withCString { name in
-            options.name = name
-            return muster_member_loop_begin(me, &options, &loop)
-        }
+        let (status, loop) = beginLoop("leaky", me)
         try claim(equal: status, 0, "begin")
         var chunk = muster_chunk()
         while muster_member_loop_next_call(loop, &chunk) > 0 {

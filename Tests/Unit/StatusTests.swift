@@ -114,13 +114,19 @@ private final class Scratch {
         }
     }
 
-    @Test(.disabled(if: getuid() == 0, "root may open any file"))
-    func aFileWithoutPermissionIsRefused() throws {
+    @Test func aFileWithoutPermissionIsRefused() throws {
         let scratch = Scratch()
         var fd: Int32 = -1
         try #require(muster_file_create(scratch("closed"), &fd) == 0)
         #expect(muster_file_finish(fd) == 0)
         chmod(scratch("closed"), 0)
+        chmod(scratch.path, 0o755)
+        // Root may open any file: this thread, as far as files go, is nobody for the moment.
+        // Glibc's Swift module leaves the function out.
+        let symbol = try #require(dlsym(nil, "setfsuid"))
+        let setfsuid = unsafeBitCast(symbol, to: (@convention(c) (uid_t) -> CInt).self)
+        if getuid() == 0 { _ = setfsuid(65534) }
+        defer { if getuid() == 0 { _ = setfsuid(0) } }
         #expect(opened(scratch("closed")) == -EACCES)
     }
 

@@ -38,6 +38,8 @@ package final class Launch {
         var member: Int32 = 0
         /// How a member died that was not `pid`; nil: none did.
         var lostMember: LaunchReport.MemberEnd?
+        /// Since the launch.
+        var lostSeconds = 0.0
         /// When `pid` is killed since its member died; nil: not at all.
         var killAt: UInt64?
         /// `pid` has ended so, and `member` has not yet.
@@ -309,6 +311,7 @@ package final class Launch {
     }
 
     private func serveTeam() throws(MusterError) {
+        let before = seconds  // of what others do about it
         for event in try team.serve() {
             switch event {
             case .joined(let rank, let pid):
@@ -328,6 +331,7 @@ package final class Launch {
                     team.lose(rank)
                 } else if !isStarted {
                     processes[rank].lostMember = end
+                    processes[rank].lostSeconds = before
                     // Shells exit by themselves when their last command dies.
                     processes[rank].killAt = monotonicNanoseconds() + 100_000_000
                 }
@@ -410,7 +414,7 @@ package final class Launch {
             processes[rank].exit = LaunchReport.Exit(
                 pid: Int(pid), incarnation: Int(processes[rank].incarnation),
                 code: signal == 0 ? Int(code) : nil, signal: signal == 0 ? nil : Int(signal),
-                lostMember: nil, seconds: seconds)
+                lostMember: nil, seconds: seconds, failedSeconds: seconds)
             // That it has left, if it did, is known before its end is judged.
             try serveTeam()
             if processes[rank].member == pid { processes[rank].member = 0 }
@@ -423,7 +427,10 @@ package final class Launch {
     /// What follows, once both processes of a rank have ended.
     private func settle(_ rank: Int) throws(MusterError) {
         guard var exit = processes[rank].exit, processes[rank].member == 0 else { return }
-        exit.lostMember = processes[rank].lostMember
+        if let lostMember = processes[rank].lostMember {
+            exit.lostMember = lostMember
+            exit.failedSeconds = processes[rank].lostSeconds
+        }
         processes[rank].exit = nil
         report.ranks[rank].exits.append(exit)
         if exit.isFailure {

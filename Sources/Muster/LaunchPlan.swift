@@ -80,6 +80,8 @@ package struct LaunchReport: Sendable {
         package var lostMember: MemberEnd?
         /// Since the launch.
         package let seconds: Double
+        /// When it, or its member before it, ended.
+        package var failedSeconds: Double
 
         package var isFailure: Bool { code != 0 || lostMember != nil }
         /// As a shell shows it: 128 + signal for a killed process.

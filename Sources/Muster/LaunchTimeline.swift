@@ -26,7 +26,7 @@ extension LaunchTeam {
         let deaths = ranks.flatMap { rank in
             rank.exits.filter(\.isFailure).map { exit in
                 Timeline.Death(
-                    rank: rank.rank, cause: exit.cause, time: UInt64(exit.seconds * 1e9))
+                    rank: rank.rank, cause: exit.cause, time: UInt64(exit.failedSeconds * 1e9))
             }
         }.sorted { $0.time < $1.time }
         var reader = TimelineReader(

@@ -181,6 +181,18 @@ private struct TraceText {
         #expect(open.map { $0["name"] as? String } == ["adopted (died)"])
         #expect(open.map { ($0["args"] as? [String: Any])?["chunk"] as? Int } == [8])
         #expect(text.events("redo").count == 1)
+
+        // A member died when it did, not when who started it ended.
+        let lost = try CommandRunner.run(
+            [
+                "run", "-n", "3", "--on-death", "continue", "--trace", trace, "--", "sh", "-c",
+                "\"$0\" traced-member /; status=$?; sleep 0.05; exit $status", testHost,
+            ])
+        #expect(lost.status == 137, "\(lost)")
+        text = try TraceText(trace)
+        let ended = try #require(text.events("death").compactMap { number($0["ts"]) }.first)
+        let redone = try #require(text.events("redo").compactMap { number($0["ts"]) }.first)
+        #expect(ended <= redone)
     }
 
     @Test("How evenly the work was shared is said in text, and what is missing")

@@ -130,7 +130,7 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
                             struct muster_launcher_audit *audit);
 
 /* The loop that a rank has begun and never ended: not audited, so nobody vouches for its chunks. A
- * loop whose end said -EOWNERDEAD is over.
+ * loop whose end said -EOWNERDEAD is over, and one whose rank was killed in it.
  *
  * rank: 0..<size. name: receives the loop's name. Returns: 1; 0: there is none; -EINVAL: no such
  * rank; -EUCLEAN: what the rank has noted makes no sense. */

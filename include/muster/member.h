@@ -147,7 +147,7 @@ int muster_member_alive(const struct muster_member *me, uint32_t rank);
  * return -EOWNERDEAD until then. Where nothing has happened it returns at once.
  *
  * Further deaths while it waits are taken in. Returns: 0; -ECONNRESET: the launcher is gone;
- * -EUCLEAN. */
+ * -EUCLEAN: what the team's memory says of its ranks makes no sense. */
 int muster_recover(struct muster_member *me);
 
 /* -- meeting -------------------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ uint32_t muster_type_bytes(uint32_t type);
 /* Waits until every rank has come here. Collective.
  *
  * What a rank wrote before is seen by all after. Returns: 0; -EOWNERDEAD: a rank died or left;
- * -EINVAL: ranks called different functions; -ECONNRESET: the launcher is gone; -EUCLEAN. */
+ * -EINVAL: ranks called different functions; -ECONNRESET: the launcher is gone. */
 int muster_member_barrier(struct muster_member *me);
 
 /* Gives every rank the bytes of one. Collective.
@@ -232,8 +232,9 @@ int muster_member_scan(struct muster_member *me, void *data, uint64_t count, uin
  * name: 1 to MUSTER_NAME_BYTES - 1 bytes, no control characters. size_bytes: at least 1. address:
  * receives where it lies in this process, page-aligned; other processes have other addresses.
  * Returns: as muster_member_barrier, and -EINVAL: a name or size that can't be, or the array has
- * another size; -ENOMEM: the memory is not there; -ENOSPC: MUSTER_ARRAYS_MAX arrays exist. Where
- * one rank fails, all do. Ownership: the member; unmapped by muster_leave. */
+ * another size; -ENOMEM: the memory is not there; -ENOSPC: MUSTER_ARRAYS_MAX arrays exist;
+ * -EUCLEAN: what the launcher sent is no array's memory. Where one rank fails, all do. Ownership:
+ * the member; unmapped by muster_leave. */
 int muster_member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                         void **address);
 
@@ -289,7 +290,8 @@ struct muster_member_report {
  * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
  * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
  * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
- * for; -ENOMEM. Ownership: the member; ended by muster_member_loop_end. */
+ * for; -ENOMEM, -EUCLEAN: as muster_member_array. Ownership: the member; ended by
+ * muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,
                              struct muster_member_loop **loop);
@@ -304,8 +306,9 @@ int muster_member_loop_claim(struct muster_member_loop *loop, struct muster_chun
  * In a loop with MUSTER_LOOP_ADOPT the last call waits until all ranks are through, since what a
  * dead one has left may still come. chunk: receives it. Returns: 1; 0: nothing is left for this
  * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ENOMEM: this rank can't list what
- * the dead have left; -EINVAL: another rank could not go on; -ECONNRESET, -EUCLEAN: as
- * muster_member_barrier. After 0 or an error call muster_member_loop_end. */
+ * the dead have left; -EINVAL: another rank could not go on; -ECONNRESET: the launcher is gone;
+ * -EUCLEAN: the team's memory has been overwritten. After 0 or an error call
+ * muster_member_loop_end. */
 MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)
 {
@@ -356,9 +359,8 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  * report: size_bytes set by the caller; set on success and with -EBADMSG; may be NULL. Returns: 0:
  * each chunk was committed exactly once; -EBADMSG: some were not, see the report; -EOWNERDEAD: a
  * rank died and the loop does not adopt; -EINVAL: a size_bytes that this library does not know, or
- * ranks called different functions; -ECONNRESET, -EUCLEAN: as muster_member_barrier; -ENOMEM. The
- * loop is over whatever it returns.
- */
+ * ranks called different functions; -ECONNRESET: the launcher is gone; -EUCLEAN: the team's memory
+ * has been overwritten; -ENOMEM. The loop is over whatever it returns. */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits

@@ -10,6 +10,18 @@
 #include "launcher_state.h"
 #include "process_stat.h"
 
+/* Whether the kernel shows 0 for a status because this process may not look into that one, which
+ * has more capabilities or another user. The link asks the same of us (proc(5), ptrace(2)). */
+static bool is_hidden(int pid)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    int fd = muster__os_open(path, false, false);
+    if (fd >= 0)
+        muster__os_close(fd);
+    return fd == -EACCES;
+}
+
 /* The status of a process that is dead and not reaped; -1: it is not there, or does not say. */
 static int zombie_status(int pid)
 {
@@ -22,7 +34,9 @@ static int zombie_status(int pid)
     /* As the last field of Linux 3.5 and later, the 52nd, the status (proc(5)). */
     for (int field = 3; at && field < 52; field++)
         at = strchr(at + 1, ' ');
-    return at && sscanf(at, " %d", &status) == 1 ? status : -1;
+    if (!at || sscanf(at, " %d", &status) != 1)
+        return -1;
+    return status == 0 && is_hidden(pid) ? -1 : status;
 }
 
 int muster__end_of(int pid, int pidfd)

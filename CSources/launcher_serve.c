@@ -11,6 +11,9 @@
 #include "launcher_state.h"
 #include "process_stat.h"
 
+/* After how long it is seen again whether there are descriptors for those who ask. */
+#define STARVED_NS 50000000
+
 /* Of one call of muster_launcher_serve. */
 struct serving {
     struct muster_launcher *launcher;
@@ -83,6 +86,10 @@ static void note_end(struct serving *serving, uint32_t rank)
         return;
     }
     int pid = known->pid, status = muster__end_of(pid, known->pidfd);
+    /* Who has exited well has forgotten the loop's end, if any (muster_launcher_unended). */
+    if (status != 0)
+        muster__note_lost(&launcher->parts, &launcher->plan, rank, &launcher->interrupted,
+                           &launcher->interrupted_by);
     muster__launcher_forget(launcher, rank);
     muster__launcher_change(launcher, rank, MUSTER__GONE);
     report(serving, MUSTER_LAUNCHER_DIED, rank, pid, status);
@@ -195,6 +202,7 @@ static bool answer_caller(struct serving *serving, int socket, const struct must
     answer.status = status < 0 ? status : 0;
     /* A caller that is gone meanwhile shows by its pidfd, where it joined. */
     (void)muster__os_send_descriptor(socket, status < 0 ? -1 : fd, &answer, sizeof answer);
+    MUSTER__POINT(MUSTER_POINT_ANSWERED);
     if (status >= 0 && hello->request == MUSTER__JOIN)
         __atomic_store_n(&launcher->parts.posts[hello->rank].answered, answer.incarnation,
                          __ATOMIC_RELEASE);
@@ -303,6 +311,9 @@ static int serve(struct serving *serving)
                 if (launcher->ranks[place].pidfd >= 0)
                     note_end(serving, place);
                 break;
+            case MUSTER__TAG_TIMER: /* this call looks at the listener, as every call does */
+                (void)muster__os_eventfd_clear(launcher->timer);
+                break;
             }
         }
     }
@@ -316,9 +327,11 @@ int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launch
     listen_again(launcher);
     int status = serve(&serving);
     /* Places may have become free, and nothing else would make the descriptor readable for those
-     * in the queue. Without descriptors it would be readable all the time, so then they wait for
-     * the next call. */
-    if (!serving.starved)
+     * in the queue. Without descriptors it would be readable all the time: they wait for a while.
+     */
+    if (serving.starved)
+        (void)muster__os_timer_start(launcher->timer, STARVED_NS);
+    else
         listen_again(launcher);
     return status < 0 ? status : (int)serving.count;
 }

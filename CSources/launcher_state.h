@@ -11,8 +11,9 @@
 enum muster__tag {
     MUSTER__TAG_LISTENER = 1,
     MUSTER__TAG_CALLER = 2,
-    MUSTER__TAG_MEMBER = 3, /* a rank's socket */
-    MUSTER__TAG_PROCESS = 4 /* a rank's pidfd */
+    MUSTER__TAG_MEMBER = 3,  /* a rank's socket */
+    MUSTER__TAG_PROCESS = 4, /* a rank's pidfd */
+    MUSTER__TAG_TIMER = 5
 };
 
 /* The launcher's knowledge of a rank: what it steers by, since any member can write into the shared
@@ -36,11 +37,14 @@ struct muster_launcher {
     struct muster__member_plan plan;
     struct muster__member_parts parts;
     uint64_t breaks;
+    uint64_t interrupted;    /* the loop that a death has interrupted last; 0: none */
+    uint32_t interrupted_by; /* who was gone first */
     struct muster__launcher_rank *ranks;
     struct muster__launcher_array *arrays;
     uint32_t array_count;
     int callers[MUSTER__CALLERS_MOST]; /* -1: none */
     int epoll, listener;
+    int timer;                       /* runs out when callers that starved are looked at again */
     bool listening;                  /* in epoll: not while no caller could be taken */
     char address[MUSTER_NAME_BYTES]; /* with the sign */
 };

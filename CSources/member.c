@@ -120,6 +120,7 @@ static int let_answer_end(const struct muster_member *me)
            me->description.incarnation) {
         if (muster__os_hung_up(me->socket))
             return -ECONNRESET;
+        MUSTER__POINT(MUSTER_POINT_AWAITING);
         (void)muster__os_futex_wait(&me->post->answered, answered, ANSWER_LOOK_NS);
     }
     return 0;

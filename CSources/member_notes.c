@@ -6,9 +6,11 @@
  * never audited, and nobody is told: so a rank also notes what loop it is in, and the launcher
  * finds that at the end.
  *
- * A loop that a death has ended is noted too. One rank may have audited it all the same; loops that
- * were interrupted in all are those that some rank has ended, one way or the other, and none has
- * audited. Ranks still commit while others note how much there is: who comes last sees all of it.
+ * A loop that a death has ended is noted too: by each survivor, and by the launcher for the dead,
+ * since survivors may be ended before they learn of it. One rank may have audited it all the same;
+ * loops that were interrupted in all are those that some rank has ended, one way or the other, and
+ * none has audited. Ranks still commit while others note how much there is: who comes last sees all
+ * of it.
  *
  * Order. The launcher reads while ranks write, and nobody waits: what a word guards is read again
  * where the word has changed meanwhile (a seqlock; Boehm, "Can seqlocks get along with programming
@@ -82,16 +84,22 @@ void muster__note_begun(struct muster_member *me)
     muster__note_over(me);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     store_words(notes->open_name, name, sizeof name);
+    store_words(&notes->open_number, &me->loop_number, sizeof notes->open_number);
+    store_words(&notes->open_chunks, &me->loop.chunks, sizeof notes->open_chunks);
     uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
     __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
 }
 
-void muster__note_over(struct muster_member *me)
+static void note_over(struct muster__notes *notes)
 {
-    struct muster__notes *notes = &me->parts.notes[me->rank];
     uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
     if (open % 2 != 0)
         __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
+}
+
+void muster__note_over(struct muster_member *me)
+{
+    note_over(&me->parts.notes[me->rank]);
 }
 
 static struct muster__counts counts_of(const struct muster__note *note)
@@ -130,24 +138,51 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     put(note, &counts);
 }
 
+/* Notes an interruption of a loop. by: who was gone; UINT32_MAX: not known. */
+static void note_interruption(struct muster__note *note, const struct muster__member_parts *parts,
+                              const struct muster__member_plan *plan, uint64_t number,
+                              uint64_t chunks, uint32_t by)
+{
+    struct muster__counts counts = counts_of(note);
+    counts.interrupted++;
+    counts.interrupted_chunks = chunks;
+    counts.interrupted_committed = 0;
+    counts.interrupted_by = by;
+    for (uint32_t rank = 0; rank < plan->size; rank++) {
+        const void *roll = parts->rolls + rank * plan->roll_bytes;
+        counts.interrupted_committed += muster_roll_progress(roll, plan->roll_capacity, number);
+    }
+    put(note, &counts);
+}
+
 void muster__note_interruption(struct muster_member *me)
 {
     struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
     if (!note)
         return;
-    struct muster__counts counts = counts_of(note);
-    counts.interrupted++;
-    counts.interrupted_chunks = me->loop.chunks;
-    counts.interrupted_committed = 0;
-    counts.interrupted_by = UINT32_MAX;
-    for (uint32_t rank = 0; rank < me->size; rank++) {
-        counts.interrupted_committed +=
-            muster_roll_progress(me->rolls[rank], me->plan.roll_capacity, me->loop_number);
-        uint64_t lost = __atomic_load_n(&me->parts.posts[rank].lost, __ATOMIC_SEQ_CST);
-        if (lost > me->generation && counts.interrupted_by == UINT32_MAX)
-            counts.interrupted_by = rank;
+    uint32_t by = UINT32_MAX;
+    for (uint32_t rank = me->size; rank-- > 0;)
+        if (__atomic_load_n(&me->parts.posts[rank].lost, __ATOMIC_SEQ_CST) > me->generation)
+            by = rank;
+    note_interruption(note, &me->parts, &me->plan, me->loop_number, me->loop.chunks, by);
+}
+
+void muster__note_lost(const struct muster__member_parts *parts,
+                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
+                        uint32_t *by)
+{
+    struct muster__notes *notes = &parts->notes[rank];
+    char name[MUSTER_NAME_BYTES];
+    if (muster__noted_open(notes, name) != 1)
+        return;
+    if (notes->open_number != *number) {
+        *number = notes->open_number;
+        *by = rank;
     }
-    put(note, &counts);
+    struct muster__note *note = find(notes, name);
+    if (note)
+        note_interruption(note, parts, plan, *number, notes->open_chunks, *by);
+    note_over(notes);
 }
 
 /* -- reading -------------------------------------------------------------------------------- */

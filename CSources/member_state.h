@@ -117,8 +117,9 @@ struct muster__note {
 struct muster__notes {
     uint64_t used;                     /* notes in use */
     uint64_t open;                     /* odd: the rank is in a loop that it has not ended */
-    char open_name[MUSTER_NAME_BYTES]; /* of that loop; written while `open` is even */
-    uint64_t reserved[6];
+    char open_name[MUSTER_NAME_BYTES]; /* of that loop; written while `open` is even, as these: */
+    uint64_t open_number, open_chunks;
+    uint64_t reserved[4];
     struct muster__note notes[MUSTER__NOTES];
 };
 
@@ -373,6 +374,11 @@ struct muster__noted {
  * `size` ranks'. Returns: 1; 0: there are no more; -EUCLEAN. */
 int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t index,
                   struct muster__noted *noted);
+/* Notes for a rank, which is dead, that the loop it was in, if any, was interrupted. number, by: of
+ * the interruption before, and who was gone first; set where this is another loop's. */
+void muster__note_lost(const struct muster__member_parts *parts,
+                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
+                        uint32_t *by);
 /* The loop that a rank is in. Returns: 1; 0: none; -EUCLEAN. */
 int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES]);
 

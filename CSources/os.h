@@ -103,6 +103,8 @@ int muster__os_futex_wake(const uint32_t *word, int count);
 int muster__os_eventfd(void); /* non-blocking */
 int muster__os_eventfd_signal(int fd);
 int muster__os_eventfd_clear(int fd);
+int muster__os_timer(void); /* readable when it has run out; muster__os_eventfd_clear reads it */
+int muster__os_timer_start(int fd, uint64_t ns);
 int muster__os_epoll(void);
 int muster__os_epoll_add(int epoll, int fd, uint64_t tag);
 int muster__os_epoll_remove(int epoll, int fd);

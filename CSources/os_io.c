@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +61,22 @@ int muster__os_eventfd_clear(int fd)
     int64_t result;
     RETRY(result, read(fd, &count, sizeof count));
     return result < 0 && result != -EAGAIN ? (int)result : 0;
+}
+
+int muster__os_timer(void)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), errno_before);
+}
+
+int muster__os_timer_start(int fd, uint64_t ns)
+{
+    INJECT();
+    ENTER();
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)}};
+    return (int)taken(timerfd_settime(fd, 0, &when, NULL), errno_before);
 }
 
 int muster__os_epoll(void)

@@ -149,6 +149,14 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         }
     }
 
+    @Test("Where a death ends the whole team, the loop that it ended is named too")
+    func interruptedForAll() throws {
+        let run = try member(["-n", "3"], "cut")
+        #expect(run.status == 137, "\(run)")
+        // Survivors may have done it again before they are ended.
+        #expect(run.errors.contains("audit  cut  interrupted, rank 0 was gone: "), "\(run)")
+    }
+
     @Test("A process that joins twice is told so, by itself and by the launcher")
     func twice() throws {
         let run = try member(["-n", "1"], "twice")

@@ -44,6 +44,10 @@ extension CrashTests {
 
         @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
 
+        @Test func aMemberJoinsOnceItsAnswerIsOver() throws {
+            _ = try member("joining")
+        }
+
         @Test func whatTheLauncherReadsOfNotesIsOfOneMoment() throws { _ = try member("notes") }
 
         @Test func whoCannotGoOnInALoopKeepsNobodyWaiting() throws { _ = try member("giving-up") }

@@ -87,6 +87,42 @@ static void check_crowd(void)
     muster_launcher_destroy(launcher);
 }
 
+/* -- no descriptor left ---------------------------------------------------------------------- */
+
+/* Who asks while the launcher can open nothing is served once it can, with nothing else happening
+ * that would make it look. */
+static void check_starving(void)
+{
+    struct muster_launcher *launcher = launcher_of_two();
+    const char *address = muster_launcher_address(launcher);
+    struct muster_launcher_event events[4];
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct muster__answer answer;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        speak(connect_to(address), &answer);
+        _exit(0);
+    }
+    struct pollfd wanted = {.fd = muster_launcher_descriptor(launcher), .events = POLLIN};
+    while (poll(&wanted, 1, -1) < 0)
+        CHECK(errno == EINTR);
+    struct rlimit limit, full;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    full = limit;
+    int lowest = dup(STDERR_FILENO);
+    CHECK(lowest >= 0 && close(lowest) == 0);
+    full.rlim_cur = (rlim_t)lowest;
+    CHECK(setrlimit(RLIMIT_NOFILE, &full) == 0);
+    CHECK_STATUS(muster_launcher_serve(launcher, events, 4), 0);
+    CHECK(launcher->callers[0] < 0);
+    CHECK(poll(&wanted, 1, 0) == 0); /* nor is it busy with waiting */
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    serve_by_descriptor(launcher, child);
+    muster_launcher_destroy(launcher);
+}
+
 /* -- another user's ------------------------------------------------------------------------- */
 
 /* Another user's process takes as many connections as there are places, says nothing, and stays. */
@@ -238,6 +274,7 @@ int callers(int count, char **arguments)
     (void)arguments;
     watch(60);
     check_crowd();
+    check_starving();
     check_strangers();
     check_descriptors();
     check_gifts();

@@ -16,6 +16,7 @@ struct cut {
     uint32_t committed[8];
     int status;   /* of the last death, as its event had it */
     bool goes_on; /* survivors meet a death elsewhere, and don't end the loop */
+    bool is_last; /* survivors are ended before they meet it */
 };
 
 /* One round: all but the victim commit what is theirs, the victim one chunk; then it dies. */
@@ -41,6 +42,8 @@ static int round_of(struct muster_member *me, struct cut *cut, uint32_t round)
         if (is_victim)
             raise(round == 0 ? SIGKILL : SIGTERM);
     }
+    while (cut->is_last)
+        pause();
     if (is_cut && cut->goes_on)
         return muster_member_barrier(me);
     status = muster_member_loop_end(loop, NULL);
@@ -99,6 +102,30 @@ static void cut_off(uint32_t rounds, bool goes_on)
     end_team(&team);
 }
 
+static void end_all(struct team *team, const struct muster_launcher_event *event)
+{
+    if (event->kind == MUSTER_LAUNCHER_DIED && event->rank == 1)
+        CHECK(kill(team->pids[0], SIGTERM) == 0 && kill(team->pids[2], SIGTERM) == 0);
+}
+
+/* All of a team is ended because one has died: nobody notes anything but the launcher. */
+static void cut_off_all(void)
+{
+    struct cut *cut = shared(sizeof *cut);
+    *cut = (struct cut){.rounds = 1, .is_last = true};
+    struct team team = {
+        .size = 3, .policy = LOSE, .program = cutting, .context = cut, .event = end_all};
+    run_team(&team);
+    CHECK(team.died == 3);
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
+    CHECK(strcmp(audit.name, "cut") == 0 && audit.loops == 0 && audit.interrupted == 1);
+    CHECK(audit.interrupted_chunks == CHUNKS && audit.interrupted_by == 1);
+    CHECK(audit.interrupted_committed == CHUNKS - CHUNKS / 3 + 1);
+    CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
+    end_team(&team);
+}
+
 /* What ranks may have noted when they were killed between, written as they do. */
 static void torn_notes(void)
 {
@@ -138,6 +165,7 @@ int interruption(int count, char **arguments)
     cut_off(1, false);
     cut_off(2, false);
     cut_off(1, true);
+    cut_off_all();
     torn_notes();
     return 0;
 }

@@ -18,6 +18,7 @@ int main(int count, char **arguments)
         {"loop-errors", loop_errors},
         {"launcher-errors", launcher_errors},
         {"callers", callers},
+        {"joining", joining},
         {"notes", notes},
         {"giving-up", giving_up},
         {"guard", guard},

@@ -89,6 +89,7 @@ int join_errors(int count, char **arguments);
 int call_errors(int count, char **arguments);
 int launcher_errors(int count, char **arguments);
 int callers(int count, char **arguments);
+int joining(int count, char **arguments);
 int notes(int count, char **arguments);
 int giving_up(int count, char **arguments);
 int guard(int count, char **arguments);

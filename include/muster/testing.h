@@ -92,6 +92,8 @@ enum muster_point {
     MUSTER_POINT_AUDITED,       /* member: audited, not noted for the launcher */
     MUSTER_POINT_RECOVERING,    /* member: says that it recovers, before it waits */
     MUSTER_POINT_RECOVERED,     /* member: all have, before its first collective call */
+    MUSTER_POINT_ANSWERED,      /* launcher: a caller has its answer, its post does not say so */
+    MUSTER_POINT_AWAITING, /* member: has the answer, and its post does not say that it is over */
     MUSTER_POINTS
 };
 

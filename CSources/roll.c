@@ -12,7 +12,8 @@
 
 #include "os.h"
 
-_Static_assert(sizeof(struct muster_roll) == MUSTER_LINE_BYTES, "a roll's header is one line");
+_Static_assert(sizeof(struct muster_roll) + sizeof(struct muster_interval) == 64,
+               "a roll's header and its first interval are one line");
 _Static_assert(sizeof(struct muster_interval) == 16, "the log's entries are 16 bytes");
 
 uint64_t muster_roll_bytes(uint64_t chunks)
@@ -148,7 +149,7 @@ int muster__roll_open(const struct muster_roll *roll, uint64_t capacity, uint64_
     if (count > capacity)
         return -EUCLEAN;
     view->length = __atomic_load_n(&roll->length, __ATOMIC_ACQUIRE);
-    uint64_t bitmap_used = __atomic_load_n(&roll->bitmap_used, __ATOMIC_ACQUIRE);
+    uint32_t bitmap_used = __atomic_load_n(&roll->bitmap_used, __ATOMIC_ACQUIRE);
     if (view->length > muster__roll_log_limit(count) + MUSTER_ROLL_REPEATS || bitmap_used > 1)
         return -EUCLEAN;
     view->log = muster__roll_log(roll);

@@ -89,7 +89,7 @@ extension TeamCore {
         // A request that came while the job was being prepared is for it.
         if muster_team_cancel_requests(team) != requestsBefore { cancel() }
         if leaderWorks {
-            ownRank!.runJob(muster_team_job(team), number, known: Work.self)
+            ownRank!.run(muster_team_job(team), number, Work.self)
             muster_worker_done(team, 0, number)
         }
         if try waitForJob(timeout: -1) == MUSTER_JOIN_ENDED, muster_team_is_clean(team) {
@@ -101,7 +101,7 @@ extension TeamCore {
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {
-            ownRank!.runJob(muster_team_job(team), $0, known: Work.self)
+            ownRank!.run(muster_team_job(team), $0, Work.self)
         }
         try judge(&report, losses, failed)
         return report

@@ -35,15 +35,17 @@ final class TeamCore {
     let size: Int
     let leaderWorks: Bool
     let start: RankSource
-    var kernels = KernelTable()
-    var arrays = ArrayTable()
+    // Unchecked: looked at in each loop, where two checks are a tenth of what an empty one costs.
+    @exclusivity(unchecked) var kernels = KernelTable()
+    @exclusivity(unchecked) var arrays = ArrayTable()
     /// Called now and then while the leader waits for a loop.
     var onProgress: ((Progress) -> Void)?
     /// Views of arrays that the leader has open now; a loop meanwhile would race with them.
     var openViews = 0
     private var threads: [pthread_t] = []
     private(set) var hasEnded = false
-    var ownRank: Worker?
+    /// Rank 0, where the leader works.
+    var ownRank: RankPart?
     /// When the ranks were last known to be there: coarseNanoseconds.
     var lastSeen: UInt64 = 0
     var isRunning = false
@@ -54,7 +56,7 @@ final class TeamCore {
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
     /// The timeline being recorded.
-    var recording: Recording?
+    @exclusivity(unchecked) var recording: Recording?
     private let leaderPID = muster_process_id()
     /// False in a process that the leader has forked on its own account: it has a copy of this object,
     /// and must leave the team's memory alone.
@@ -113,7 +115,7 @@ final class TeamCore {
         }
         try startVacantRanks()
         if leaderWorks {
-            ownRank = Worker(core: self, rank: 0)
+            ownRank = RankPart(team: team, rank: 0)
             if let cpu = seats[0].cpu { holdsCPU = muster_binding_hold(UInt32(cpu)) == 0 }
         }
     }
@@ -336,7 +338,7 @@ final class TeamCore {
             }
         }
         let failed = try runJobs(&report, &losses, plan, requestsBefore) {
-            ownRank!.runJob(job, $0, known: entry.type)
+            ownRank!.run(job, $0, entry.type)
         }
         try judge(&report, losses, failed)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.

@@ -12,40 +12,20 @@ enum ArgumentLayout {
     static func name(kernelBytes: Int) -> Int { (kernel + kernelBytes + 15) / 16 * 16 }
 }
 
-/// One rank, in a worker process, in the leader, or (in tests under a thread sanitizer) in a thread.
-struct Worker {
+/// A rank's part in jobs that run kernels. In a worker process, in the leader, or (in tests under a
+/// thread sanitizer) in a thread.
+struct RankPart {
     let team: OpaquePointer
     let rank: UInt32
-    /// The leader's knowledge, which a forked rank has a copy of; nil: a fork server started this rank.
-    private let core: TeamCore?
-    /// The kernel that ran last, which mostly is the next one.
-    private var last: (id: UInt32, type: any _Work.Type)?
-    /// Those before it. No dictionary: its type would be looked up by each rank for itself, in all of the
-    /// program's conformances, 40 us after the fork.
-    private var earlier: [(id: UInt32, type: any _Work.Type)] = []
     /// This rank's way through a job; `taken` and `touched` are kept from one to the next.
     private let loop: UnsafeMutablePointer<muster_loop>
 
-    init(core: TeamCore, rank: UInt32) { self.init(team: core.team, core: core, rank: rank) }
-
-    init(team: OpaquePointer, core: TeamCore? = nil, rank: UInt32) {
+    init(team: OpaquePointer, rank: UInt32) {
         self.team = team
-        self.core = core
         self.rank = rank
         loop = .allocate(capacity: 1)
         loop.initialize(to: muster_loop())
         muster_loop_prepare(loop)
-    }
-
-    /// Runs jobs until the team ends.
-    mutating func run() {
-        // A rank that starts between jobs begins after the last one, whose number its slot has.
-        var seen = muster_team_slot(team, rank).pointee.done
-        while muster_worker_wait(team, rank, &seen) == 1 {
-            runJob(muster_team_job(team), seen, known: nil)
-            muster_worker_done(team, rank, seen)
-        }
-        end()
     }
 
     /// Gives back what this rank has for itself.
@@ -54,41 +34,44 @@ struct Worker {
         loop.deallocate()
     }
 
-    /// Runs this rank's part of the loop in the job slot. `known`: the kernel's type, where the caller
-    /// has it at hand.
-    mutating func runJob(
-        _ job: UnsafeMutablePointer<muster_job>, _ number: UInt64, known: (any _Work.Type)?
+    /// Runs this rank's part of the loop in the job slot. `type`: the kernel's; nil: it is not known
+    /// in this process.
+    func run(
+        _ job: UnsafeMutablePointer<muster_job>, _ number: UInt64, _ type: (any _Work.Type)?
     ) {
         let slot = muster_team_slot(team, rank)!
-        slot.pointee.outcome = MUSTER_OUTCOME_FINE.rawValue
-        slot.pointee.outcome_job = number
+        var outcome = MUSTER_OUTCOME_KERNEL
         let status = muster_loop_begin(loop, team, rank)
-        guard status == 0 else {
-            slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
+        if status != 0 {
+            outcome = MUSTER_OUTCOME_ERROR
             slot.pointee.outcome_status = status
-            return
+        } else if let type {
+            outcome = run(type, muster_job_arguments(job)!, slot)
         }
-        guard let type = known ?? find(job) else {
-            slot.pointee.outcome = MUSTER_OUTCOME_KERNEL.rawValue
-            return
-        }
-        let bytes = UnsafeRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
+        // Not before: the leader looks for `done` in this line, which each store takes from it.
+        slot.pointee.outcome = outcome.rawValue
+        slot.pointee.outcome_job = number
+    }
+
+    private func run(
+        _ type: any _Work.Type, _ arguments: UnsafeMutableRawPointer,
+        _ slot: UnsafeMutablePointer<muster_slot>
+    ) -> muster_outcome {
+        var outcome = MUSTER_OUTCOME_FINE
         do {
-            try Worker.work(type, bytes, loop)
+            try RankPart.work(type, UnsafeRawPointer(arguments) + ArgumentLayout.kernel, loop)
         } catch {
             // First what the kernel has changed, then the word about it.
             let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
-            fail(slot, at: loop.pointee.next &- 1, error)
+            outcome = fail(slot, at: loop.pointee.next &- 1, error)
             if undone < 0 {
-                slot.pointee.outcome = MUSTER_OUTCOME_ERROR.rawValue
+                outcome = MUSTER_OUTCOME_ERROR
                 slot.pointee.outcome_status = undone
-            } else if case CKernelTrouble.notRun(let outcome, let status) = error {
-                slot.pointee.outcome = outcome.rawValue
-                slot.pointee.outcome_status = status
             }
             loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
         muster_loop_end(loop)
+        return outcome
     }
 
     private static func work<Work: _Work>(
@@ -100,15 +83,51 @@ struct Worker {
     /// Leaves the error's words in the slot and asks the other ranks to stop.
     private func fail(
         _ slot: UnsafeMutablePointer<muster_slot>, at chunk: UInt64, _ error: any Error
-    ) {
-        slot.pointee.outcome = MUSTER_OUTCOME_THREW.rawValue
+    ) -> muster_outcome {
+        var outcome = MUSTER_OUTCOME_THREW
         slot.pointee.outcome_chunk = chunk
         slot.pointee.outcome_status = 0
-        if case CKernelTrouble.returned(let status, _) = error {
+        switch error {
+        case CKernelTrouble.returned(let status, _): slot.pointee.outcome_status = status
+        case CKernelTrouble.notRun(let what, let status):
+            outcome = what
             slot.pointee.outcome_status = status
+        default: break
         }
         copyText(String(describing: error), to: messageBytes(of: slot))
         muster_team_cancel(team)
+        return outcome
+    }
+}
+
+/// The life of a rank that is not the leader's own.
+struct Worker {
+    private let part: RankPart
+    /// The leader's knowledge, which a forked rank has a copy of; nil: a fork server started this rank.
+    private let core: TeamCore?
+    /// The kernel that ran last, which mostly is the next one.
+    private var last: (id: UInt32, type: any _Work.Type)?
+    /// Those before it. No dictionary: its type would be looked up by each rank for itself, in all of the
+    /// program's conformances, 40 us after the fork.
+    private var earlier: [(id: UInt32, type: any _Work.Type)] = []
+
+    init(core: TeamCore, rank: UInt32) { self.init(team: core.team, core: core, rank: rank) }
+
+    init(team: OpaquePointer, core: TeamCore? = nil, rank: UInt32) {
+        self.core = core
+        part = RankPart(team: team, rank: rank)
+    }
+
+    /// Runs jobs until the team ends.
+    mutating func run() {
+        // A rank that starts between jobs begins after the last one, whose number its slot has.
+        var seen = muster_team_slot(part.team, part.rank).pointee.done
+        while muster_worker_wait(part.team, part.rank, &seen) == 1 {
+            let job = muster_team_job(part.team)!
+            part.run(job, seen, find(job))
+            muster_worker_done(part.team, part.rank, seen)
+        }
+        part.end()
     }
 
     private mutating func find(_ job: UnsafeMutablePointer<muster_job>) -> (any _Work.Type)? {

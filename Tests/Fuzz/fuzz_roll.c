@@ -116,7 +116,7 @@ static void fill(struct input *input, const struct scene *scene, struct box *box
     uint64_t plain = take(input, 1);
     fill_log(input, scene, box);
     roll->job = plain < 0xf0 ? JOB : take_word(input, JOB + 2);
-    roll->bitmap_used = take(input, 1) < 0xf0 ? plain & 1 : take_word(input, 3);
+    roll->bitmap_used = (uint32_t)(take(input, 1) < 0xf0 ? plain & 1 : take_word(input, 3));
     if (roll->bitmap_used)
         fill_bitmap(input, scene, box);
     roll->closed = take_word(input, scene->count);

@@ -435,16 +435,14 @@ VALUE(MUSTER_HOLD_CLEAN, 0);
 VALUE(MUSTER_HOLD_MODIFIED, 1);
 
 /* roll.h */
-SIZE(muster_roll, 128);
+SIZE(muster_roll, 48);
 AT(muster_roll, job, 0);
 AT(muster_roll, length, 8);
 AT(muster_roll, closed, 16);
-AT(muster_roll, bitmap_used, 24);
-AT(muster_roll, bitmap_count, 32);
-AT(muster_roll, repeats_unlogged, 40);
-AT(muster_roll, rank, 48);
-AT(muster_roll, incarnation, 52);
-AT(muster_roll, reserved, 56);
+AT(muster_roll, bitmap_count, 24);
+AT(muster_roll, repeats_unlogged, 32);
+AT(muster_roll, bitmap_used, 40);
+AT(muster_roll, rank, 44);
 SIZE(muster_roll_writer, 72);
 AT(muster_roll_writer, tail, 0);
 AT(muster_roll_writer, tail_end, 8);

@@ -235,14 +235,14 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
         for chunk: UInt64 in 0..<10 { muster_roll_commit(&writer, chunk * 3) }
         let offset = MemoryLayout<muster_roll>.offset(of: \.bitmap_used)!
         nonisolated(unsafe) let flag = (UnsafeMutableRawPointer(box.roll) + offset)
-            .assumingMemoryBound(to: Atomic<UInt64>.self)
+            .assumingMemoryBound(to: Atomic<UInt32>.self)
         let stop = UnsafeMutablePointer<Atomic<Bool>>.allocate(capacity: 1)
         stop.initialize(to: Atomic(false))
         final class Words {
-            let flag: UnsafeMutablePointer<Atomic<UInt64>>
+            let flag: UnsafeMutablePointer<Atomic<UInt32>>
             let stop: UnsafeMutablePointer<Atomic<Bool>>
             init(
-                _ flag: UnsafeMutablePointer<Atomic<UInt64>>,
+                _ flag: UnsafeMutablePointer<Atomic<UInt32>>,
                 _ stop: UnsafeMutablePointer<Atomic<Bool>>
             ) {
                 self.flag = flag

@@ -33,17 +33,16 @@ extern "C" {
 /* Room in the log for repeats that the bitmap found; further ones are only counted. */
 #define MUSTER_ROLL_REPEATS 64u
 
-/* A roll in shared memory: this header, then the log, then the bitmap. */
+/* A roll in shared memory: this header, then the log, then the bitmap. The log's first interval
+ * fills the header's line: where one is all that a rank has done, an audit fetches no other. */
 struct muster_roll {
     uint64_t job;              /* number of the job it belongs to; 0: being emptied */
     uint64_t length;           /* intervals in the log */
     uint64_t closed;           /* chunks in all intervals of the log but the last */
-    uint64_t bitmap_used;      /* 1: the bitmap counts */
     uint64_t bitmap_count;     /* bits set, for progress */
     uint64_t repeats_unlogged; /* repeats that the log had no room for */
+    uint32_t bitmap_used;      /* 1: the bitmap counts */
     uint32_t rank;             /* that the process believes to have */
-    uint32_t incarnation;
-    uint64_t reserved[9];
 };
 
 /* Bytes of a roll for jobs of up to `chunks` chunks: a multiple of 4,096. Only what a job touches

@@ -36,9 +36,12 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // What tests of all kinds share.
+        .target(name: "TestSupport", path: "Tests/Support"),
         // Teams are forked, and a test runner has threads: team tests run in this helper program.
         .executableTarget(
-            name: "muster-test-host", dependencies: ["Muster", "CMuster"], path: "Tests/Host",
+            name: "muster-test-host", dependencies: ["Muster", "CMuster", "TestSupport"],
+            path: "Tests/Host",
             swiftSettings: settings),
         // Examples to read and to run; the Python one beside them needs no building.
         .executableTarget(
@@ -56,25 +59,32 @@ let package = Package(
         .executableTarget(
             name: "muster-test-member", dependencies: ["CMuster"], path: "Tests/MemberHost",
             cSettings: [.headerSearchPath("../../CSources")]),
-        .testTarget(name: "UnitTests", dependencies: ["Muster", "CMuster"], path: "Tests/Unit"),
-        .testTarget(name: "ExhaustiveTests", dependencies: ["CMuster"], path: "Tests/Exhaustive"),
-        .testTarget(name: "ModelTests", dependencies: ["CMuster"], path: "Tests/Model"),
         .testTarget(
-            name: "RecordedHostTests", dependencies: ["CMuster"], path: "Tests/RecordedHosts",
+            name: "UnitTests", dependencies: ["Muster", "CMuster", "TestSupport"],
+            path: "Tests/Unit"),
+        .testTarget(
+            name: "ExhaustiveTests", dependencies: ["CMuster", "TestSupport"],
+            path: "Tests/Exhaustive"),
+        .testTarget(
+            name: "ModelTests", dependencies: ["CMuster", "TestSupport"], path: "Tests/Model"),
+        .testTarget(
+            name: "RecordedHostTests", dependencies: ["CMuster", "TestSupport"],
+            path: "Tests/RecordedHosts",
             exclude: ["Hosts"]),
         .testTarget(
             name: "FaultTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Fault"),
         .testTarget(
             name: "CrashTests",
-            dependencies: ["CMuster", "muster-test-host", "muster-test-member"],
+            dependencies: ["CMuster", "TestSupport", "muster-test-host", "muster-test-member"],
             path: "Tests/Crash"),
         .testTarget(
-            name: "StressTests", dependencies: ["Muster", "CMuster"], path: "Tests/Stress",
+            name: "StressTests", dependencies: ["Muster", "CMuster", "TestSupport"],
+            path: "Tests/Stress",
             swiftSettings: settings),
         .testTarget(
             name: "CommandTests",
             dependencies: [
-                "MusterCommand", "Muster", "muster-test-host", "example-c-member",
+                "MusterCommand", "Muster", "TestSupport", "muster-test-host", "example-c-member",
                 "example-cxx-member", "example-swift-member", "example-swift-leader",
             ],
             path: "Tests/Command",

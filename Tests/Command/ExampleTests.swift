@@ -1,6 +1,7 @@
 // ExampleTests.swift - the examples of Tests/Examples: each as one would run it, and with ranks killed in it.
 
 import Foundation
+import TestSupport
 import Testing
 
 /// libmuster.so for Python, of the C core alone, compiled once.
@@ -118,7 +119,7 @@ private func built(_ name: String) -> String {
     func killedInPython(_ onDeath: String) throws {
         let calm = try results(python([], elements: 1 << 16, rounds: 1))
         let seed = UInt64.random(in: 0...999_999)
-        var random = Splitmix(state: seed)
+        var random = Seeded(seed)
         for _ in 0..<2 {
             // From before the first import to after the last chunk.
             var left = Int.random(in: 0...700, using: &random)
@@ -151,17 +152,5 @@ private func built(_ name: String) -> String {
                     }, comment)
             }
         }
-    }
-}
-
-/// splitmix64: small, and the same everywhere.
-private struct Splitmix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

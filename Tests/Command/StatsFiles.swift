@@ -1,6 +1,7 @@
 // StatsFiles.swift - the .npy files of the tests, and random numbers to fill them.
 
 import Muster
+import TestSupport
 
 enum StatsFiles {
     /// A file as numpy.save writes it.
@@ -29,7 +30,7 @@ enum StatsFiles {
     /// Doubles of very different sizes and both signs, with NaN, infinities, zeros and subnormals: a sum
     /// that is added up in another order has other bits.
     static func awkward(count: Int, seed: UInt64) -> [Double] {
-        var random = SplitMix(state: seed)
+        var random = Seeded(seed)
         return (0..<count).map { _ in
             switch random.next() % 100 {
             case 0: .nan
@@ -44,18 +45,5 @@ enum StatsFiles {
                     significand: 1 + Double(random.next() >> 11) * 0x1p-53)
             }
         }
-    }
-}
-
-/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

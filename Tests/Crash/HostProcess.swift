@@ -317,12 +317,3 @@ func now() -> Double {
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
-
-/// MUSTER_SEED, or another number each time. Printed by who uses it.
-func chosenSeed() throws -> Int {
-    guard let text = getenv("MUSTER_SEED") else { return Int.random(in: 0...999_999_999) }
-    guard let seed = Int(String(cString: text)), seed >= 0 else {
-        throw HostFailure(description: "MUSTER_SEED is no number")
-    }
-    return seed
-}

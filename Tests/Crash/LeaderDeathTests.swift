@@ -2,27 +2,16 @@
 
 import CMuster.Testing
 import Glibc
+import TestSupport
 import Testing
-
-/// Vigna's SplitMix64: a seed gives the same numbers everywhere.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 extension CrashTests {
     @Suite(.serialized) struct LeaderDeaths {
         /// Half of the moments lie in the start of program and team, half in its work.
         @Test func killedAtAHundredRandomMoments() throws {
-            let seed = try chosenSeed()
+            let seed = chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")
-            var random = SplitMix(state: UInt64(seed))
+            var random = Seeded(UInt64(seed))
             var slowest = 0.0
             var most = 0
             for moment in 0..<100 {
@@ -80,14 +69,17 @@ extension CrashTests {
             host.expectNothingLeft("rank \(rank)")
         }
 
-        @Test func interruptedFromTheKeyboard() throws {
+        /// Whether ranks are forked by the leader or by its server.
+        @Test(arguments: ["work", "served:work"])
+        func interruptedFromTheKeyboard(work: String) throws {
             for moment in 0..<5 {
-                let host = try HostProcess("work", ["8"])
-                #expect(host.readLine() != nil)
-                usleep(UInt32(moment) * 1500)
+                let host = try HostProcess(work, ["8"])
+                // The first time also before a server has begun.
+                if moment > 0 || work == "work" { #expect(host.readLine() != nil) }
+                usleep(UInt32(moment) * (work == "work" ? 1500 : 3000))
                 kill(-host.pid, SIGINT)  // as a terminal does: to everybody
                 #expect(host.finish().signal == SIGINT)
-                host.expectNothingLeft()
+                host.expectNothingLeft("\(work), moment \(moment)")
             }
         }
 
@@ -101,8 +93,9 @@ extension CrashTests {
             host.expectNothingLeft("signal \(number)")
         }
 
-        @Test func endedByItsOwnCrash() throws {
-            let host = try HostProcess("work", ["8", "crash"])
+        @Test(arguments: ["work", "served:work"])
+        func endedByItsOwnCrash(work: String) throws {
+            let host = try HostProcess(work, ["8", "crash"])
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(

@@ -1,6 +1,7 @@
 // WorkerDeathTests.swift - a worker's death ends the run with an error and costs nothing else.
 
 import CMuster.Testing
+import TestSupport
 import Testing
 
 /// Points that a worker passes, in order.
@@ -41,7 +42,7 @@ extension CrashTests {
         @Test func stoppedWorkersGoOn() throws { try run("stopped") }
 
         @Test func manyDeathsAtRandomChunks() throws {
-            let seed = try chosenSeed()
+            let seed = chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")
             try run("death-storm", seed)
         }

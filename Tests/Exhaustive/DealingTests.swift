@@ -3,6 +3,7 @@
 
 import CMuster
 import Glibc
+import TestSupport
 import Testing
 
 @Suite struct DealingTests {

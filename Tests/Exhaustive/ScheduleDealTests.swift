@@ -1,6 +1,7 @@
 /// The deals themselves, without a team: what each function of schedule.h promises of its numbers.
 
 import CMuster
+import TestSupport
 import Testing
 
 private func length(_ interval: muster_interval) -> UInt64 { interval.end - interval.first }

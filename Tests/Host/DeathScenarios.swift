@@ -4,6 +4,7 @@ import CMuster
 import CMuster.Testing
 import Glibc
 import Muster
+import TestSupport
 
 /// Every element of a committed chunk holds its place; committed and missing chunks are all there are.
 func claimIntact(
@@ -293,7 +294,7 @@ func stoppedWorkers(_: [String]) throws {
 
 /// Many deaths in a row, at random chunks, in changing loops: every count right each time.
 func deathStorm(_ arguments: [String]) throws {
-    var random = SplitMix(state: UInt64(try number(arguments, 0)))
+    var random = Seeded(UInt64(try number(arguments, 0)))
     try leavingNothing("a storm") {
         let team = try Team(size: 4)
         var array = try team.array(of: Int64.self, count: 5000)
@@ -318,17 +319,5 @@ func deathStorm(_ arguments: [String]) throws {
         }
         try claim(deaths > 20, "only \(deaths) deaths")
         _ = try members(of: team)
-    }
-}
-
-/// Vigna's SplitMix64: a seed gives the same numbers everywhere.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

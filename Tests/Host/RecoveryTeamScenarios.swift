@@ -2,6 +2,7 @@
 
 import Glibc
 import Muster
+import TestSupport
 
 private let count = 2998  // 300 chunks of 10, the last of 8
 private let grain = 10
@@ -118,7 +119,7 @@ private struct AddAndKill: Kernel {
 
 /// Argument: seed. A thousand short loops, with a random kill before or within every tenth.
 func edgeThousand(_ arguments: [String]) throws {
-    var random = SplitMix(state: UInt64(try number(arguments, 0)))
+    var random = Seeded(UInt64(try number(arguments, 0)))
     try leavingNothing("a thousand loops") {
         let team = try Doom.team(3)
         let count = 600

@@ -8,6 +8,7 @@ import CMuster
 import CMuster.Testing
 @preconcurrency import Glibc
 import Muster
+import TestSupport
 
 /// How the scenarios' teams are started where they don't say it. Set by `main`, before any scenario. Not
 /// automatic: under a sanitizer, which takes much memory, that would be a server, and many scenarios
@@ -380,7 +381,7 @@ func serverDeath(_: [String]) throws {
 
 /// The same at random moments. Arguments: seed, rounds.
 func serverDeaths(_ arguments: [String]) throws {
-    var random = SplitMix(state: UInt64(try number(arguments, 0)))
+    var random = Seeded(UInt64(try number(arguments, 0)))
     var losses = 0
     let file = path("mapped")
     try [Int64](repeating: 1, count: 5000).withUnsafeBytes { try write($0, to: file) }

@@ -69,13 +69,10 @@ static void check_crowd(void)
     enum { CROWD = 2 * MUSTER__CALLERS_MOST };
     struct muster_launcher *launcher = launcher_of_two();
     const char *address = muster_launcher_address(launcher);
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
+    pid_t child = fork_child();
     if (child == 0) {
         struct muster__answer answer;
         int callers[CROWD];
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (int i = 0; i < CROWD; i++)
             callers[i] = connect_to(address);
         /* The first ones hold all places, so the others' words wait for theirs. */
@@ -96,12 +93,9 @@ static void check_starving(void)
     struct muster_launcher *launcher = launcher_of_two();
     const char *address = muster_launcher_address(launcher);
     struct muster_launcher_event events[4];
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
+    pid_t child = fork_child();
     if (child == 0) {
         struct muster__answer answer;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         speak(connect_to(address), &answer);
         _exit(0);
     }
@@ -135,9 +129,7 @@ static void check_strangers(void)
     struct muster_launcher *launcher = launcher_of_two();
     const char *address = muster_launcher_address(launcher);
     uint64_t *connected = shared(sizeof *connected);
-    fflush(stdout);
-    pid_t stranger = fork();
-    CHECK(stranger >= 0);
+    pid_t stranger = fork_child();
     if (stranger == 0) {
         CHECK(setuid(65534) == 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it back */
@@ -149,13 +141,11 @@ static void check_strangers(void)
     }
     while (muster_testing_load(connected) == 0)
         usleep(200); /* the watchdog ends it */
-    pid_t child = fork();
-    CHECK(child >= 0);
+    pid_t child = fork_child();
     if (child == 0) {
         struct muster_join_options options = {
             .size_bytes = sizeof options, .address = address, .rank = 1};
         struct muster_member *me;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
         CHECK_STATUS(muster_join_with(&options, &me), 0);
         _exit(0);
     }
@@ -251,13 +241,10 @@ static void check_gifts(void)
     const char *address = muster_launcher_address(launcher);
     uint32_t before = open_descriptors();
     for (int count = 1; count <= 32; count *= 2) {
-        fflush(stdout);
-        pid_t child = fork();
-        CHECK(child >= 0);
+        pid_t child = fork_child();
         if (child == 0) {
             char answer[256];
             int fd = connect_to(address);
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
             send_with(fd, count);
             CHECK(recv(fd, answer, sizeof answer, 0) <= 0);
             _exit(0);

@@ -28,20 +28,6 @@ static void wait_for(const uint64_t *word)
         usleep(200); /* the watchdog ends it */
 }
 
-/* Forks. In the child: 0, and it ends with its parent. */
-static pid_t child(void)
-{
-    fflush(stdout);
-    pid_t parent = getpid(), pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(5);
-    }
-    return pid;
-}
-
 /* Listens and serves until a member has left or died. */
 _Noreturn static void launch(struct meeting *meeting)
 {
@@ -89,13 +75,13 @@ static void check_ended(pid_t pid, int wanted)
 static void slow_launcher(void)
 {
     struct meeting *meeting = shared(sizeof *meeting);
-    pid_t launcher = child();
+    pid_t launcher = fork_child();
     if (launcher == 0) {
         muster_testing_arm(MUSTER_POINT_ANSWERED, MUSTER_POINT_STOP, 1, -1, -1);
         launch(meeting);
     }
     wait_for(&meeting->listening);
-    pid_t member = child();
+    pid_t member = fork_child();
     if (member == 0) {
         muster_testing_arm(MUSTER_POINT_AWAITING, MUSTER_POINT_STOP, 1, -1, -1);
         _exit(muster_leave(join(meeting)) < 0);
@@ -115,13 +101,14 @@ static void hidden_end(void)
         return;
     }
     struct meeting *meeting = shared(sizeof *meeting);
-    pid_t launcher = child();
+    pid_t launcher = fork_child();
     if (launcher == 0) {
         CHECK(setuid(OTHER_USER) == 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it back */
         launch(meeting);
     }
     wait_for(&meeting->listening);
-    pid_t member = child();
+    pid_t member = fork_child();
     if (member == 0) {
         struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
         struct __user_cap_data_struct rights[2] = {{.permitted = 1u << CAP_CHOWN}, {0}};

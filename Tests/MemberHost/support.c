@@ -65,7 +65,7 @@ uint32_t random_below(struct random *random, uint32_t limit)
 
 /* -- the ranks' processes ------------------------------------------------------------------- */
 
-static void start(struct team *team, uint32_t rank, uint32_t incarnation)
+pid_t fork_child(void)
 {
     fflush(stdout);
     pid_t parent = getpid(), pid = fork();
@@ -74,6 +74,14 @@ static void start(struct team *team, uint32_t rank, uint32_t incarnation)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(5);
+    }
+    return pid;
+}
+
+static void start(struct team *team, uint32_t rank, uint32_t incarnation)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
         int status = team->program(team, rank, incarnation);
         fflush(stdout);
         _exit(status);

@@ -68,6 +68,9 @@ bool was_killed(const struct team *team, uint32_t rank);
 /* Every rank is one or the other; says which is not. */
 void check_ends(const struct team *team);
 
+/* Forks. In the child, which ends with its parent: 0. */
+pid_t fork_child(void);
+
 /* Joins as the rank of a team. */
 struct muster_member *join_as(const struct team *team, uint32_t rank);
 

@@ -3,6 +3,7 @@
 
 import CMuster
 import Glibc
+import TestSupport
 import Testing
 
 /// Around every border in the code: words, log limits, the switch to the bitmap, audit blocks.

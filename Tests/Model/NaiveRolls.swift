@@ -2,6 +2,7 @@
 /// library says about rolls with what follows from those counts.
 
 import CMuster
+import TestSupport
 
 /// What one process does in a job: it commits these chunks, in this order.
 struct History {

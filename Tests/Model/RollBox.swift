@@ -46,27 +46,6 @@ final class RollBox {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from a seed on every host.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-    mutating func below(_ n: Int) -> Int { n <= 1 ? 0 : Int(next() % UInt64(n)) }
-}
-
-/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one new each run.
-let seeds: [UInt64] = {
-    if let text = getenv("MUSTER_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
-    var generator = SystemRandomNumberGenerator()
-    return [20_260_101, generator.next() >> 16]
-}()
-
 /// Whether this is a build for the thread sanitizer: thirty times slower, and one thread has no
 /// races to find, so a fraction of the histories is enough there.
 let isThreadSanitized = dlsym(nil, "__tsan_init") != nil

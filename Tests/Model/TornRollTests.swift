@@ -4,6 +4,7 @@
 import CMuster
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 private let uclean = Int64(-EUCLEAN)

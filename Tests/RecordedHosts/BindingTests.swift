@@ -3,6 +3,7 @@
 
 import CMuster
 import Foundation
+import TestSupport
 import Testing
 
 private let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -113,7 +114,7 @@ struct BindingTests {
     func cpusets(_ name: String) throws {
         try withTopology(folder.appendingPathComponent(name).path) { topology in
             let seed = UInt64.random(in: 0...999_999)
-            var random = SeededGenerator(state: seed)
+            var random = Seeded(seed)
             for round in 0..<40 {
                 for i in 0..<Int(topology.pointee.cpu_count) {
                     topology.pointee.cpus[i].allowed = random.next() % 3 == 0 ? 0 : 1

@@ -2,6 +2,7 @@
 
 import CMuster
 import Foundation
+import TestSupport
 import Testing
 
 /// A `/sys` tree in a directory of its own, which goes away with it.
@@ -291,7 +292,7 @@ struct DamagedTreeTests {
         let paths = soundFiles.keys.sorted()
         let alphabet = Array("0123456789-, \n\0xKkBM:".utf8)
         for seed in UInt64(1)...400 {
-            var random = SeededGenerator(state: seed)
+            var random = Seeded(seed)
             let path = paths[Int.random(in: 0..<paths.count, using: &random)]
             let sound = Array(try #require(soundFiles[path]).utf8)
             var bytes = sound

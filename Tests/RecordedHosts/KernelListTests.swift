@@ -1,6 +1,7 @@
 // The parser of the kernel's lists of CPUs and nodes.
 
 import CMuster
+import TestSupport
 import Testing
 
 /// The count that `muster_list_parse` returns, and the numbers, nil for an error.
@@ -83,7 +84,7 @@ struct ListTests {
     @Test("A list written and read again is the same")
     func roundTrip() {
         for seed in UInt64(1)...300 {
-            var random = SeededGenerator(state: seed)
+            var random = Seeded(seed)
             let limit = UInt32(1) << UInt32.random(in: 1...20, using: &random)
             let density = Double.random(in: 0...1, using: &random)
             let numbers = (0..<200).map { _ in UInt32.random(in: 0..<limit, using: &random) }

@@ -3,20 +3,6 @@
 import CMuster
 import Muster
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from a seed on every host.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-    mutating func below(_ n: Int) -> Int { n <= 1 ? 0 : Int(next() % UInt64(n)) }
-}
-
 /// x[i] += by: twice or never shows in the sum.
 struct Increment: Kernel {
     let by: Int32

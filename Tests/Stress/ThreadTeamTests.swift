@@ -3,14 +3,8 @@
 
 import Glibc
 import Muster
+import TestSupport
 import Testing
-
-/// MUSTER_SEED where it is set, to repeat a failure; else a fixed seed and one new each run.
-let seeds: [UInt64] = {
-    if let text = getenv("MUSTER_SEED"), let seed = UInt64(String(cString: text)) { return [seed] }
-    var generator = SystemRandomNumberGenerator()
-    return [20_260_101, generator.next() >> 16]
-}()
 
 let leaders: [Team.Leader] = [.waits, .works]
 

@@ -2,6 +2,7 @@
 /// bit, never with a tolerance.
 
 import CMuster
+import TestSupport
 import Testing
 
 private func variant(_ which: muster_kernel_variant) -> muster_kernels? {
@@ -18,19 +19,6 @@ private let integerTypes = dtypes.filter { $0.rawValue >= MUSTER_I1.rawValue }
 
 /// Lengths around every border of lanes and blocks.
 private let lengths = Array(0...200) + [2047, 2048, 2049, 5003]
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from a seed on every host.
-private struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
 
 /// Doubles of ordinary size; `wild` mixes in everything that has rules of its own.
 private func numbers(_ count: Int, wild: Bool, _ random: inout Seeded) -> [Double] {

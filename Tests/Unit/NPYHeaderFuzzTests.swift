@@ -1,6 +1,7 @@
 // NPYHeaderFuzzTests.swift - mutations of NumPy headers: read or refused, and never a trap.
 
 import Muster
+import TestSupport
 import Testing
 
 extension NPYHeaderTests {
@@ -10,7 +11,7 @@ extension NPYHeaderTests {
         arguments: [1, 2, 3, 4, UInt64.random(in: 5...(.max))])
     func mutations(seed: UInt64) async {
         await #expect(processExitsWith: .success, "seed \(seed)") { [seed] in
-            var random = SplitMix64(state: seed)
+            var random = Seeded(seed)
             var acceptedCount = 0
             for round in 0..<20_000 {
                 var (file, data) = mutationBase(&random)
@@ -42,20 +43,8 @@ extension NPYHeaderTests {
     }
 }
 
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// A header of any version, and how many bytes of data make its file a good one.
-private func mutationBase(_ random: inout SplitMix64) -> (file: [UInt8], data: Int) {
+private func mutationBase(_ random: inout Seeded) -> (file: [UInt8], data: Int) {
     let texts = [
         ("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }", 24),
         ("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 24), }", 24),
@@ -68,7 +57,7 @@ private func mutationBase(_ random: inout SplitMix64) -> (file: [UInt8], data: I
     return (npy(text, major: UInt8.random(in: 1...3, using: &random)), data)
 }
 
-private func mutate(_ file: inout [UInt8], _ random: inout SplitMix64) {
+private func mutate(_ file: inout [UInt8], _ random: inout Seeded) {
     let tokens = [
         "(", ")", "[", "]", "{", "}", ",", ":", "'", "\"", "\\", "-", "0", "9", "L", ".", "e", "\0",
         "True", "None", "\n", "'shape'", ">", "|", "9223372036854775807", "-9223372036854775808",

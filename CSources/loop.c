@@ -89,21 +89,26 @@ static int open_records(struct muster_loop *loop, struct muster_team *team, uint
     return 0;
 }
 
-void muster_loop_prepare(struct muster_loop *loop)
+/* A loop with its lists. */
+struct room {
+    struct muster_loop loop;
+    struct muster_touch touched[MUSTER_ARRAYS_MAX + 1];
+    unsigned char taken[MUSTER_ARRAYS_MAX];
+};
+
+struct muster_loop *muster_loop_create(void)
 {
-    /* calloc does not touch memory that the heap gets fresh from the system. */
-    void *memory = calloc(MUSTER_ARRAYS_MAX + 1, sizeof *loop->touched + 1);
-    if (!memory)
+    struct room *room = muster__os_zeros(sizeof *room);
+    if (!room)
         __builtin_trap();
-    loop->touched = memory;
-    loop->taken = (unsigned char *)(loop->touched + MUSTER_ARRAYS_MAX + 1);
+    room->loop.touched = room->touched;
+    room->loop.taken = room->taken;
+    return &room->loop;
 }
 
-void muster_loop_discard(struct muster_loop *loop)
+void muster_loop_destroy(struct muster_loop *loop)
 {
-    free(loop->touched);
-    loop->touched = NULL;
-    loop->taken = NULL;
+    muster__os_unmap(loop, sizeof(struct room));
 }
 
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)

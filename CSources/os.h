@@ -43,6 +43,7 @@ int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 
 /* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
  * what lies there). writable: read and write; else read only. */
+void *muster__os_zeros(uint64_t size_bytes); /* pages of this process's own; NULL; not injected */
 int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writable, void *at,
                    void **address);
 int muster__os_unmap(void *address, uint64_t size_bytes);
@@ -88,6 +89,9 @@ uint32_t muster__os_page_bytes(void);
 int muster__os_thread_count(void);
 void muster__os_worker_signals(void); /* ignore INT TERM HUP, default for the rest, none blocked */
 void muster__os_name_thread(const char *name);
+/* Calls what workers call first, to no effect. The dynamic linker finds a function when it is
+ * called for the first time; else each worker would have that done for itself. */
+void muster__os_rehearse_worker(void);
 _Noreturn void muster__os_exit(int status);
 
 /* Executes this program once more, with `fd` as its descriptor `as_fd` and none above. Returns: the

@@ -169,6 +169,7 @@ static bool spawn(struct server *server, const struct muster__server_request *re
         reply(server, &answer, -1);
         return false;
     }
+    muster__before_worker(server->team, rank);
     int pid = muster__os_fork();
     if (pid == 0) {
         muster__os_close(server->socket);

@@ -180,19 +180,27 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
                : -EPERM;
 }
 
+void muster__before_worker(struct muster_team *team, uint32_t rank)
+{
+    if (!team->has_rehearsed) {
+        muster__os_rehearse_worker();
+        (void)muster_address_is_static(team);
+        team->has_rehearsed = true;
+    }
+    snprintf(team->worker_name, sizeof team->worker_name, "muster-%u", rank);
+}
+
 /* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
  * exit like any death. */
 void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent)
 {
     muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
     MUSTER__POINT(MUSTER_POINT_FORKED);
-    char name[24]; /* the kernel keeps 15 characters */
-    snprintf(name, sizeof name, "muster-%u", rank);
     /* The parent may have died before the signal was asked for: then it is another now. */
     if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
         muster__os_exit(127);
     muster__os_worker_signals();
-    muster__os_name_thread(name);
+    muster__os_name_thread(team->worker_name);
     team->worker_socket = socket;
     if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
         muster__os_exit(126);
@@ -222,6 +230,7 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
         team->not_done = rank;
     if (team->server)
         return muster__server_spawn(team, rank, ends);
+    muster__before_worker(team, rank);
     int pid = muster__os_fork();
     if (pid == 0) {
         muster__begin_worker(team, rank, ends[1], team->plan.leader_pid);

@@ -47,7 +47,9 @@ struct muster_team {
     bool someone_died;   /* during the job last dispatched */
     bool running;        /* that job has not been joined */
     int epoll, eventfd;
-    int worker_socket; /* in a worker: its end */
+    int worker_socket;    /* in a worker: its end */
+    char worker_name[24]; /* of the one that is started next; the kernel keeps 15 characters */
+    bool has_rehearsed;   /* muster__os_rehearse_worker */
     struct muster__patience patience;
     struct muster__server *server; /* leader only; NULL: ranks are forked from the leader */
 };
@@ -63,8 +65,10 @@ struct muster__mapping {
 #define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* of the server's pidfd in epoll */
 
 /* team.c, for the fork server: where the parts of a mapped control segment are (`rolls` has room;
- * the plan is sound), what a new worker does first, and a look whether a rank has died. */
+ * the plan is sound), what is done before a worker is forked, since each would do it for itself,
+ * what a new worker does first, and a look whether a rank has died. */
 void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
+void muster__before_worker(struct muster_team *team, uint32_t rank);
 void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent);
 void muster__note_death(struct muster_team *team, uint32_t rank);
 

@@ -23,15 +23,12 @@ struct RankPart {
     init(team: OpaquePointer, rank: UInt32) {
         self.team = team
         self.rank = rank
-        loop = .allocate(capacity: 1)
-        loop.initialize(to: muster_loop())
-        muster_loop_prepare(loop)
+        loop = muster_loop_create()
     }
 
     /// Gives back what this rank has for itself.
     func end() {
-        muster_loop_discard(loop)
-        loop.deallocate()
+        muster_loop_destroy(loop)
     }
 
     /// Runs this rank's part of the loop in the job slot. `type`: the kernel's; nil: it is not known
@@ -150,10 +147,9 @@ struct Worker {
         if job.pointee.flags & MUSTER_JOB_KERNEL_IN_IMAGE.rawValue != 0 {
             // From a library loaded since the fork, the words mean nothing here.
             let words = arguments.load(as: (UInt, UInt).self)
-            let isHere = [words.0, words.1].allSatisfy {
-                muster_address_is_static(UnsafeRawPointer(bitPattern: $0))
-            }
-            guard isHere else { return nil }
+            guard muster_address_is_static(UnsafeRawPointer(bitPattern: words.0)),
+                muster_address_is_static(UnsafeRawPointer(bitPattern: words.1))
+            else { return nil }
             return KernelTable.type(words: words)
         } else if job.pointee.flags & MUSTER_JOB_KERNEL_IN_PROGRAM.rawValue != 0 {
             return KernelTable.type(places: arguments.load(as: (UInt, UInt).self))

@@ -81,12 +81,14 @@ struct muster_chunk {
     uint64_t end;
 };
 
-/* Makes `taken` and `touched` of an empty loop: pages that only kernels with arrays come to touch.
- * Traps where there is no memory for them (17 KiB). Ownership: muster_loop_discard. */
-void muster_loop_prepare(struct muster_loop *loop);
+/* Makes an empty loop with its lists, in memory of its own: a forked worker would have to copy what
+ * it touches of its leader's heap.
+ *
+ * Traps where there is no memory (17 KiB). Ownership: muster_loop_destroy. */
+struct muster_loop *muster_loop_create(void);
 
-/* Gives back what muster_loop_prepare made. */
-void muster_loop_discard(struct muster_loop *loop);
+/* Gives a loop back. */
+void muster_loop_destroy(struct muster_loop *loop);
 
 /* Begins the job in the team's job slot: opens this rank's roll, emptied where the loop is new, and
  * its journal. A successor puts back what its predecessor was changing.

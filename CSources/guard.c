@@ -1,9 +1,11 @@
-/* guard.c - the process that a supervisor leaves in its own place.
+/* guard.c - the processes that a supervisor leaves in its own place.
  *
  * A supervisor that is killed can't end what it has started, and a parent-death signal reaches
- * children only, not their children. So there are two processes, the guard, which has the number
- * that everybody knows, and its child, the supervisor proper. Both adopt orphans. Whoever of them
- * is killed, the other one is there, and is or becomes the ancestor of all that is left.
+ * children only, not their children. So there are three processes, each the parent of the next: the
+ * guard, which has the number that everybody knows, the keeper, and the supervisor proper. All
+ * adopt orphans. Whoever of them is killed, the others are there, and one is or becomes the
+ * ancestor of all that is left. The keeper is for who kills a whole process group, as `timeout -s
+ * KILL` and mpirun do: it is in a group of its own. It knows nothing but how its child fares.
  *
  * Invariant: the supervisor hears of signals by the guard alone, which writes each one's number
  * into a pipe. A signal to the whole process group, as Ctrl-C is, reaches both, but the supervisor
@@ -30,8 +32,9 @@ static void end_descendants(void)
     }
 }
 
-/* The guard's life: until the supervisor's end, which becomes its own. */
-static _Noreturn void stand_guard(int supervisor, int signals, int pipe)
+/* The life of a guard or a keeper: until its child's end, which becomes its own. pipe: for the
+ * numbers of signals; -1: it passes none on. */
+static _Noreturn void stand_guard(int child, int signals, int pipe)
 {
     int code = 0, status = 0;
     /* The pipe's other end goes with a supervisor that is killed, before its end is seen here. */
@@ -43,18 +46,18 @@ static _Noreturn void stand_guard(int supervisor, int signals, int pipe)
         while ((number = muster__os_signals_next(signals)) > 0) {
             unsigned char byte = (unsigned char)number;
             /* Full: so many are still to be heard that one more makes no difference. */
-            if (number != SIGCHLD)
+            if (number != SIGCHLD && pipe >= 0)
                 (void)muster__os_write_some(pipe, &byte, 1);
             /* It has stopped itself, and a pipe wakes nobody who is stopped. */
             if (number == SIGCONT)
-                muster__os_signal_process(supervisor, SIGCONT);
-            /* Ctrl-Z: it is this process that the shell waits for. */
-            if (number == SIGCHLD && muster__os_has_stopped(supervisor))
+                muster__os_signal_process(child, SIGCONT);
+            /* Ctrl-Z: it is the guard that the shell waits for. */
+            if (number == SIGCHLD && muster__os_has_stopped(child))
                 muster__os_stop_self();
         }
         int pid, found;
         while ((found = muster__os_reap_any(&pid, &code, &status)) == 1)
-            if (pid == supervisor) {
+            if (pid == child) {
                 end_descendants();
                 muster__os_end_like(code, status);
             }
@@ -76,6 +79,16 @@ int muster__guard_fork(uint64_t signals)
         muster__os_close(ends[0]);
         stand_guard(pid, fd, ends[1]);
     }
+    int child = pid < 0 ? -1 : muster__os_fork();
+    if (child > 0) {
+        /* The pipe ends with the guard, not with who else has it. */
+        muster__os_close(ends[0]);
+        muster__os_close(ends[1]);
+        muster__os_leave_group();
+        (void)muster__os_adopt_orphans(true);
+        stand_guard(child, fd, -1);
+    }
+    /* Where no third process can be had, the second one is the supervisor. */
     if (fd >= 0) {
         /* What was sent to both is pending here, and is forgotten by being ignored. */
         for (int number = 1; pid == 0 && number <= 64; number++)

@@ -463,6 +463,13 @@ bool muster__os_is_terminal(int fd)
     return is_terminal;
 }
 
+void muster__os_leave_group(void)
+{
+    ENTER();
+    if (setpgid(0, 0) < 0)
+        errno = errno_before;
+}
+
 bool muster__os_is_foreground(int terminal)
 {
     ENTER();

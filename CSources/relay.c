@@ -375,9 +375,12 @@ int muster_relay_feed(struct muster_relay *relay, int terminal, int *reader)
     return status;
 }
 
-void muster_relay_feed_again(struct muster_relay *relay)
+bool muster_relay_feed_again(struct muster_relay *relay)
 {
-    watch_terminal(relay);
+    if (relay->feed < 0 || relay->is_fed || relay->input_start < relay->input_end)
+        return false;
+    (void)watch_terminal(relay);
+    return !relay->is_fed;
 }
 
 /* -- the relay ------------------------------------------------------------------------------ */

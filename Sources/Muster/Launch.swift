@@ -298,8 +298,11 @@ package final class Launch {
             team.descriptor,
         ]
         var ready: UInt64 = 0
+        // A shell that brings this into the foreground tells nobody.
+        let isInBackground = muster_relay_feed_again(relay)
         let status = muster_supervisor_wait(
-            descriptors, UInt32(descriptors.count), patience, &ready)
+            descriptors, UInt32(descriptors.count),
+            isInBackground ? (patience < 0 ? 200 : min(200, patience)) : patience, &ready)
         guard status == 0 else {
             throw .system(.system, "muster run", "can't wait", status: status)
         }
@@ -329,7 +332,7 @@ package final class Launch {
                 if !isStarted && end == .exited(0) {
                     // Who started it may go on for long: the others recover without it now.
                     team.lose(rank)
-                } else if !isStarted {
+                } else if !isStarted && processes[rank].exit?.isFailure != true {
                     processes[rank].lostMember = end
                     processes[rank].lostSeconds = before
                     // Shells exit by themselves when their last command dies.
@@ -382,7 +385,7 @@ package final class Launch {
             killAt = monotonicNanoseconds()
         case SIGCONT:
             forward(SIGCONT)
-            muster_relay_feed_again(relay)
+            break  // the next turn looks whether the terminal is ours again
         default:
             // The second one is meant. A terminal that goes away says so twice by itself.
             if requests > 0 && number != SIGHUP {
@@ -446,6 +449,8 @@ package final class Launch {
             team.lose(rank)
         } else if plan.onDeath == .restart && left > 0 {
             say(.failed(rank: rank, exit, .restart(left: left - 1)))
+            // What it has left in its process group would stand beside the new one.
+            _ = muster_supervisor_forward(supervisor, Int32(exit.pid), SIGKILL)
             guard team.reopen(rank) else {
                 throw MusterError(
                     .start, subject: "rank \(rank)", reason: "can't be started again: it is held")

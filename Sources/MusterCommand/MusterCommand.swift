@@ -42,6 +42,11 @@ struct MusterCommand: ParsableCommand {
     static func main() {
         // A closed pipe ends the tool as it ends others, also under a parent that ignores SIGPIPE.
         signal(SIGPIPE, SIG_DFL)
+        // Swift finds them in /proc; without, each command would be taken for none.
+        if CommandLine.arguments.isEmpty {
+            Output.error("can't read its arguments: /proc is not there; mount it (proc(5))")
+            Glibc.exit(2)
+        }
         var command: any ParsableCommand = MusterCommand()
         do {
             do {

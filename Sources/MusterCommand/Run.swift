@@ -28,7 +28,8 @@ struct Run: ParsableCommand {
 
             Under mpirun, srun, flux or in a Kubernetes indexed job, each `muster run` is one host: \
             global rank = host rank x N + rank. It says which variables decided. MUSTER_HOST_RANK \
-            and MUSTER_HOST_SIZE come before them.
+            and MUSTER_HOST_SIZE come before them. With several hosts the files of --json and \
+            --trace have the host's rank in their names: report.json is report.1.json on host 1.
 
             EXAMPLES
               muster run -n 8 -- python3 member.py
@@ -175,11 +176,18 @@ struct Run: ParsableCommand {
         if outputDir == "" || json == "" {
             throw ValidationError("--output-dir and --json need a name")
         }
+        for (name, path) in [("--output-dir", outputDir), ("--json", json)] {
+            // What stands for bytes that are none: a file of another name would be written.
+            if path?.contains("\u{FFFD}") == true {
+                throw ValidationError("\(name): the name is not UTF-8; take another one")
+            }
+        }
     }
 
     func run() throws {
-        if let json, json != "-" { try OutputFile.check(json) }
         let outer = try OuterLauncher.read()
+        let json = json.map { outer.ownName($0) }
+        if let json, json != "-" { try OutputFile.check(json) }
         var plan = LaunchPlan(
             .ownArguments(count: program.count), size: try size(outer), outer: outer)
         plan.binding = place.bind
@@ -190,7 +198,7 @@ struct Run: ParsableCommand {
         plan.onDeath = onDeath
         plan.restarts = restartsMost
         plan.grace = grace
-        let trace = try tracing.open()
+        let trace = try tracing.open { outer.ownName($0) }
         plan.timelineEvents = trace == nil ? 0 : tracing.eventsPerRank
         if outer.hostSize > 1 || !outer.variables.isEmpty {
             let first = plan.globalRank(0)
@@ -198,17 +206,30 @@ struct Run: ParsableCommand {
                 "\(outer.description): global ranks \(first)-\(first + plan.size - 1) of "
                     + "\(plan.globalSize)")
         }
-        try finish(plan, try launch(plan), trace)
+        try finish(plan, try launch(plan, json), trace, json)
     }
 
-    private func launch(_ plan: LaunchPlan) throws -> LaunchReport {
+    private func launch(_ plan: LaunchPlan, _ json: String?) throws -> LaunchReport {
         do {
             return try Launch(plan, words: { words($0, plan.size) }).run()
         } catch {
+            // A report of an earlier run would be taken for this one's.
+            if let json {
+                try write(
+                    Output.jsonText(
+                        FailedJSON(error.report), schema: Self.schema, error: error.description),
+                    to: json)
+            }
             guard error.code == .start else { throw error }
             throw Failure(
                 line: error.description, status: startStatus(error), report: FailedJSON(nil))
         }
+    }
+
+    private func write(_ text: String, to json: String) throws {
+        guard json == "-" else { return try OutputFile.write(text + "\n", to: json) }
+        Output.line(text)
+        try Output.flush()  // before the exit status, which is thrown
     }
 
     /// As shells have it, where the program itself is at fault.
@@ -265,7 +286,9 @@ struct Run: ParsableCommand {
     }
 
     /// The end: audits as text, the report as JSON, and the exit status.
-    private func finish(_ plan: LaunchPlan, _ report: LaunchReport, _ trace: Trace?) throws {
+    private func finish(
+        _ plan: LaunchPlan, _ report: LaunchReport, _ trace: Trace?, _ json: String?
+    ) throws {
         for line in RunReport.audits(report) { Output.writeError("muster: \(line)\n") }
         if let trace {
             if let timeline = report.timeline { trace.take(timeline, "run") }
@@ -273,17 +296,18 @@ struct Run: ParsableCommand {
             trace.finish()
             for line in trace.lines { Output.writeError("\(line)\n") }
         }
+        // What else goes wrong.
+        var problems: [any Error] = []
         if let json {
             let report = RunJSON(
                 plan, report, command: Array(program), trace?.shares.first)
-            let text = try Output.jsonText(report, schema: Self.schema, error: report.error)
-            if json == "-" {
-                Output.line(text)
-                try Output.flush()  // before the exit status, which is thrown
-            } else {
-                try OutputFile.write(text + "\n", to: json)
-            }
+            do {
+                try write(
+                    Output.jsonText(report, schema: Self.schema, error: report.error), to: json)
+            } catch { problems.append(error) }
         }
+        do { try trace?.check() } catch { problems.append(error) }
+        for problem in problems { Output.error((problem as? Failure)?.line ?? "\(problem)") }
         guard let status = report.exitStatus else {
             // As every program ends whose output nobody reads.
             signal(SIGPIPE, SIG_DFL)
@@ -294,17 +318,21 @@ struct Run: ParsableCommand {
             throw Failure.cannotRun(
                 "standard output: can't write to it: \(String(cString: strerror(Int32(number))))")
         }
-        guard status == 0 else {
-            // The ranks' status tells more than that of a trace.
-            do {
-                try trace?.check()
-            } catch {
-                Output.error((error as? Failure)?.line ?? "\(error)")
-            }
-            throw Said(status: Int32(status))
-        }
-        try trace?.check()
+        // The ranks' status tells more than that of a file.
+        if status != 0 { throw Said(status: Int32(status)) }
+        if !problems.isEmpty { throw Said(status: 2) }
     }
 }
 
 extension LaunchPlan.OnDeath: ExpressibleByArgument {}
+
+extension OuterLauncher {
+    /// The name of this host's file, where several hosts are given one name: `report.1.json`.
+    func ownName(_ path: String) -> String {
+        guard hostSize > 1, path != "-", !path.hasPrefix("/dev/") else { return path }
+        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+        let file = path.dropFirst(folder.count)
+        let dot = file.dropFirst().lastIndex(of: ".") ?? file.endIndex
+        return "\(folder)\(file[..<dot]).\(hostRank)\(file[dot...])"
+    }
+}

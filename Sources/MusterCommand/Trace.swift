@@ -28,8 +28,8 @@ struct TraceOptions: ParsableArguments {
     }
 
     /// Looks at the file, before anything is measured; nil: none is wanted.
-    func open() throws -> Trace? {
-        try trace.map { try Trace($0, eventsPerRank: eventsPerRank) }
+    func open(name: (String) -> String = { $0 }) throws -> Trace? {
+        try trace.map { try Trace(name($0), eventsPerRank: eventsPerRank) }
     }
 
     var eventsPerRank: Int { traceEvents ?? 1 << 17 }

@@ -62,8 +62,9 @@ void muster_relay_seal(struct muster_relay *relay);
  * last one takes the place of those before it. Returns: 0, or a negative errno. */
 int muster_relay_feed(struct muster_relay *relay, int terminal, int *reader);
 
-/* Whether the process may read from the terminal can change when it is continued: look again. */
-void muster_relay_feed_again(struct muster_relay *relay);
+/* Looks again whether this process may read from the terminal: that changes with what a shell puts
+ * into the foreground, of which nobody is told. Returns: whether it waits for that. */
+bool muster_relay_feed_again(struct muster_relay *relay);
 
 /* Writes a line of the caller's own between the lines of the sources. text: without a line break.
  */

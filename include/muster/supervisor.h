@@ -2,9 +2,10 @@
  *
  * For Muster's own tool: `muster run` is one. Not part of muster.h and not installed. A supervisor
  * is a new process: the one that asks for it becomes its guard, tells it of every signal that it
- * gets, and ends as it ends. Orphans among their descendants become their children
- * (PR_SET_CHILD_SUBREAPER), so that nobody gets away by forking twice; and where one of the two is
- * killed, the other one ends all that is left. A supervisor ignores the signals that its guard gets
+ * gets, and ends as it ends; between them is a keeper, in a process group of its own. Orphans among
+ * their descendants become their children (PR_SET_CHILD_SUBREAPER), so that nobody gets away by
+ * forking twice; and where any of the three is killed, or all that is in the guard's process group,
+ * the others end all that is left. A supervisor ignores the signals that its guard gets
  * for it, SIGPIPE and SIGXFSZ; its soft limit of open files is the hard one; standard descriptors
  * that are closed are opened: input has nothing in it, output refuses every write with -EBADF, what
  * is written to the errors vanishes. Programs have none of that: default signals (those that were

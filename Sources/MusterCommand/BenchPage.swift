@@ -118,8 +118,9 @@ extension BenchReport {
             parts.append(row.test.split(separator: "/").dropFirst().joined(separator: ", "))
         }
         if Set(rows.map(\.kernel)).count > 1 { parts.append(row.kernel) }
+        // Only rows of one placement have copies.
         for name in row.names
-        where Set(rows.map { $0.parameters[name]?.description }).count > 1 {
+        where name != "copies" && Set(rows.map { $0.parameters[name]?.description }).count > 1 {
             parts.append(BenchReport.value(name, row.parameters[name]!))
         }
         if Set(rows.map(\.ranks)).count > 1 { parts.append(Output.counted(row.ranks, "rank")) }

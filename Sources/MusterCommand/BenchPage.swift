@@ -32,6 +32,7 @@ extension BenchReport {
             </header>
             <main>
             \(families.map { section($0.test, $0.name, $0.rows) }.joined(separator: "\n"))
+            \(shares)
             \(trust)
             \(machine)
             </main>
@@ -335,6 +336,7 @@ enum PageStyle {
         .pictures{flex:1 1 340px;max-width:600px;min-width:0}
         figure{margin:0 0 12px;overflow-x:auto}
         .scroll{flex:2 1 340px;min-width:0;overflow-x:auto}
+        section>.scroll{margin-top:.8rem}
         table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
         caption{text-align:left;padding-bottom:4px;color:var(--dim)}
         th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}

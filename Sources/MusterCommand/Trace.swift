@@ -180,42 +180,61 @@ struct TimelineShare: Codable, Sendable {
         return one + other
     }
 
-    /// "98.2 %" of the time of its loops; nil: not known.
-    private func part(_ load: Load, _ seconds: Double) -> String {
-        guard let waiting = load.waiting_s, load.busy_s + waiting > 0 else { return "-" }
+    /// "98.2": per cent of the time of its loops; nil: not known.
+    private func part(_ load: Load, _ seconds: Double) -> String? {
+        guard let waiting = load.waiting_s, load.busy_s + waiting > 0 else { return nil }
         return Figures.short((seconds / (load.busy_s + waiting) * 1000).rounded() / 10)
+    }
+
+    /// Columns of its table, in text and on a page.
+    static let columns = [
+        "rank", "CPU", "node", "chunks", "busy", "%", "waiting", "%", "stolen", "remote", "of",
+    ]
+
+    /// A cell of that table: rounded, and with all of its digits where it has more; nil: it is not known.
+    struct Cell {
+        let text: String?
+        let exact: String?
+        init(_ text: String?, exact: String? = nil) { (self.text, self.exact) = (text, exact) }
+    }
+
+    /// One for each column.
+    func cells(_ load: Load) -> [Cell] {
+        func time(_ seconds: Double?) -> Cell {
+            Cell(seconds.map { Figures.time($0) }, exact: seconds.map { "\($0)" })
+        }
+        func count(_ number: Int) -> Cell { Cell(Figures.count(number), exact: "\(number)") }
+        func amount(_ bytes: UInt64?) -> Cell {
+            Cell(bytes.map { Figures.amount(Double($0)) }, exact: bytes.map { "\($0)" })
+        }
+        return [
+            Cell("\(load.rank)"), Cell(load.cpu.map { "\($0)" }), Cell("\(load.node)"),
+            count(load.chunks), time(load.busy_s), Cell(part(load, load.busy_s)),
+            time(load.waiting_s), Cell(load.waiting_s.flatMap { part(load, $0) }),
+            count(load.stolen), amount(load.remote_bytes), amount(load.bytes),
+        ]
+    }
+
+    /// "12 loops of 3 teams"
+    var extent: String {
+        Figures.count(loops, "loop") + (teams == 1 ? "" : " of \(Figures.count(teams, "team"))")
+    }
+
+    /// What is not in it, and why.
+    var remarks: [String] {
+        guard dropped_chunks > 0 || dropped_loops > 0 else { return [] }
+        return [
+            "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")), of which "
+                + "--trace-events makes more, and \(Figures.count(dropped_loops, "loop"))"
+        ]
     }
 
     /// As text.
     var lines: [String] {
-        let teams = teams == 1 ? "" : " of \(Figures.count(teams, "team"))"
-        var lines = [
-            "",
-            Paint.heading(name)
-                + "  \(Figures.count(loops, "loop"))\(teams), traced: how evenly they were shared",
-            "",
-        ]
-        var table = AlignedTable([
-            ("rank", .right), ("CPU", .right), ("node", .right), ("chunks", .right),
-            ("busy", .right), ("%", .right), ("waiting", .right), ("%", .right),
-            ("stolen", .right), ("remote", .right), ("of", .right),
-        ])
-        for load in loads {
-            table.add([
-                "\(load.rank)", load.cpu.map { "\($0)" } ?? "-", "\(load.node)",
-                Figures.count(load.chunks), Figures.time(load.busy_s), part(load, load.busy_s),
-                load.waiting_s.map { Figures.time($0) } ?? "-",
-                load.waiting_s.map { part(load, $0) } ?? "-", Figures.count(load.stolen),
-                load.remote_bytes.map { Figures.amount(Double($0)) } ?? "-",
-                load.bytes.map { Figures.amount(Double($0)) } ?? "-",
-            ])
-        }
-        lines += table.lines() + [""]
-        if dropped_chunks > 0 || dropped_loops > 0 {
-            lines.append(
-                "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")), of which "
-                    + "--trace-events makes more, and \(Figures.count(dropped_loops, "loop"))")
-        }
-        return lines
+        var table = AlignedTable(TimelineShare.columns.map { ($0, .right) })
+        for load in loads { table.add(cells(load).map { $0.text ?? "-" }) }
+        return [
+            "", Paint.heading(name) + "  \(extent), traced: how evenly they were shared", "",
+        ] + table.lines() + [""] + remarks
     }
 }

@@ -262,4 +262,47 @@ private struct TraceText {
             #expect(names.contains { $0.hasPrefix("placement ") } == (command[0] == "tour"))
         }
     }
+
+    @Test("Shares are on the page and in text, and a saved report has them again")
+    func shares() throws {
+        let (json, html) = (folder.path("a.json"), folder.path("a.html"))
+        let run = try CommandRunner.run([
+            "bench", "tour", "stream", "placement", "--quick", "--size", "1MiB", "--samples", "1",
+            "--trace", folder.path("trace.json"), "--save", json, "--html", html,
+        ])
+        try #require(run.status == 0, "\(run.errors)")
+        let report = try CommandResult(output: String(contentsOfFile: json, encoding: .utf8)).json()
+        let timelines = try #require(report["timelines"] as? [[String: Any]])
+        #expect(timelines.count == 7)
+        let loads = timelines.flatMap { $0["loads"] as? [[String: Any]] ?? [] }
+        #expect(loads.allSatisfy { $0["chunks"] as? Int ?? 0 > 0 && number($0["busy_s"])! > 0 })
+        // Every number of the JSON, to the last bit.
+        let keys = ["chunks", "busy_s", "waiting_s", "stolen", "remote_bytes", "bytes"]
+        let page = try String(contentsOfFile: html, encoding: .utf8)
+        let section = try #require(page.components(separatedBy: "<section id=\"timelines\"").last)
+            .components(separatedBy: "</section>")[0]
+        let found = section.components(separatedBy: "data-value=\"").dropFirst().map {
+            Double($0.prefix { $0 != "\"" })
+        }
+        #expect(found == loads.flatMap { load in keys.compactMap { number(load[$0]) } })
+        let names = timelines.compactMap { $0["name"] as? String }
+        for name in names {
+            #expect(section.contains("<caption>\(name): "))
+            #expect(run.output.contains("\n\(name)  ") && names.count == timelines.count)
+        }
+        // The rounded text of a table's row is the page's.
+        for row in section.components(separatedBy: "<tr>").dropFirst().filter({ $0.contains("<td") }
+        ) {
+            let cells = row.components(separatedBy: "</t").dropLast().map {
+                String($0.reversed().prefix { $0 != ">" }.reversed())
+            }.filter { !$0.isEmpty }
+            let line = run.output.split(separator: "\n").first {
+                $0.split(separator: " ").joined() == cells.joined().filter { $0 != " " }
+            }
+            #expect(line != nil, "\(cells)")
+        }
+        let again = try CommandRunner.run(["report", json])
+        #expect(again.status == 0 && run.output.contains(again.output))
+        #expect(try CommandRunner.run(["report", json, "--html", "-"]).output == page)
+    }
 }

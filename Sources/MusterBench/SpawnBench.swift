@@ -11,6 +11,8 @@ public struct SpawnBench {
     /// Where ranks run.
     public var binding: Binding = .spread
     public let sizes: [Int]
+    /// Sizes that are measured where nobody asks for others.
+    public static let usualSizes = [2, 8, 32, 64]
     let samples: Int
 
     /// Teams of each of `sizes`; `samples` of each, at least 1.

@@ -88,7 +88,7 @@ extension BenchReport {
         switch name {
         case "staircase": return [staircase(rows)]
         case "loaded": return [loaded(rows)]
-        case "scaling", "dispatch": return [byRanks(name, rows)]
+        case "scaling", "dispatch", "barrier", "spawn": return [byRanks(name, rows)]
         default: break
         }
         var pictures: [String] = []

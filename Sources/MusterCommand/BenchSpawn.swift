@@ -32,7 +32,7 @@ struct BenchSpawn: BenchCommand {
 
     func run() throws {
         var bench = SpawnBench(
-            sizes: ranks.isEmpty ? [2, 8, 32, 64] : ranks, samples: options.samples ?? 10)
+            sizes: ranks.isEmpty ? SpawnBench.usualSizes : ranks, samples: options.samples ?? 10)
         bench.binding = place.bind
         for size in bench.sizes where place.reportBindings {
             Output.writeError("team of \(size):\n")

@@ -71,7 +71,7 @@ struct BenchTourTests {
         let families = Set(rows.compactMap { ($0["test"] as? String)?.split(separator: "/").first })
         let tests = try #require(report["tests"] as? [[String: Any]])
         #expect(Set(tests.compactMap { ($0["name"] as? String).map { $0[...] } }) == families)
-        #expect(families.count == 12)
+        #expect(families.count == 16)
         #expect(report["partial"] as? Bool == false)
         let readings = try #require(
             (report["canary"] as? [String: Any])?["readings"] as? [[String: Any]])
@@ -313,8 +313,11 @@ struct BenchTourTests {
     func plan() throws {
         let list = try ToolRun("bench", "--list")
         let plan = try ToolRun("bench", "--dry-run")
-        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 12 tests"))
-        for name in ["stream", "matrix", "latency", "staircase", "loaded", "c2c"] {
+        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 16 tests"))
+        for name in [
+            "stream", "sum", "matrix", "latency", "staircase", "loaded", "c2c", "touch", "barrier",
+            "spawn",
+        ] {
             #expect(list.output.contains("\n\(name) ") && plan.output.contains("  \(name) "))
         }
     }
@@ -323,8 +326,8 @@ struct BenchTourTests {
 @Suite("muster bench: what is wrong is not printed")
 struct BenchFaultTests {
     static let tests = [
-        "stream", "matrix", "mixes", "scaling", "placement", "latency", "staircase", "loaded",
-        "c2c", "pages",
+        "stream", "sum", "matrix", "mixes", "scaling", "placement", "latency", "staircase",
+        "loaded", "c2c", "touch", "pages",
     ]
 
     @Test("A wrong result and a wrong placement: exit 1, no figure", arguments: tests)

@@ -14,12 +14,15 @@ public struct BenchTest: Sendable {
     public let method: [String]
     /// Whether it is part of the tour.
     public let isInTour: Bool
+    /// Why its loops are not recorded with the others (`BenchRun.tracer`); nil: they are.
+    public let whyUntraced: String?
     /// About how many seconds it takes, for the plan and for the time left.
     let seconds: @Sendable (Topology, BenchSettings) -> Double
     let body: @Sendable (BenchRun) throws(MusterError) -> Void
 
     init(
         _ name: String, _ summary: String, method: [String], isInTour: Bool = true,
+        whyUntraced: String? = nil,
         seconds: @escaping @Sendable (Topology, BenchSettings) -> Double,
         body: @escaping @Sendable (BenchRun) throws(MusterError) -> Void
     ) {
@@ -27,6 +30,7 @@ public struct BenchTest: Sendable {
         self.summary = summary
         self.method = method
         self.isInTour = isInTour
+        self.whyUntraced = whyUntraced
         self.seconds = { host, settings in
             let time = seconds(host, settings)
             let limited = settings.secondsPerTest.map { min(time, $0 * 1.5) } ?? time
@@ -108,12 +112,12 @@ extension BenchTest {
         try run.add(bench.run(progress: run.show), of: "sum")
     }
 
-    static let touch = BenchTest(
+    public static let touch = BenchTest(
         "touch", "making an array: its pages touched for the first time, by all ranks at once",
         method: [
             "bytes of an array by the time of making it: room, and pages that the kernel zeroes where the "
                 + "rank runs that they belong to; small pages, and huge ones where there are any"
-        ],
+        ], whyUntraced: "what it times is no loop of a team but the kernel, which makes pages",
         seconds: { _, _ in 3 }
     ) { run throws(MusterError) in
         let settings = run.settings
@@ -136,6 +140,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         var bench = DispatchBench(ranks: run.ranks, samples: run.samples(10))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -150,6 +155,7 @@ extension BenchTest {
             ranks: run.ranks,
             chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -165,6 +171,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         var bench = BarrierBench(ranks: run.ranks, samples: run.samples(10))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -179,6 +186,7 @@ extension BenchTest {
         var bench = SpawnBench(
             sizes: run.settings.isQuick ? [2, 8] : SpawnBench.usualSizes, samples: run.samples(10))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -195,6 +203,7 @@ extension BenchTest {
             arrayBytes: run.settings.arrayBytes(run.host))
         bench.binding = run.settings.binding
         bench.verifiesPlacement = run.settings.leastPlaced != nil
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show), of: "recovery")
     }
 
@@ -214,6 +223,7 @@ extension BenchTest {
         bench.binding = settings.binding
         bench.verifiesPlacement = settings.leastPlaced != nil
         bench.isSpoilt = settings.isSpoilt
+        bench.tracer = run.tracer
         let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
         try run.add(outcome.measurement, of: "pages")

@@ -1,4 +1,7 @@
 // Tracer.swift - what benchmarks need to have their teams recorded.
+//
+// Recording takes some 100 ns a chunk. Where a chunk is work, what is measured is recorded. Where it is empty
+// and its own cost is the figure, one more run is, after the last sample.
 
 public import Muster
 

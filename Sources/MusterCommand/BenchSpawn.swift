@@ -25,6 +25,7 @@ struct BenchSpawn: BenchCommand {
 
     @OptionGroup var place: BindingOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     func validate() throws {
         for ranks in ranks { try TeamOptions.validate(ranks: ranks) }
@@ -38,9 +39,11 @@ struct BenchSpawn: BenchCommand {
             Output.writeError("team of \(size):\n")
             try place.report(size: size)
         }
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
         try show(
-            measurement, label: "part",
+            measurement, trace, label: "part",
             method: [
                 "a team forked from this process, one empty job, the team's end; ns; first of each "
                     + "dropped"

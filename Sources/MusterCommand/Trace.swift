@@ -27,6 +27,13 @@ struct TraceOptions: ParsableArguments {
         }
     }
 
+    /// Fails where a trace is wanted of tests that have nothing to record, one and all.
+    static func refuse(_ path: String?, _ tests: [BenchTest]) throws {
+        let reasons = tests.compactMap(\.whyUntraced)
+        guard path != nil, let reason = reasons.first, reasons.count == tests.count else { return }
+        throw ValidationError("--trace: not of \(tests[0].name): \(reason)")
+    }
+
     /// Looks at the file, before anything is measured; nil: none is wanted.
     func open() throws -> Trace? {
         try trace.map { try Trace($0, eventsPerRank: eventsPerRank) }
@@ -100,6 +107,10 @@ final class Trace {
     func finish() {
         guard problem == nil else { return }
         do {
+            guard !shares.isEmpty else {
+                throw Failure.cannotRun(
+                    "\(path): not written: no loop has run that could be traced")
+            }
             try begin()
             guard let writer = writer.take() else { return }
             try writer.end()
@@ -116,7 +127,7 @@ final class Trace {
 
     /// How evenly the work was shared, as text.
     var lines: [String] {
-        shares.flatMap(\.lines) + (problem == nil ? ["trace  \(Output.plain(path))"] : [])
+        shares.flatMap(\.lines) + (problem == nil ? ["", "trace  \(Output.plain(path))"] : [])
     }
 
     /// The same on stdout.
@@ -235,6 +246,6 @@ struct TimelineShare: Codable, Sendable {
         for load in loads { table.add(cells(load).map { $0.text ?? "-" }) }
         return [
             "", Paint.heading(name) + "  \(extent), traced: how evenly they were shared", "",
-        ] + table.lines() + [""] + remarks
+        ] + table.lines() + (remarks.isEmpty ? [] : [""] + remarks)
     }
 }

@@ -3,68 +3,6 @@
 import Foundation
 import Testing
 
-/// A trace, read as JSON.
-private struct TraceText {
-    let events: [[String: Any]]
-    let other: [String: Any]
-
-    init(_ path: String) throws {
-        let value = try JSONSerialization.jsonObject(
-            with: Data(contentsOf: URL(fileURLWithPath: path)))
-        let object = try #require(value as? [String: Any])
-        events = try #require(object["traceEvents"] as? [[String: Any]])
-        other = try #require(object["otherData"] as? [String: Any])
-        var processes: [Int: Int] = [:]
-        for event in events {
-            // Perfetto takes threads with one number for one.
-            let (process, thread) = (event["pid"] as? Int ?? 0, event["tid"] as? Int ?? 0)
-            #expect(process > 0 && thread > 0 && processes[thread] ?? process == process)
-            processes[thread] = process
-            for key in ["ph", "name"] { try #require(event[key] is String, "\(event)") }
-            for key in ["pid", "tid"] { try #require(event[key] is Int, "\(event)") }
-            try #require(event["args"] is [String: Any], "\(event)")
-            guard event["ph"] as? String != "M" else { continue }
-            #expect(try #require(number(event["ts"])) >= 0)
-            if event["ph"] as? String == "X" { #expect(try #require(number(event["dur"])) >= 0) }
-        }
-    }
-
-    /// nil: the leader.
-    static func rank(_ event: [String: Any]) -> Int? {
-        guard let process = event["pid"] as? Int, let thread = event["tid"] as? Int else {
-            return nil
-        }
-        return thread > process ? thread - process - 1 : nil
-    }
-
-    func events(_ category: String) -> [[String: Any]] {
-        events.filter { $0["cat"] as? String == category }
-    }
-
-    /// How often each chunk of each loop was committed, and fails where that is not once.
-    func expectEachChunkOnce() throws {
-        var left: Set<[Int]> = []
-        for loop in events("loop") {
-            let arguments = try #require(loop["args"] as? [String: Any])
-            let place = [
-                try #require(loop["pid"] as? Int), try #require(arguments["loop"] as? Int),
-            ]
-            for chunk in 0..<(try #require(arguments["chunks"] as? Int)) {
-                left.insert(place + [chunk])
-            }
-        }
-        #expect(!left.isEmpty)
-        for event in events("chunk") {
-            let arguments = try #require(event["args"] as? [String: Any])
-            guard arguments["committed"] as? Bool == true else { continue }
-            let place = try ["loop", "chunk"].map { try #require(arguments[$0] as? Int) }
-            let isFirst = left.remove([try #require(event["pid"] as? Int)] + place) != nil
-            #expect(isFirst, "a second time: \(event)")
-        }
-        #expect(left.isEmpty, "not committed: \(left.prefix(5))")
-    }
-}
-
 @Suite struct TraceTests {
     let folder: TemporaryFolder
     init() throws { folder = try TemporaryFolder() }
@@ -224,6 +162,7 @@ private struct TraceText {
         let path = try file()
         for command in [
             ["stats", path], ["storm"], ["bench", "stream"], ["bench", "sum"], ["bench"],
+            ["bench", "dispatch"], ["bench", "recovery"],
         ] {
             let result = try CommandRunner.run(command + ["--trace", "/nowhere/trace.json"])
             #expect(result.status == 2 && result.output == "", "\(command)")
@@ -237,72 +176,5 @@ private struct TraceText {
         let damaged = try folder.write("b.npy", Array("no array".utf8))
         #expect(try CommandRunner.run(["stats", damaged, "--trace", trace]).status == 2)
         #expect(try String(contentsOfFile: trace, encoding: .utf8) == "old")
-    }
-
-    @Test("Benchmarks of bandwidth are traced, the tour's too, as the schema says")
-    func bench() throws {
-        let trace = folder.path("trace.json")
-        for command in [
-            ["stream", "--size", "1MiB", "--samples", "1", "-n", "2"],
-            ["sum", "--size", "1MiB", "--samples", "1", "-n", "2"],
-            [
-                "tour", "stream", "matrix", "placement", "--quick", "--size", "1MiB", "--samples",
-                "1",
-            ],
-        ] {
-            let result = try CommandRunner.run(["bench"] + command + ["--trace", trace, "--json"])
-            try #require(result.status == 0, "\(result.errors)")
-            try TraceText(trace).expectEachChunkOnce()
-            let report = try result.json()
-            try SchemaCheck.bench().expect(report)
-            let timelines = try #require(report["timelines"] as? [[String: Any]])
-            let names = timelines.compactMap { $0["name"] as? String }
-            let first = command[0] == "tour" ? "stream" : command[0]
-            #expect(names.first == first && names.count == timelines.count)
-            #expect(names.contains { $0.hasPrefix("placement ") } == (command[0] == "tour"))
-        }
-    }
-
-    @Test("Shares are on the page and in text, and a saved report has them again")
-    func shares() throws {
-        let (json, html) = (folder.path("a.json"), folder.path("a.html"))
-        let run = try CommandRunner.run([
-            "bench", "tour", "stream", "placement", "--quick", "--size", "1MiB", "--samples", "1",
-            "--trace", folder.path("trace.json"), "--save", json, "--html", html,
-        ])
-        try #require(run.status == 0, "\(run.errors)")
-        let report = try CommandResult(output: String(contentsOfFile: json, encoding: .utf8)).json()
-        let timelines = try #require(report["timelines"] as? [[String: Any]])
-        #expect(timelines.count == 7)
-        let loads = timelines.flatMap { $0["loads"] as? [[String: Any]] ?? [] }
-        #expect(loads.allSatisfy { $0["chunks"] as? Int ?? 0 > 0 && number($0["busy_s"])! > 0 })
-        // Every number of the JSON, to the last bit.
-        let keys = ["chunks", "busy_s", "waiting_s", "stolen", "remote_bytes", "bytes"]
-        let page = try String(contentsOfFile: html, encoding: .utf8)
-        let section = try #require(page.components(separatedBy: "<section id=\"timelines\"").last)
-            .components(separatedBy: "</section>")[0]
-        let found = section.components(separatedBy: "data-value=\"").dropFirst().map {
-            Double($0.prefix { $0 != "\"" })
-        }
-        #expect(found == loads.flatMap { load in keys.compactMap { number(load[$0]) } })
-        let names = timelines.compactMap { $0["name"] as? String }
-        for name in names {
-            #expect(section.contains("<caption>\(name): "))
-            #expect(run.output.contains("\n\(name)  ") && names.count == timelines.count)
-        }
-        // The rounded text of a table's row is the page's.
-        for row in section.components(separatedBy: "<tr>").dropFirst().filter({ $0.contains("<td") }
-        ) {
-            let cells = row.components(separatedBy: "</t").dropLast().map {
-                String($0.reversed().prefix { $0 != ">" }.reversed())
-            }.filter { !$0.isEmpty }
-            let line = run.output.split(separator: "\n").first {
-                $0.split(separator: " ").joined() == cells.joined().filter { $0 != " " }
-            }
-            #expect(line != nil, "\(cells)")
-        }
-        let again = try CommandRunner.run(["report", json])
-        #expect(again.status == 0 && run.output.contains(again.output))
-        #expect(try CommandRunner.run(["report", json, "--html", "-"]).output == page)
     }
 }

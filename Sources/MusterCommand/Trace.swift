@@ -15,7 +15,9 @@ struct TraceOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: "Chunks that --trace has room for, a rank, 1 to 100000000. (default: 131072)")
+        help: """
+            Chunks that --trace has room for, a rank, and loops, 1 to 100000000. (default: 131072)
+            """)
     var traceEvents: Int?
 
     func validate() throws {
@@ -233,11 +235,13 @@ struct TimelineShare: Codable, Sendable {
 
     /// What is not in it, and why.
     var remarks: [String] {
-        guard dropped_chunks > 0 || dropped_loops > 0 else { return [] }
-        return [
-            "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")), of which "
-                + "--trace-events makes more, and \(Figures.count(dropped_loops, "loop"))"
-        ]
+        var remarks: [String] = []
+        let dropped = [(dropped_chunks, "chunk"), (dropped_loops, "loop")].filter { $0.0 > 0 }
+        if !dropped.isEmpty {
+            let what = dropped.map { Figures.count($0.0, $0.1) }.joined(separator: " and ")
+            remarks.append("incomplete: no room for the last \(what): --trace-events makes more")
+        }
+        return remarks
     }
 
     /// As text.

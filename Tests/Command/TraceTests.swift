@@ -121,6 +121,28 @@ import Testing
         #expect(text.events("redo").count == 1)
     }
 
+    @Test(
+        "All loops of a program are in it, and those that have no room are counted everywhere",
+        arguments: [(nil, 5000), (100, 100)] as [(Int?, Int)])
+    func manyLoops(room: Int?, recorded: Int) throws {
+        let (trace, path) = (folder.path("trace.json"), folder.path("report.json"))
+        let run = try CommandRunner.run(
+            ["run", "-n", "2", "--trace", trace, "--json", path]
+                + (room.map { ["--trace-events", "\($0)"] } ?? [])
+                + ["--", testHost, "traced-loops", "5000", "/"])
+        try #require(run.status == 0, "\(run.errors)")
+        let text = try TraceText(trace)
+        try text.expectEachChunkOnce()
+        #expect(text.events("loop").count == recorded && text.events("chunk").count == 2 * recorded)
+        #expect(text.other["dropped_loops"] as? Int == 5000 - recorded)
+        let report = try CommandResult(output: String(contentsOfFile: path, encoding: .utf8)).json()
+        let timeline = try #require(report["timeline"] as? [String: Any])
+        #expect(timeline["loops"] as? Int == recorded)
+        #expect(timeline["dropped_loops"] as? Int == 5000 - recorded)
+        let line = "incomplete: no room for the last 4,900 loops: --trace-events makes more\n"
+        #expect(run.errors.contains(line) == (recorded < 5000), "\(run.errors)")
+    }
+
     @Test("How evenly the work was shared is said in text, and what is missing")
     func text() throws {
         let (path, trace) = (try file(), folder.path("trace.json"))
@@ -131,7 +153,7 @@ import Testing
         result = try CommandRunner.run([
             "stats", path, "-n", "2", "--trace", trace, "--trace-events", "3",
         ])
-        #expect(result.status == 0 && result.output.contains("incomplete: no room for "))
+        #expect(result.status == 0 && result.output.contains("incomplete: no room for the last "))
         let text = try TraceText(trace)
         #expect(text.events("chunk").count == 6)
         #expect(text.other["dropped_chunks"] as? Int ?? 0 > 100)

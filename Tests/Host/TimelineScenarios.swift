@@ -254,6 +254,17 @@ func tracedMember(_: [String]) throws {
     try me.leave()
 }
 
+/// A member with so many loops of a chunk a rank: `traced-loops N`.
+func tracedLoops(_ arguments: [String]) throws {
+    let me = try Muster.Member.join()
+    for _ in 0..<(Int(arguments.first ?? "") ?? 0) {
+        let loop = try me.loop(over: me.size, grain: 1, name: "short")
+        for _ in loop {}  // which commits
+        try claim(equal: try loop.end().exactlyOnce, me.size, "chunks")
+    }
+    try me.leave()
+}
+
 /// A million events, read and written as a trace, take no gigabyte.
 func timelineThatIsLong(_: [String]) throws {
     let chunks = 1_000_000

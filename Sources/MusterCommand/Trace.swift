@@ -149,6 +149,8 @@ struct TimelineShare: Codable, Sendable {
         var stolen: Int
         @OrNull var bytes: UInt64?
         @OrNull var remote_bytes: UInt64?
+        /// nil: both are known.
+        @OrNull var bytes_reason: String?
     }
     let name: String
     private(set) var teams = 1
@@ -166,7 +168,8 @@ struct TimelineShare: Codable, Sendable {
             Load(
                 rank: load.rank, cpu: seat.cpu, node: seat.homeNode, chunks: load.chunks,
                 busy_s: Double(load.busy) / 1e9, waiting_s: load.waiting.map { Double($0) / 1e9 },
-                stolen: load.stolen, bytes: load.bytes, remote_bytes: load.remoteBytes)
+                stolen: load.stolen, bytes: load.bytes, remote_bytes: load.remoteBytes,
+                bytes_reason: load.bytesReason)
         }
     }
 
@@ -185,6 +188,7 @@ struct TimelineShare: Codable, Sendable {
             loads[rank].stolen += more.stolen
             loads[rank].bytes = sum(loads[rank].bytes, more.bytes)
             loads[rank].remote_bytes = sum(loads[rank].remote_bytes, more.remote_bytes)
+            loads[rank].bytes_reason = loads[rank].bytes_reason ?? more.bytes_reason
         }
     }
 
@@ -240,6 +244,11 @@ struct TimelineShare: Codable, Sendable {
         if !dropped.isEmpty {
             let what = dropped.map { Figures.count($0.0, $0.1) }.joined(separator: " and ")
             remarks.append("incomplete: no room for the last \(what): --trace-events makes more")
+        }
+        for reason in Set(loads.compactMap(\.bytes_reason)).sorted() {
+            let ranks = loads.filter { $0.bytes_reason == reason }.map(\.rank)
+            let whose = ranks.count == loads.count ? "" : " of rank \(Figures.list(ranks))"
+            remarks.append("remote: not known\(whose): \(reason)")
         }
         return remarks
     }

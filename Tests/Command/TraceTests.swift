@@ -94,6 +94,9 @@ import Testing
             (report["timeline"] as? [String: Any])?["loads"] as? [[String: Any]])
         #expect(loads.compactMap { $0["chunks"] as? Int } == [4, 3, 3])
         #expect(loads.allSatisfy { $0["remote_bytes"] is NSNull })
+        let reasons = loads.map { $0["bytes_reason"] as? String ?? "" }
+        #expect(reasons.allSatisfy { $0.contains("which arrays their chunks are of") })
+        #expect(calm.errors.contains("\nremote: not known: \(reasons[0])\n"), "\(calm.errors)")
 
         // A chunk that nobody did has no event that is committed.
         let leaky = try CommandRunner.run(
@@ -154,6 +157,7 @@ import Testing
             "stats", path, "-n", "2", "--trace", trace, "--trace-events", "3",
         ])
         #expect(result.status == 0 && result.output.contains("incomplete: no room for the last "))
+        #expect(result.output.contains("remote: not known: not all of the rank's chunks were"))
         let text = try TraceText(trace)
         #expect(text.events("chunk").count == 6)
         #expect(text.other["dropped_chunks"] as? Int ?? 0 > 100)

@@ -66,7 +66,7 @@ public struct DispatchBench {
         var values: [Double] = []
         for _ in 0..<samples { values.append(try batch(jobs, team, &total)) }
         if let tracer {
-            try tracer.begin(team)
+            try tracer.begin(team, most: tracedJobs)
             _ = try batch(min(jobs, tracedJobs), team, &total)
             try tracer.end(team, name)
         }

@@ -194,7 +194,7 @@ extension BenchTest {
                     "cpu": .number(reader.id), "holder_cpu": .number(holder.id),
                     "shared": .text(relation(reader, holder)),
                 ]
-                try run.tracer?.begin(team)
+                try run.tracer?.begin(team, most: 3)
                 var placed: Double?
                 for isModified in [false, true] {
                     let kernel = isModified ? "modified" : "hit"

@@ -52,7 +52,7 @@ public struct ScheduleBench {
                         progress(Double(done) / Double(loops))
                     }
                     if let tracer, chunks == chunkCounts[0] {
-                        try tracer.begin(team)
+                        try tracer.begin(team, most: ScheduleBench.mostTraced)
                         total.add(
                             try team.run(
                                 Empty(), count: min(chunks, ScheduleBench.mostTraced), grain: 1,

@@ -37,7 +37,7 @@ public struct SpawnBench {
             }
             if let tracer {
                 let team = try Team(size: size, binding: binding, start: .fork)
-                try tracer.begin(team)
+                try tracer.begin(team, most: 1)
                 total.add(try team.eachRank(Empty()))
                 try tracer.end(team, "spawn job")
             }

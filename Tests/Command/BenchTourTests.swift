@@ -24,6 +24,7 @@ final class QuickTour: Sendable {
         let run = try ToolRun(arguments: [
             "bench", "--quick", "--samples", "2", "--save", folder.path("tour.json"),
             "--csv", folder.path("tour.csv"), "--html", folder.path("tour.html"),
+            "--trace", folder.path("trace.json"),
         ])
         try #require(run.status == 0 && !run.hasHung, "\(run.errors)")
         text = run.output
@@ -130,7 +131,9 @@ struct BenchTourTests {
                 figures(row).flatMap { number($0.value[key]) }
             }
         }
-        let found = page.split(separator: "data-value=\"").dropFirst().map {
+        // What the ranks did comes after the figures: BenchTraceTests.
+        let figuresAlone = page.components(separatedBy: "<section id=\"timelines\"")[0]
+        let found = figuresAlone.split(separator: "data-value=\"").dropFirst().map {
             Double($0.prefix { $0 != "\"" })
         }
         #expect(found == expected)
@@ -532,8 +535,14 @@ struct BenchLibraryTests {
     func kernel() throws {
         let folder = try TemporaryFolder()
         let path = try library(folder)
-        let good = try run(path, "scale3")
+        let good = try run(path, "scale3", "--trace", folder.path("trace.json"))
         #expect(good.status == 0, "\(good.errors)")
+        let trace = try TraceText(folder.path("trace.json"))
+        try trace.expectEachChunkOnce()
+        #expect(
+            trace.events("loop").contains {
+                ($0["name"] as? String)?.contains("UserKernel") == true
+            })
         let row = try #require((try good.object()["rows"] as? [[String: Any]])?.first)
         let parameters = try #require(row["parameters"] as? [String: Any])
         #expect(parameters["bytes_per_element"] as? Int == 16 && row["verified"] as? Bool == true)

@@ -4,6 +4,9 @@
  * A rank's part has two lists of one kind: its events, which loop.c fills as in any team, and the
  * loops that it was in. The launcher knows nothing of loops else; what ranks say of one loop it
  * puts together by the loop's number, which is the same in all of them.
+ *
+ * Both lists have room for as many entries as events were asked for: a loop without any event of a
+ * rank is rare, and room that no entry comes to takes no memory.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,14 +15,11 @@
 
 #define PAGE 4096u
 
-/* Loops of a rank that there is room for; the chunks of further ones are not recorded. */
-#define LOOPS 4096u
-
 _Static_assert(sizeof(struct muster_timeline_loop) == 112, "loops are shared");
 
 static uint64_t part_bytes(uint64_t events)
 {
-    uint64_t loops = sizeof(struct muster_timeline) + LOOPS * sizeof(struct muster_timeline_loop);
+    uint64_t loops = sizeof(struct muster_timeline) + events * sizeof(struct muster_timeline_loop);
     return muster_timeline_bytes(events) + (loops + PAGE - 1) / PAGE * PAGE;
 }
 
@@ -59,7 +59,7 @@ void muster__timeline_begun(struct muster_member *me)
         return;
     struct muster_timeline *loops = loops_of(&me->plan, &me->parts, me->rank);
     uint64_t count = __atomic_load_n(&loops->count, __ATOMIC_RELAXED);
-    if (count >= LOOPS) {
+    if (count >= me->plan.timeline_events) { /* nor are its chunks recorded */
         __atomic_store_n(&loops->dropped, loops->dropped + 1, __ATOMIC_RELAXED);
         return;
     }
@@ -85,7 +85,7 @@ void muster__timeline_over(struct muster_member *me, bool whole)
         return;
     struct muster_timeline *loops = loops_of(&me->plan, &me->parts, me->rank);
     uint64_t count = __atomic_load_n(&loops->count, __ATOMIC_RELAXED);
-    if (count == 0 || count > LOOPS)
+    if (count == 0 || count > me->plan.timeline_events)
         return;
     struct muster_timeline_loop *last = entry(loops, count - 1);
     last->whole = whole;
@@ -110,7 +110,7 @@ int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t ra
         .loop_count = __atomic_load_n(&loops->count, __ATOMIC_ACQUIRE),
         .dropped_loops = __atomic_load_n(&loops->dropped, __ATOMIC_RELAXED),
     };
-    if (made.event_count > plan->timeline_events || made.loop_count > LOOPS ||
+    if (made.event_count > plan->timeline_events || made.loop_count > plan->timeline_events ||
         made.dropped_events > MUSTER__COUNT_MOST || made.dropped_loops > MUSTER__COUNT_MOST)
         return -EUCLEAN;
     *timeline = made;

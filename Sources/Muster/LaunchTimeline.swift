@@ -36,9 +36,14 @@ extension LaunchTeam {
                 list.events, count: Int(list.event_count), dropped: Int(list.dropped_events))
         }
         reader.finish()
+        var loads = reader.loads
+        for rank in loads.indices {
+            loads[rank].bytesReason =
+                "the loops of a program don't say which arrays their chunks are of"
+        }
         return Timeline(
             seats: ranks.map(\.seat), loops: reader.timelineLoops, events: reader.events,
-            loads: reader.loads, start: start, duration: now - start,
+            loads: loads, start: start, duration: now - start,
             droppedLoops: Int(lists.map(\.dropped_loops).max() ?? 0))
     }
 }

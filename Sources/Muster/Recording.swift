@@ -149,15 +149,20 @@ extension TeamCore {
     private func countBytes(
         _ recording: Recording, _ events: [Timeline.Event], _ loads: inout [Timeline.Load]
     ) {
-        var maps: [RecordedArray: NodeMap?] = [:]
+        var maps: [RecordedArray: Whereabouts] = [:]
         for loop in recording.loops {
             for array in loop.arrays where maps[array] == nil {
-                maps[array] = .some(nodeMap(of: array))
+                maps[array] = whereabouts(of: array)
             }
         }
-        for rank in loads.indices
-        where loads[rank].dropped == 0 && (hasOneNode || seats[rank].cpu != nil) {
-            (loads[rank].bytes, loads[rank].remoteBytes) = (0, 0)
+        for rank in loads.indices {
+            if loads[rank].dropped > 0 {
+                loads[rank].bytesReason = "not all of the rank's chunks were recorded"
+            } else if !hasOneNode && seats[rank].cpu == nil {
+                loads[rank].bytesReason = "the rank is bound to no CPU"
+            } else {
+                (loads[rank].bytes, loads[rank].remoteBytes) = (0, 0)
+            }
         }
         for event in events where event.outcome == .committed {
             let loop = recording.loops[event.loop]
@@ -169,9 +174,13 @@ extension TeamCore {
                     min(array.count, loop.elements, (event.chunk + 1) * loop.grain)
                     * array.elementBytes
                 guard first < last else { continue }
-                guard let map = maps[array]! else {
+                let map: NodeMap
+                switch maps[array]! {
+                case .known(let found): map = found
+                case .unknown(let reason):
                     (loads[event.rank].bytes, loads[event.rank].remoteBytes) = (nil, nil)
-                    break
+                    loads[event.rank].bytesReason = reason
+                    continue
                 }
                 loads[event.rank].bytes = sum + UInt64(last - first)
                 loads[event.rank].remoteBytes =
@@ -181,28 +190,39 @@ extension TeamCore {
         }
     }
 
-    /// nil: not known.
-    private func nodeMap(of array: RecordedArray) -> NodeMap? {
-        if hasOneNode { return .everywhereLocal }
-        guard arrays.isLive(array.id, array.generation) else { return nil }
-        if arrays.isMirrored(array.id) { return .everywhereLocal }
+    private func whereabouts(of array: RecordedArray) -> Whereabouts {
+        if hasOneNode { return .known(.everywhereLocal) }
+        guard arrays.isLive(array.id, array.generation) else {
+            return .unknown("an array of its loops was gone when the recording ended")
+        }
+        if arrays.isMirrored(array.id) { return .known(.everywhereLocal) }
         let page = Int(muster_team_page_bytes(team))
         let lead = array.offset % page
         let bytes = lead + array.count * array.elementBytes
-        guard bytes > lead else { return .everywhereLocal }
+        guard bytes > lead else { return .known(.everywhereLocal) }
         var available: UInt64 = 0
         // To be asked about, a file's pages must be in memory: not of one that has no room there.
         if arrays.isFile(array.id),
             muster_memory_available(&available) < 0 || UInt64(bytes) > available
         {
-            return nil
+            return .unknown(
+                "the file of an array has no room in memory, where it would be asked about")
         }
         var nodes = [Int32](repeating: -1, count: (bytes + page - 1) / page)
         let status = muster_placement_nodes(
             base + array.offset - lead, UInt64(bytes), UInt64(page), &nodes)
-        guard status == 0, !nodes.contains(-1) else { return nil }
-        return NodeMap(nodes, pageBytes: page, lead: lead)
+        guard status == 0, !nodes.contains(-1) else {
+            return .unknown("the system does not say where the pages of an array lie")
+        }
+        return .known(NodeMap(nodes, pageBytes: page, lead: lead))
     }
+}
+
+/// What is known of where an array lies.
+private enum Whereabouts {
+    case known(NodeMap)
+    /// Why not.
+    case unknown(String)
 }
 
 /// On which nodes the bytes of an array lie: runs of pages on one node.

@@ -96,9 +96,10 @@ public struct Timeline: Sendable {
         /// Bytes that the chunks have in the arrays of their loops; nil where remoteBytes is.
         public internal(set) var bytes: UInt64?
         /// Of these, bytes on other nodes than the rank's, by where the pages lay when the recording
-        /// ended; nil: not known, since the rank is bound to no CPU, or an array was gone or its pages
-        /// could not be read back. Of a mirrored array, every copy counts as local.
+        /// ended; nil: not known. Of a mirrored array, every copy counts as local.
         public internal(set) var remoteBytes: UInt64?
+        /// Why bytes are not known: "the rank is bound to no CPU"; nil: they are.
+        public internal(set) var bytesReason: String?
         /// Chunks that there was no room for.
         public let dropped: Int
     }

@@ -77,12 +77,15 @@ struct BandwidthRig: ~Copyable {
     private let isStreaming: Bool
     let elements: Int
     var ranks: Int { team.size }
+    /// Copies of each array that kernels only read.
+    var copies: Int { b.copies }
 
     /// Elements of a chunk.
     private static let grain = StreamBench.grain
     /// 1 + 0.5 * 1.5, times a power of two: exact.
     private static let (one, other, factor) = (1.0, 1.5, 0.5)
 
+    /// A mirrored placement is for the arrays that are read: the one that kernels write has first touch.
     init(
         _ run: BenchRun, ranks: Int, binding: Binding, placement: Placement, pages: Pages,
         subject: String
@@ -95,21 +98,35 @@ struct BandwidthRig: ~Copyable {
         // Locals first: what owns memory can't be half made when an error ends this.
         let team = try Team(size: ranks, binding: binding)
         let a = try team.array(
+            of: Double.self, count: elements,
+            placement: placement == .mirrored ? .firstTouch : placement, pages: pages)
+        var b = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
-        let b = try team.array(
-            of: Double.self, count: elements, placement: placement, pages: pages)
-        let c = try team.array(
+        var c = try team.array(
             of: Double.self, count: elements, placement: placement, pages: pages)
         try run.tracer?.begin(team)
-        let grain = BandwidthRig.grain
         for note in a.notes + b.notes + c.notes { run.note("\(subject): \(note)") }
-        run.add(try team.run(Patterned(to: a.output, value: 0), grain: grain))
-        run.add(try team.run(Patterned(to: b.output, value: BandwidthRig.one), grain: grain))
-        run.add(try team.run(Patterned(to: c.output, value: BandwidthRig.other), grain: grain))
+        run.add(try team.run(Patterned(to: a.output, value: 0), grain: BandwidthRig.grain))
+        try BandwidthRig.begin(&b, BandwidthRig.one, team, run)
+        try BandwidthRig.begin(&c, BandwidthRig.other, team, run)
         self.team = team
         self.a = a
         self.b = b
         self.c = c
+    }
+
+    /// Gives an array the pattern. A mirrored one is the leader's to write.
+    private static func begin(
+        _ array: inout SharedArray<Double>, _ value: Double, _ team: borrowing Team, _ run: BenchRun
+    ) throws(MusterError) {
+        guard array.placement == .mirrored else {
+            run.add(try team.run(Patterned(to: array.output, value: value), grain: grain))
+            return
+        }
+        array.withMutableSpan { span in
+            for i in span.indices { span[i] = value * pattern(i) }
+        }
+        try array.mirror()
     }
 
     /// GB/s of one kernel after a first run that is dropped; its result is checked then.
@@ -355,9 +372,11 @@ extension BenchTest {
         method: [
             "all ranks, spread over the nodes unless --bind says otherwise; default: first touch by "
                 + "each rank of its share; leader: all on one node, as when one process touches the memory "
-                + "first; blocked; interleave; weighted: every node alike; \(counted)"
+                + "first; blocked; interleave; weighted: every node alike; mirrored: both arrays that "
+                + "are read, a copy on each node that has ranks, and first touch of the one that is "
+                + "written; \(counted)"
         ],
-        seconds: { _, _ in 2 }
+        seconds: { _, _ in 2.5 }
     ) { run throws(MusterError) in
         let ranks = run.ranks
         let usable = run.host.nodes.filter { $0.isAllowed && $0.memoryTotalBytes > 0 }.map(\.id)
@@ -370,25 +389,37 @@ extension BenchTest {
             ("default", .firstTouch), ("leader", .bind(node: leader)), ("blocked", .blocked),
             ("interleave", .interleave()),
             ("weighted", .weighted(Dictionary(uniqueKeysWithValues: usable.map { ($0, 1) }))),
+            ("mirrored", .mirrored),
         ]
         if usable.count == 1 {
-            run.note("placement: this host has one node, so all placements are the same")
+            run.note(
+                "placement: this host has one node, so all placements are the same, and mirrored has "
+                    + "one copy")
         }
         for (turn, (name, placement)) in kinds.enumerated() {
             try run.progress(Double(turn) / Double(kinds.count))
-            var rig = try BandwidthRig(
-                run, ranks: ranks, binding: run.settings.binding, placement: placement,
-                pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
-            let samples = try rig.samples(.triad, count: run.samples(10))
-            try rig.endTrace()
-            let placed = try rig.placed()
-            run.add(
-                Row(
-                    test: "placement", kernel: "triad", ranks: ranks, quantity: .rate,
-                    samples: samples,
-                    parameters: [
-                        "placement": .text(name), "size_bytes": .number(rig.elements * 8),
-                    ], placedFraction: placed))
+            var parameters: [String: Row.Parameter] = ["placement": .text(name)]
+            do throws(MusterError) {
+                var rig = try BandwidthRig(
+                    run, ranks: ranks, binding: run.settings.binding, placement: placement,
+                    pages: run.settings.pages ?? .automatic, subject: "placement \(name)")
+                let samples = try rig.samples(.triad, count: run.samples(10))
+                try rig.endTrace()
+                let placed = try rig.placed()
+                parameters["size_bytes"] = .number(rig.elements * 8)
+                if placement == .mirrored { parameters["copies"] = .number(rig.copies) }
+                run.add(
+                    Row(
+                        test: "placement", kernel: "triad", ranks: ranks, quantity: .rate,
+                        samples: samples, parameters: parameters, placedFraction: placed))
+            } catch {
+                // One node may have too little where all together have enough, and copies need more.
+                guard error.code == .memory else { throw error }
+                run.add(
+                    Row(
+                        test: "placement", kernel: "triad", ranks: ranks, quantity: .rate,
+                        parameters: parameters, reason: error.description))
+            }
         }
     }
 }

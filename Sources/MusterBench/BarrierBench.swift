@@ -16,6 +16,8 @@ public struct BarrierBench {
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has the team's job recorded, after its last sample; nil: it has not. Members' calls are no loops.
+    public var tracer: Tracer?
     let ranks: Int
     let samples: Int
 
@@ -35,7 +37,8 @@ public struct BarrierBench {
             var times = try members(size).map(Samples.init)
             do {
                 let team = try Team(size: size, leader: .works, binding: binding)
-                times.append(try DispatchBench.measure(team, samples, &total))
+                times.append(
+                    try DispatchBench.measure(team, samples, &total, tracer, "barrier team's job"))
             }
             for (call, samples) in zip(BarrierBench.calls + ["team's job"], times) {
                 rows.append(

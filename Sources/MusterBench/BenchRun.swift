@@ -20,7 +20,7 @@ public final class BenchRun {
     public private(set) var canaries: [Canary.Reading] = []
     /// Whether it ended before all of its tests were done.
     public private(set) var isPartial = false
-    /// Has the loops of the tests of bandwidth recorded; nil: they are not.
+    /// Has the loops of tests recorded, but for those that say why not; nil: they are not.
     public var tracer: Tracer?
 
     private var total = AuditTotal()
@@ -69,6 +69,9 @@ public final class BenchRun {
                 return
             }
             self.test = test.name
+            if tracer != nil, let why = test.whyUntraced {
+                note("\(test.name) is not traced: \(why)")
+            }
             share = before / all..<(before + time) / all
             began = nanoseconds()
             do {

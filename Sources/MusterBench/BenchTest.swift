@@ -14,12 +14,15 @@ public struct BenchTest: Sendable {
     public let method: [String]
     /// Whether it is part of the tour.
     public let isInTour: Bool
+    /// Why its loops are not recorded with the others (`BenchRun.tracer`); nil: they are.
+    public let whyUntraced: String?
     /// About how many seconds it takes, for the plan and for the time left.
     let seconds: @Sendable (Topology, BenchSettings) -> Double
     let body: @Sendable (BenchRun) throws(MusterError) -> Void
 
     init(
         _ name: String, _ summary: String, method: [String], isInTour: Bool = true,
+        whyUntraced: String? = nil,
         seconds: @escaping @Sendable (Topology, BenchSettings) -> Double,
         body: @escaping @Sendable (BenchRun) throws(MusterError) -> Void
     ) {
@@ -27,6 +30,7 @@ public struct BenchTest: Sendable {
         self.summary = summary
         self.method = method
         self.isInTour = isInTour
+        self.whyUntraced = whyUntraced
         self.seconds = { host, settings in
             let time = seconds(host, settings)
             let limited = settings.secondsPerTest.map { min(time, $0 * 1.5) } ?? time
@@ -42,8 +46,9 @@ public struct BenchTest: Sendable {
 
     /// All of them, in the order of the tour.
     public static let all: [BenchTest] = [
-        .stream, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded, .lines,
-        .migrate, .dispatch, .schedule, .recovery, .pages, .kernel,
+        .stream, .sum, .matrix, .mixes, .scaling, .placement, .latency, .staircase, .loaded,
+        .lines, .touch, .migrate, .dispatch, .schedule, .barrier, .spawn, .recovery, .pages,
+        .kernel,
     ]
 
     /// The test of that name.
@@ -89,6 +94,42 @@ extension BenchTest {
         run.add(outcome.measurement.audit)
     }
 
+    static let sum = BenchTest(
+        "sum", "reading alone: the sum of an array",
+        method: [
+            "a reduction over doubles, 8 bytes an element; dispatch, join, audit and the combining of "
+                + "partial results are within the time"
+        ],
+        seconds: { _, _ in 0.5 }
+    ) { run throws(MusterError) in
+        var bench = try SumBench(
+            ranks: run.ranks, arrayBytes: run.settings.arrayBytes(run.host),
+            samples: run.samples(10))
+        bench.binding = run.settings.binding
+        bench.verifiesPlacement = run.settings.leastPlaced != nil
+        bench.tracer = run.tracer
+        bench.isSpoilt = run.settings.isSpoilt
+        try run.add(bench.run(progress: run.show), of: "sum")
+    }
+
+    public static let touch = BenchTest(
+        "touch", "making an array: its pages touched for the first time, by all ranks at once",
+        method: [
+            "bytes of an array by the time of making it: room, and pages that the kernel zeroes where the "
+                + "rank runs that they belong to; small pages, and huge ones where there are any"
+        ], whyUntraced: "what it times is no loop of a team but the kernel, which makes pages",
+        seconds: { _, _ in 3 }
+    ) { run throws(MusterError) in
+        let settings = run.settings
+        var bench = TouchBench(
+            ranks: run.ranks, arrayBytes: settings.sizeBytes ?? (settings.isQuick ? 4 << 20 : nil),
+            samples: run.samples(10))
+        bench.binding = settings.binding
+        bench.verifiesPlacement = settings.leastPlaced != nil
+        bench.isSpoilt = settings.isSpoilt
+        try run.add(bench.run(progress: run.show), of: "touch")
+    }
+
     static let dispatch = BenchTest(
         "dispatch", "a job with nothing to do: dispatch, join, audit",
         method: [
@@ -99,6 +140,7 @@ extension BenchTest {
     ) { run throws(MusterError) in
         var bench = DispatchBench(ranks: run.ranks, samples: run.samples(10))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -113,6 +155,38 @@ extension BenchTest {
             ranks: run.ranks,
             chunkCounts: [run.settings.isQuick ? 10_000 : 1_000_000], samples: run.samples(5))
         bench.binding = run.settings.binding
+        bench.tracer = run.tracer
+        try run.add(bench.run(progress: run.show))
+    }
+
+    static let barrier = BenchTest(
+        "barrier", "ranks that meet: a barrier and an all-reduce of members, and a team's job",
+        method: [
+            "members, as ranks of a program under muster run: a barrier, and an all-reduce of one double; "
+                + "ns a call, mean of a batch; a team's job: one empty chunk a rank, the leader is rank 0"
+        ],
+        seconds: { host, settings in
+            Double(DispatchBench.sizes(upTo: host.ranks(settings.binding)).count) * 0.75
+        }
+    ) { run throws(MusterError) in
+        var bench = BarrierBench(ranks: run.ranks, samples: run.samples(10))
+        bench.binding = run.settings.binding
+        bench.tracer = run.tracer
+        try run.add(bench.run(progress: run.show))
+    }
+
+    static let spawn = BenchTest(
+        "spawn", "a team from its start to its end, and as many bare forks",
+        method: [
+            "a team forked from this process, one empty job, the team's end; bare fork: as many forks "
+                + "that wait for a pipe's end and leave"
+        ],
+        seconds: { _, _ in 1.5 }
+    ) { run throws(MusterError) in
+        var bench = SpawnBench(
+            sizes: run.settings.isQuick ? [2, 8] : SpawnBench.usualSizes, samples: run.samples(10))
+        bench.binding = run.settings.binding
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show))
     }
 
@@ -129,6 +203,7 @@ extension BenchTest {
             arrayBytes: run.settings.arrayBytes(run.host))
         bench.binding = run.settings.binding
         bench.verifiesPlacement = run.settings.leastPlaced != nil
+        bench.tracer = run.tracer
         try run.add(bench.run(progress: run.show), of: "recovery")
     }
 
@@ -148,6 +223,7 @@ extension BenchTest {
         bench.binding = settings.binding
         bench.verifiesPlacement = settings.leastPlaced != nil
         bench.isSpoilt = settings.isSpoilt
+        bench.tracer = run.tracer
         let outcome = try bench.run(progress: run.show)
         for note in outcome.notes { run.note("pages: \(note)") }
         try run.add(outcome.measurement, of: "pages")

@@ -115,17 +115,20 @@ struct ChaseRig: ~Copyable {
         self.cpuNode = cpuNode
         self.memoryNode = memoryNode
         self.subject = "\(subject): CPU node \(cpuNode), memory node \(memoryNode)"
+        // Locals first: what owns memory can't be half made when an error ends this.
         let team = try Team(size: 1, binding: .cpus([cpu]))
         let memory = try team.array(
             of: UInt64.self, count: bytes / 8, placement: run.placement(on: memoryNode),
             pages: pages)
-        result = try team.array(of: ChaseResult.self, count: 1)
+        let result = try team.array(of: ChaseResult.self, count: 1)
+        try run.tracer?.begin(team)
         // Pages are its tests' affair: figures of others than were asked for are not theirs.
         for note in memory.notes where !memory.pageNotes.contains(note) {
             run.note("\(subject): \(note)")
         }
         self.team = team
         self.memory = memory
+        self.result = result
     }
 
     /// Links the first bytes of the array, and walks the whole chain once: that warms what can be warm
@@ -174,6 +177,9 @@ struct ChaseRig: ~Copyable {
         for _ in 0..<count { values.append(try walk(steps: steps)) }
         return Samples(values)
     }
+
+    /// After the last walk.
+    func endTrace() throws(MusterError) { try run.tracer?.end(team, subject) }
 
     /// The part of the array that is where it should be.
     func placed() throws(MusterError) -> Double? {
@@ -250,6 +256,7 @@ extension BenchTest {
                                     firstWalk: first)
                             ))
                     }
+                    try rig.endTrace()
                     let placed = try rig.placed()
                     base["size_bytes"] = .number(bytes)
                     for (kernel, samples) in rows {
@@ -322,6 +329,7 @@ extension BenchTest {
                     ))
                 done += Double(size)
             }
+            try rig.endTrace()
             let placed = try rig.placed()
             for (size, samples) in found {
                 run.add(

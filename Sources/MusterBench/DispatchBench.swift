@@ -8,9 +8,13 @@ public struct DispatchBench {
     /// A batch is long enough that reading the clock, some 50 ns, and one time slice lost to
     /// another process don't decide its mean.
     static let batchNanoseconds = 20e6
+    /// Jobs that are recorded where a trace is wanted: enough for a viewer, and no file of 100 MB.
+    private static let tracedJobs = 1000
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has one more run recorded, after the last sample of each figure; nil: it has not.
+    public var tracer: Tracer?
     let ranks: Int
     let samples: Int
 
@@ -37,11 +41,13 @@ public struct DispatchBench {
         for leader in [Team.Leader.waits, .works] {
             for size in sizes {
                 let team = try Team(size: size, leader: leader, binding: binding)
-                let samples = try DispatchBench.measure(team, samples, &total)
+                let name = leader == .works ? "leader-works" : "leader-waits"
+                let samples = try DispatchBench.measure(
+                    team, samples, &total, tracer, "dispatch \(name)")
                 rows.append(
                     Row(
-                        test: leader == .works ? "dispatch/leader-works" : "dispatch/leader-waits",
-                        kernel: "empty", ranks: size, quantity: .time, samples: samples))
+                        test: "dispatch/\(name)", kernel: "empty", ranks: size, quantity: .time,
+                        samples: samples))
                 progress(Double(rows.count) / Double(2 * sizes.count))
             }
         }
@@ -49,7 +55,8 @@ public struct DispatchBench {
     }
 
     static func measure(
-        _ team: borrowing Team, _ samples: Int, _ total: inout AuditTotal
+        _ team: borrowing Team, _ samples: Int, _ total: inout AuditTotal, _ tracer: Tracer?,
+        _ name: String
     ) throws(MusterError) -> Samples {
         // The first jobs also wait for the workers to have started.
         _ = try batch(10, team, &total)
@@ -58,6 +65,11 @@ public struct DispatchBench {
         _ = try batch(jobs, team, &total)  // first run, dropped
         var values: [Double] = []
         for _ in 0..<samples { values.append(try batch(jobs, team, &total)) }
+        if let tracer {
+            try tracer.begin(team, most: tracedJobs)
+            _ = try batch(min(jobs, tracedJobs), team, &total)
+            try tracer.end(team, name)
+        }
         return Samples(values)
     }
 

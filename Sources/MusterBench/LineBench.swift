@@ -194,6 +194,7 @@ extension BenchTest {
                     "cpu": .number(reader.id), "holder_cpu": .number(holder.id),
                     "shared": .text(relation(reader, holder)),
                 ]
+                try run.tracer?.begin(team, most: 3)
                 var placed: Double?
                 for isModified in [false, true] {
                     let kernel = isModified ? "modified" : "hit"
@@ -224,18 +225,21 @@ extension BenchTest {
                             samples: Samples((0..<samples).map { page[Word.first + $0] }),
                             parameters: parameters, placedFraction: placed))
                 }
-                guard reader.id < holder.id else { continue }
-                for word in [Word.ready, Word.held] { muster_line_post(page.word(word), 0) }
-                run.add(
-                    try team.eachRank(
-                        PingPong(page: page, samples: samples, rounds: exchanges),
-                        recovery: .fail))
-                parameters["memory_node"] = nil
-                run.add(
-                    Row(
-                        test: "c2c", kernel: "ping-pong", ranks: 2, quantity: .time,
-                        samples: Samples((0..<samples).map { page[Word.first + $0] }),
-                        parameters: parameters))
+                if reader.id < holder.id {
+                    for word in [Word.ready, Word.held] { muster_line_post(page.word(word), 0) }
+                    run.add(
+                        try team.eachRank(
+                            PingPong(page: page, samples: samples, rounds: exchanges),
+                            recovery: .fail))
+                    parameters["memory_node"] = nil
+                    run.add(
+                        Row(
+                            test: "c2c", kernel: "ping-pong", ranks: 2, quantity: .time,
+                            samples: Samples((0..<samples).map { page[Word.first + $0] }),
+                            parameters: parameters))
+                }
+                // All pairs under one name: tables for each would be many.
+                try run.tracer?.end(team, "c2c")
             }
         }
     }

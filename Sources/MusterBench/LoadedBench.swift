@@ -152,6 +152,7 @@ extension BenchTest {
         let first = try rig.link(bytes: bytes, order: .random, seed: 1)
         let samples = try rig.samples(
             run.samples(5), each: sampleNanoseconds(run.settings), firstWalk: first)
+        try rig.endTrace()
         return Row(
             test: "loaded", kernel: "chase", ranks: 1, quantity: .time, samples: samples,
             parameters: parameters(node).merging(["mix": .text("none")]) { $1 },
@@ -191,6 +192,7 @@ extension BenchTest {
             throw MusterError(.memory, subject: "loaded", reason: "no memory to shuffle links")
         }
 
+        try run.tracer?.begin(team)
         var turn: UInt64 = 0
         var position = 0
         // Typed as the loop's one way to take a sample: nanoseconds a load, GB/s of the rest.
@@ -242,6 +244,7 @@ extension BenchTest {
                 found.append((mix, delay, Samples(latencies), Samples(rates)))
             }
         }
+        try run.tracer?.end(team, "loaded")
         let parts = [
             try run.placed(chain, on: node.id, "loaded"),
             try run.placed(from, on: node.id, "loaded"),

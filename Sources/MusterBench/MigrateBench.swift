@@ -70,7 +70,7 @@ extension BenchTest {
         method: [
             "one process moves all pages of an array that it alone maps (move_pages), to and fro; GB/s: "
                 + "bytes moved; page: ns a page; read back after each move, elements compared at the end"
-        ],
+        ], whyUntraced: "what it times is no loop of a team but the kernel, which moves pages",
         seconds: { host, _ in
             let nodes = host.nodes.count { $0.memoryTotalBytes > 0 && $0.isAllowed }
             return Double(nodes * (nodes - 1)) * 0.4

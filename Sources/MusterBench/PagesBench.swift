@@ -19,6 +19,8 @@ public struct PagesBench {
     public var binding: Binding = .spread
     /// Whether it is read back where the arrays' pages lie.
     public var verifiesPlacement = false
+    /// Has the loops of sum and random recorded; nil: they are not.
+    public var tracer: Tracer?
     /// For tests: one element is changed before it is checked.
     package var isSpoilt = false
     let ranks: Int
@@ -103,6 +105,7 @@ public struct PagesBench {
         try array.fill(1)
         if isSpoilt { array[elements / 2] = 2 }
 
+        try tracer?.begin(team)
         let sum = Sum(values: array.input)
         for _ in 0..<2 {  // the first finds page tables cold
             start = nanoseconds()
@@ -120,6 +123,8 @@ public struct PagesBench {
                     increment: PagesBench.increment), count: 1))
         values[.random] = (nanoseconds() - start) / Double(PagesBench.steps)
         try check(end[0] == expectedEnd, "random access", pages)
+        // Not further: loops that wait for a death to be noticed would fill the room.
+        try tracer?.end(team, "pages \(pages)")
 
         // A rank that takes over another has no page table yet. Loops with nothing to do notice the death,
         // and start it.

@@ -10,6 +10,8 @@ public struct RecoveryBench {
     public var binding: Binding = .spread
     /// Whether it is read back where the arrays' pages lie.
     public var verifiesPlacement = false
+    /// Has its loops recorded but for those whose empty chunks are measured; nil: they are not.
+    public var tracer: Tracer?
     let ranks: Int
     let samples: Int
     let elements: Int
@@ -92,6 +94,7 @@ public struct RecoveryBench {
         let grain = 32_768
         var rates: [[Double]] = [[], [], []]
         var factor = 2.0
+        try tracer?.begin(team)
         for round in 0...samples {
             for kind in 0..<3 {
                 let tiles = ScaleInPlace(factor: factor, x: array.inPlace)
@@ -107,6 +110,7 @@ public struct RecoveryBench {
                 if round > 0 { rates[kind].append(Double(elements) * 16 / time) }
             }
         }
+        try tracer?.end(team, "recovery in place")
         let last = factor == 2 ? 1.0 : 2.0
         let wrong = array.withSpan { span in span.indices.count { span[$0] != last } }
         guard wrong == 0 else {
@@ -137,6 +141,9 @@ public struct RecoveryBench {
         let isHuge = array.hugePageBytes > 0
         // What can't be measured here has no row.
         if huge && !isHuge { return }
+        let what =
+            touched == 0 ? "little touched" : "1 GiB touched, \(isHuge ? "2 MiB" : "4 KiB") pages"
+        try tracer?.begin(team)
         var values: [Double] = []
         for round in 0...samples {
             // Every rank touches all of it, as the first process of its rank or as a successor.
@@ -148,9 +155,8 @@ public struct RecoveryBench {
             total.add(try team.run(kernel, count: ranks * 512, grain: 512))
             if round > 0, let time = stamps.recovery { values.append(time) }
         }
+        try tracer?.end(team, "recovery \(what)")
         guard !values.isEmpty else { return }
-        let what =
-            touched == 0 ? "little touched" : "1 GiB touched, \(isHuge ? "2 MiB" : "4 KiB") pages"
         rows.append(
             row(
                 "recovery/\(what)", "redo", .time, values,

@@ -11,9 +11,13 @@ public import Muster
 public struct ScheduleBench {
     /// Most chunks of a loop.
     public static let mostChunks = Int(MUSTER_CHUNKS_MAX)
+    /// Most chunks of a loop that is recorded: more make no other picture, and a large file.
+    private static let mostTraced = 4096
 
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has one more loop recorded, after the last sample of each schedule; nil: it has not.
+    public var tracer: Tracer?
     let rankCounts: [Int]
     let chunkCounts: [Int]
     let samples: Int
@@ -46,6 +50,14 @@ public struct ScheduleBench {
                         if round > 0 { values.append(elapsed / Double(chunks)) }
                         done += 1
                         progress(Double(done) / Double(loops))
+                    }
+                    if let tracer, chunks == chunkCounts[0] {
+                        try tracer.begin(team, most: ScheduleBench.mostTraced)
+                        total.add(
+                            try team.run(
+                                Empty(), count: min(chunks, ScheduleBench.mostTraced), grain: 1,
+                                schedule: schedule))
+                        try tracer.end(team, "schedule \(schedule)")
                     }
                     rows.append(
                         Row(

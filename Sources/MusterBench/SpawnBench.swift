@@ -10,7 +10,11 @@ public import Muster
 public struct SpawnBench {
     /// Where ranks run.
     public var binding: Binding = .spread
+    /// Has the job of one more team recorded, after the last sample of each size; nil: it has not.
+    public var tracer: Tracer?
     public let sizes: [Int]
+    /// Sizes that are measured where nobody asks for others.
+    public static let usualSizes = [2, 8, 32, 64]
     let samples: Int
 
     /// Teams of each of `sizes`; `samples` of each, at least 1.
@@ -30,6 +34,12 @@ public struct SpawnBench {
                 let now = try once(size, &total) + [try bare(size)]
                 if round > 0 { for part in times.indices { times[part].append(now[part]) } }
                 progress((Double(number) + Double(round) / Double(samples)) / Double(sizes.count))
+            }
+            if let tracer {
+                let team = try Team(size: size, binding: binding, start: .fork)
+                try tracer.begin(team, most: 1)
+                total.add(try team.eachRank(Empty()))
+                try tracer.end(team, "spawn job")
             }
             for (part, values) in zip(["team", "start", "job", "end", "bare fork"], times) {
                 rows.append(

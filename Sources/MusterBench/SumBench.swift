@@ -10,6 +10,8 @@ public struct SumBench {
     public var verifiesPlacement = false
     /// Has its loops recorded; nil: they are not.
     public var tracer: Tracer?
+    /// For tests: one element is changed before the sums.
+    package var isSpoilt = false
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -27,10 +29,11 @@ public struct SumBench {
     /// Measures and checks. `progress` is called between sums with what is done, 0...1.
     public func run(progress: (Double) -> Void = { _ in }) throws(MusterError) -> Measurement {
         let team = try Team(size: ranks, binding: binding)
-        let array = try team.array(of: Double.self, count: elements)
+        var array = try team.array(of: Double.self, count: elements)
         try tracer?.begin(team)
         var total = AuditTotal()
         total.add(try team.run(Count(array: array.output), grain: StreamBench.grain))
+        if isSpoilt { array[elements / 2] += 1 }
         // Whole numbers, and all partial sums below 2^53: the one right result, in any order.
         let expected = Double(elements / 7 * 21 + (0..<elements % 7).reduce(0, +))
         var rates: [Double] = []
@@ -42,7 +45,8 @@ public struct SumBench {
             guard sum == expected else {
                 throw MusterError(
                     .audit, subject: "sum",
-                    reason: "is \(sum), not \(expected): suspect memory or CPU")
+                    reason: "is wrong: \(sum) and not \(expected): suspect memory or CPU",
+                    report: total.report)
             }
             if round > 0 { rates.append(8 * Double(elements) / elapsed) }
             progress(Double(round + 1) / Double(samples + 1))
@@ -53,7 +57,8 @@ public struct SumBench {
             rows: [
                 Row(
                     test: "sum", kernel: "sum", ranks: ranks, quantity: .rate,
-                    samples: Samples(rates), placedFraction: placed)
+                    samples: Samples(rates),
+                    parameters: ["size_bytes": .number(elements * 8)], placedFraction: placed)
             ], audit: total.report)
     }
 }

@@ -8,6 +8,8 @@ public struct TouchBench {
     public var binding: Binding = .spread
     /// Whether it is read back where the arrays' pages lie.
     public var verifiesPlacement = false
+    /// For tests: one element is changed before it is checked.
+    package var isSpoilt = false
     let ranks: Int
     let elements: Int
     let samples: Int
@@ -31,16 +33,18 @@ public struct TouchBench {
             var placed: Double?
             for round in 0...samples {
                 let started = nanoseconds()
-                let array = try team.array(of: Double.self, count: elements, pages: pages)
+                var array = try team.array(of: Double.self, count: elements, pages: pages)
                 let elapsed = nanoseconds() - started
                 if round > 0 { rates.append(8 * Double(elements) / elapsed) }
                 hasHugePages = array.hugePageBytes > 0
+                if isSpoilt { array[elements / 2] = 1 }
                 let (sum, report) = try team.reduce(Bulk.Sum(array.input), grain: StreamBench.grain)
                 total.add(report)
                 guard sum == 0 else {
                     throw MusterError(
                         .audit, subject: "touch",
-                        reason: "new memory is not zero: its sum is \(sum)")
+                        reason: "new memory is wrong: its sum is \(sum) and not 0",
+                        report: total.report)
                 }
                 // The least of all rounds.
                 let found = try placedFraction(of: array, verifiesPlacement)
@@ -53,7 +57,8 @@ public struct TouchBench {
             rows.append(
                 Row(
                     test: "touch/\(name)", kernel: "populate", ranks: ranks, quantity: .rate,
-                    samples: Samples(rates), placedFraction: placed))
+                    samples: Samples(rates),
+                    parameters: ["size_bytes": .number(elements * 8)], placedFraction: placed))
         }
         return Measurement(rows: rows, audit: total.report)
     }

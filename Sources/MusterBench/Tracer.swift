@@ -1,4 +1,7 @@
 // Tracer.swift - what benchmarks need to have their teams recorded.
+//
+// Recording takes some 100 ns a chunk. Where a chunk is work, what is measured is recorded. Where it is empty
+// and its own cost is the figure, one more run is, after the last sample.
 
 public import Muster
 
@@ -15,8 +18,10 @@ public struct Tracer {
         self.take = take
     }
 
-    func begin(_ team: borrowing Team) throws(MusterError) {
-        try team.startTimeline(eventsPerRank: eventsPerRank)
+    /// `most`: chunks, and loops, that a rank can have in it, where that is known. Room is memory, and a
+    /// team of a thousand ranks has much of it.
+    func begin(_ team: borrowing Team, most: Int = .max) throws(MusterError) {
+        try team.startTimeline(eventsPerRank: min(eventsPerRank, most))
     }
 
     /// While the arrays of its loops are still there.

@@ -56,8 +56,9 @@ struct BenchTour: JSONCommand {
             as partial, and exit status 130. --bind is for ranks of tests that use all CPUs; those by node \
             or by pairs of CPUs choose their own.
 
-            --trace records the loops of stream, matrix, mixes, scaling, placement and kernel, whose \
-            chunks take tens of microseconds; each takes some 0.1 us more then.
+            --trace records the loops that are measured; a chunk takes some 0.1 us more then. Of those \
+            that measure empty chunks it records one more run, after the last sample, and of touch and \
+            migrate nothing, since they time no loop.
 
             EXAMPLES
               muster bench --dry-run                        what the tour would do
@@ -85,6 +86,7 @@ struct BenchTour: JSONCommand {
         if tests.contains("kernel") && (place.kernelLibrary == nil || place.kernel == nil) {
             throw ValidationError("kernel: needs --kernel-library FILE.so and --kernel NAME")
         }
+        try TraceOptions.refuse(tracing.trace, tests.compactMap(BenchTest.named))
     }
 
     func run() throws {

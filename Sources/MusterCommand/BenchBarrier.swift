@@ -21,13 +21,16 @@ struct BenchBarrier: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     func run() throws {
         var bench = BarrierBench(ranks: try team.size(), samples: options.samples ?? 10)
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
         try show(
-            measurement, label: "call",
+            measurement, trace, label: "call",
             method: [
                 "members: a barrier, and an all-reduce of one double; ns a call, mean of a batch; first "
                     + "batch dropped",

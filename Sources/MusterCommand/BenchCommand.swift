@@ -64,14 +64,26 @@ extension BenchCommand {
         }
     }
 
-    /// Prints what was measured, as JSON or as a table between a line that says how it was made and the
+    /// Ends the trace, and prints what was measured, as JSON or as a table between a line that says how it was made and the
     /// audit. `label`: heading of what tells rows apart.
     func show(
         _ measurement: Measurement, canaries: [Canary.Reading] = [], _ trace: Trace? = nil,
         label: String, method: [String]
     ) throws {
+        trace?.finish()
         let report = try BenchReport(measurement, canaries: canaries, trace)
-        if json { return try print(json: report) }
+        if json {
+            try print(json: report)
+        } else {
+            show(measurement, report, label: label, method: method)
+            trace?.print()
+        }
+        try trace?.check()
+    }
+
+    private func show(
+        _ measurement: Measurement, _ report: BenchReport, label: String, method: [String]
+    ) {
         Output.line(report.environment.line)
         for sentence in method { Output.line(sentence) }
         Output.line()
@@ -95,7 +107,6 @@ extension BenchCommand {
         Output.line(
             "all loops: \(measurement.audit.chunks) chunks, each exactly once"
                 + (units == [.rate] ? "; every element checked" : ""))
-        trace?.print()
     }
 
     /// What tells a row from its neighbours: the kernel, or the test without its first part.

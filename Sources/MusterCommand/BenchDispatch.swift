@@ -20,13 +20,16 @@ struct BenchDispatch: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     func run() throws {
         var bench = DispatchBench(ranks: try team.size(), samples: options.samples ?? 10)
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
         try show(
-            measurement, label: "leader",
+            measurement, trace, label: "leader",
             method: [
                 "an empty job of one chunk a rank: dispatch, join and audit; ns a job, mean of a "
                     + "batch; first batch dropped",

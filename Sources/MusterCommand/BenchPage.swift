@@ -32,6 +32,7 @@ extension BenchReport {
             </header>
             <main>
             \(families.map { section($0.test, $0.name, $0.rows) }.joined(separator: "\n"))
+            \(shares)
             \(trust)
             \(machine)
             </main>
@@ -87,7 +88,7 @@ extension BenchReport {
         switch name {
         case "staircase": return [staircase(rows)]
         case "loaded": return [loaded(rows)]
-        case "scaling", "dispatch": return [byRanks(name, rows)]
+        case "scaling", "dispatch", "barrier", "spawn": return [byRanks(name, rows)]
         default: break
         }
         var pictures: [String] = []
@@ -118,8 +119,9 @@ extension BenchReport {
             parts.append(row.test.split(separator: "/").dropFirst().joined(separator: ", "))
         }
         if Set(rows.map(\.kernel)).count > 1 { parts.append(row.kernel) }
+        // Only rows of one placement have copies.
         for name in row.names
-        where Set(rows.map { $0.parameters[name]?.description }).count > 1 {
+        where name != "copies" && Set(rows.map { $0.parameters[name]?.description }).count > 1 {
             parts.append(BenchReport.value(name, row.parameters[name]!))
         }
         if Set(rows.map(\.ranks)).count > 1 { parts.append(Output.counted(row.ranks, "rank")) }
@@ -334,6 +336,7 @@ enum PageStyle {
         .pictures{flex:1 1 340px;max-width:600px;min-width:0}
         figure{margin:0 0 12px;overflow-x:auto}
         .scroll{flex:2 1 340px;min-width:0;overflow-x:auto}
+        section>.scroll{margin-top:.8rem}
         table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
         caption{text-align:left;padding-bottom:4px;color:var(--dim)}
         th,td{padding:3px 9px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}

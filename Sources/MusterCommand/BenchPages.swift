@@ -27,6 +27,7 @@ struct BenchPages: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var check: PlacementCheck
 
     @Option(parsing: .unconditional, help: "Bytes of the array, at least 4MiB. (default: 1GiB)")
@@ -42,11 +43,13 @@ struct BenchPages: BenchCommand {
             ranks: try team.size(), samples: options.samples ?? 5, arrayBytes: bytes)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let (outcome, canaries) = try watched { try bench.run(progress: $0) }
         for note in outcome.notes { Output.note(note) }
         try verify(outcome.measurement, check)
         try show(
-            outcome.measurement, canaries: canaries, label: "what",
+            outcome.measurement, canaries: canaries, trace, label: "what",
             method: [
                 "arrays of \(Figures.capacity(UInt64(bytes))), one after the other, GB = 10^9 B; "
                     + "first round dropped"

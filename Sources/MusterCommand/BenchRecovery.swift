@@ -23,6 +23,7 @@ struct BenchRecovery: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
     @OptionGroup var check: PlacementCheck
 
     @Option(
@@ -39,10 +40,12 @@ struct BenchRecovery: BenchCommand {
             ranks: try team.size(), samples: options.samples ?? 10, arrayBytes: size?.bytes)
         bench.binding = team.binding
         bench.verifiesPlacement = check.isAsked
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let (measurement, canaries) = try watched { try bench.run(progress: $0) }
         try verify(measurement, check)
         try show(
-            measurement, canaries: canaries, label: "what",
+            measurement, canaries: canaries, trace, label: "what",
             method: [
                 "recovery: from SIGKILL to the chunk begun again; in place: bytes read and written; "
                     + "first run dropped"

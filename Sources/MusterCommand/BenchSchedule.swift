@@ -20,6 +20,7 @@ struct BenchSchedule: BenchCommand {
 
     @OptionGroup var team: TeamOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     @Option(
         parsing: .unconditionalSingleValue,
@@ -38,9 +39,11 @@ struct BenchSchedule: BenchCommand {
             ranks: try team.size(), chunkCounts: chunks.isEmpty ? [1_000_000, 10_000_000] : chunks,
             samples: options.samples ?? 5)
         bench.binding = team.binding
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
         try show(
-            measurement, label: "schedule, chunks",
+            measurement, trace, label: "schedule, chunks",
             method: [
                 "empty chunks of one element, roll and audit on; ns of the whole loop, from "
                     + "dispatch to audit, divided by its chunks",

@@ -25,6 +25,7 @@ struct BenchSpawn: BenchCommand {
 
     @OptionGroup var place: BindingOptions
     @OptionGroup var options: BenchOptions
+    @OptionGroup var tracing: TraceOptions
 
     func validate() throws {
         for ranks in ranks { try TeamOptions.validate(ranks: ranks) }
@@ -32,15 +33,17 @@ struct BenchSpawn: BenchCommand {
 
     func run() throws {
         var bench = SpawnBench(
-            sizes: ranks.isEmpty ? [2, 8, 32, 64] : ranks, samples: options.samples ?? 10)
+            sizes: ranks.isEmpty ? SpawnBench.usualSizes : ranks, samples: options.samples ?? 10)
         bench.binding = place.bind
         for size in bench.sizes where place.reportBindings {
             Output.writeError("team of \(size):\n")
             try place.report(size: size)
         }
+        let trace = try tracing.open()
+        bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
         try show(
-            measurement, label: "part",
+            measurement, trace, label: "part",
             method: [
                 "a team forked from this process, one empty job, the team's end; ns; first of each "
                     + "dropped"

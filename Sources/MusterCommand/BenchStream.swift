@@ -71,7 +71,6 @@ struct BenchStream: BenchCommand {
                     + "elements are wrong, so no rate is printed: suspect memory or CPU",
                 report: FailedJSON(outcome.measurement.audit))
         }
-        trace?.finish()
         try show(
             outcome.measurement, canaries: canaries, trace, label: "kernel",
             method: [
@@ -87,7 +86,6 @@ struct BenchStream: BenchCommand {
                         "; \(Output.percent($0, of: 1)) where it should be"
                     } ?? ""),
             ])
-        try trace?.check()
     }
 
     private func mebibytes(_ elements: Int) -> String {

@@ -26,7 +26,10 @@ struct BenchTouch: BenchCommand {
         parsing: .unconditional, help: "Bytes of the array: 1073741824, 1GiB. (default: 256MiB)")
     var size: ByteCount?
 
+    @Option(help: .private) var trace: String?
+
     func validate() throws {
+        try TraceOptions.refuse(trace, [.touch])
         try size?.validate(atLeast: 8, "an array has at least one element, 8 bytes")
     }
 

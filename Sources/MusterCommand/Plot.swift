@@ -137,7 +137,8 @@ enum Plot {
     ) -> String {
         let most = bars.map(\.figures.maximum).max() ?? 1
         let axis = Axis.linear(upTo: most)
-        let names = min(170, 8 + 6.6 * Double(bars.map(\.name.count).max() ?? 1))
+        // A letter's width is a guess, and of few letters a bad one.
+        let names = min(170, max(44, 8 + 6.6 * Double(bars.map(\.name.count).max() ?? 1)))
         let (left, right, row) = (names, 66.0, 26.0)
         let height = row * Double(bars.count) + 30
         let inner = width - left - right

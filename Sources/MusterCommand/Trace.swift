@@ -15,7 +15,9 @@ struct TraceOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: "Chunks that --trace has room for, a rank, 1 to 100000000. (default: 131072)")
+        help: """
+            Chunks that --trace has room for, a rank, and loops, 1 to 100000000. (default: 131072)
+            """)
     var traceEvents: Int?
 
     func validate() throws {
@@ -25,6 +27,13 @@ struct TraceOptions: ParsableArguments {
         if traceEvents != nil, trace == nil {
             throw ValidationError("--trace-events: only with --trace FILE")
         }
+    }
+
+    /// Fails where a trace is wanted of tests that have nothing to record, one and all.
+    static func refuse(_ path: String?, _ tests: [BenchTest]) throws {
+        let reasons = tests.compactMap(\.whyUntraced)
+        guard path != nil, let reason = reasons.first, reasons.count == tests.count else { return }
+        throw ValidationError("--trace: not of \(tests[0].name): \(reason)")
     }
 
     /// Looks at the file, before anything is measured; nil: none is wanted.
@@ -100,6 +109,10 @@ final class Trace {
     func finish() {
         guard problem == nil else { return }
         do {
+            guard !shares.isEmpty else {
+                throw Failure.cannotRun(
+                    "\(path): not written: no loop has run that could be traced")
+            }
             try begin()
             guard let writer = writer.take() else { return }
             try writer.end()
@@ -116,7 +129,7 @@ final class Trace {
 
     /// How evenly the work was shared, as text.
     var lines: [String] {
-        shares.flatMap(\.lines) + (problem == nil ? ["trace  \(Output.plain(path))"] : [])
+        shares.flatMap(\.lines) + (problem == nil ? ["", "trace  \(Output.plain(path))"] : [])
     }
 
     /// The same on stdout.
@@ -136,6 +149,8 @@ struct TimelineShare: Codable, Sendable {
         var stolen: Int
         @OrNull var bytes: UInt64?
         @OrNull var remote_bytes: UInt64?
+        /// nil: both are known.
+        @OrNull var bytes_reason: String?
     }
     let name: String
     private(set) var teams = 1
@@ -153,7 +168,8 @@ struct TimelineShare: Codable, Sendable {
             Load(
                 rank: load.rank, cpu: seat.cpu, node: seat.homeNode, chunks: load.chunks,
                 busy_s: Double(load.busy) / 1e9, waiting_s: load.waiting.map { Double($0) / 1e9 },
-                stolen: load.stolen, bytes: load.bytes, remote_bytes: load.remoteBytes)
+                stolen: load.stolen, bytes: load.bytes, remote_bytes: load.remoteBytes,
+                bytes_reason: load.bytesReason)
         }
     }
 
@@ -172,6 +188,7 @@ struct TimelineShare: Codable, Sendable {
             loads[rank].stolen += more.stolen
             loads[rank].bytes = sum(loads[rank].bytes, more.bytes)
             loads[rank].remote_bytes = sum(loads[rank].remote_bytes, more.remote_bytes)
+            loads[rank].bytes_reason = loads[rank].bytes_reason ?? more.bytes_reason
         }
     }
 
@@ -180,42 +197,68 @@ struct TimelineShare: Codable, Sendable {
         return one + other
     }
 
-    /// "98.2 %" of the time of its loops; nil: not known.
-    private func part(_ load: Load, _ seconds: Double) -> String {
-        guard let waiting = load.waiting_s, load.busy_s + waiting > 0 else { return "-" }
+    /// "98.2": per cent of the time of its loops; nil: not known.
+    private func part(_ load: Load, _ seconds: Double) -> String? {
+        guard let waiting = load.waiting_s, load.busy_s + waiting > 0 else { return nil }
         return Figures.short((seconds / (load.busy_s + waiting) * 1000).rounded() / 10)
+    }
+
+    /// Columns of its table, in text and on a page.
+    static let columns = [
+        "rank", "CPU", "node", "chunks", "busy", "%", "waiting", "%", "stolen", "remote", "of",
+    ]
+
+    /// A cell of that table: rounded, and with all of its digits where it has more; nil: it is not known.
+    struct Cell {
+        let text: String?
+        let exact: String?
+        init(_ text: String?, exact: String? = nil) { (self.text, self.exact) = (text, exact) }
+    }
+
+    /// One for each column.
+    func cells(_ load: Load) -> [Cell] {
+        func time(_ seconds: Double?) -> Cell {
+            Cell(seconds.map { Figures.time($0) }, exact: seconds.map { "\($0)" })
+        }
+        func count(_ number: Int) -> Cell { Cell(Figures.count(number), exact: "\(number)") }
+        func amount(_ bytes: UInt64?) -> Cell {
+            Cell(bytes.map { Figures.amount(Double($0)) }, exact: bytes.map { "\($0)" })
+        }
+        return [
+            Cell("\(load.rank)"), Cell(load.cpu.map { "\($0)" }), Cell("\(load.node)"),
+            count(load.chunks), time(load.busy_s), Cell(part(load, load.busy_s)),
+            time(load.waiting_s), Cell(load.waiting_s.flatMap { part(load, $0) }),
+            count(load.stolen), amount(load.remote_bytes), amount(load.bytes),
+        ]
+    }
+
+    /// "12 loops of 3 teams"
+    var extent: String {
+        Figures.count(loops, "loop") + (teams == 1 ? "" : " of \(Figures.count(teams, "team"))")
+    }
+
+    /// What is not in it, and why.
+    var remarks: [String] {
+        var remarks: [String] = []
+        let dropped = [(dropped_chunks, "chunk"), (dropped_loops, "loop")].filter { $0.0 > 0 }
+        if !dropped.isEmpty {
+            let what = dropped.map { Figures.count($0.0, $0.1) }.joined(separator: " and ")
+            remarks.append("incomplete: no room for the last \(what): --trace-events makes more")
+        }
+        for reason in Set(loads.compactMap(\.bytes_reason)).sorted() {
+            let ranks = loads.filter { $0.bytes_reason == reason }.map(\.rank)
+            let whose = ranks.count == loads.count ? "" : " of rank \(Figures.list(ranks))"
+            remarks.append("remote: not known\(whose): \(reason)")
+        }
+        return remarks
     }
 
     /// As text.
     var lines: [String] {
-        let teams = teams == 1 ? "" : " of \(Figures.count(teams, "team"))"
-        var lines = [
-            "",
-            Paint.heading(name)
-                + "  \(Figures.count(loops, "loop"))\(teams), traced: how evenly they were shared",
-            "",
-        ]
-        var table = AlignedTable([
-            ("rank", .right), ("CPU", .right), ("node", .right), ("chunks", .right),
-            ("busy", .right), ("%", .right), ("waiting", .right), ("%", .right),
-            ("stolen", .right), ("remote", .right), ("of", .right),
-        ])
-        for load in loads {
-            table.add([
-                "\(load.rank)", load.cpu.map { "\($0)" } ?? "-", "\(load.node)",
-                Figures.count(load.chunks), Figures.time(load.busy_s), part(load, load.busy_s),
-                load.waiting_s.map { Figures.time($0) } ?? "-",
-                load.waiting_s.map { part(load, $0) } ?? "-", Figures.count(load.stolen),
-                load.remote_bytes.map { Figures.amount(Double($0)) } ?? "-",
-                load.bytes.map { Figures.amount(Double($0)) } ?? "-",
-            ])
-        }
-        lines += table.lines() + [""]
-        if dropped_chunks > 0 || dropped_loops > 0 {
-            lines.append(
-                "incomplete: no room for \(Figures.count(dropped_chunks, "chunk")), of which "
-                    + "--trace-events makes more, and \(Figures.count(dropped_loops, "loop"))")
-        }
-        return lines
+        var table = AlignedTable(TimelineShare.columns.map { ($0, .right) })
+        for load in loads { table.add(cells(load).map { $0.text ?? "-" }) }
+        return [
+            "", Paint.heading(name) + "  \(extent), traced: how evenly they were shared", "",
+        ] + table.lines() + (remarks.isEmpty ? [] : [""] + remarks)
     }
 }

@@ -24,6 +24,7 @@ final class QuickTour: Sendable {
         let run = try ToolRun(arguments: [
             "bench", "--quick", "--samples", "2", "--save", folder.path("tour.json"),
             "--csv", folder.path("tour.csv"), "--html", folder.path("tour.html"),
+            "--trace", folder.path("trace.json"),
         ])
         try #require(run.status == 0 && !run.hasHung, "\(run.errors)")
         text = run.output
@@ -71,7 +72,7 @@ struct BenchTourTests {
         let families = Set(rows.compactMap { ($0["test"] as? String)?.split(separator: "/").first })
         let tests = try #require(report["tests"] as? [[String: Any]])
         #expect(Set(tests.compactMap { ($0["name"] as? String).map { $0[...] } }) == families)
-        #expect(families.count == 12)
+        #expect(families.count == 16)
         #expect(report["partial"] as? Bool == false)
         let readings = try #require(
             (report["canary"] as? [String: Any])?["readings"] as? [[String: Any]])
@@ -130,7 +131,9 @@ struct BenchTourTests {
                 figures(row).flatMap { number($0.value[key]) }
             }
         }
-        let found = page.split(separator: "data-value=\"").dropFirst().map {
+        // What the ranks did comes after the figures: BenchTraceTests.
+        let figuresAlone = page.components(separatedBy: "<section id=\"timelines\"")[0]
+        let found = figuresAlone.split(separator: "data-value=\"").dropFirst().map {
             Double($0.prefix { $0 != "\"" })
         }
         #expect(found == expected)
@@ -313,8 +316,11 @@ struct BenchTourTests {
     func plan() throws {
         let list = try ToolRun("bench", "--list")
         let plan = try ToolRun("bench", "--dry-run")
-        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 12 tests"))
-        for name in ["stream", "matrix", "latency", "staircase", "loaded", "c2c"] {
+        #expect(list.status == 0 && plan.status == 0 && plan.output.contains("plan: 16 tests"))
+        for name in [
+            "stream", "sum", "matrix", "latency", "staircase", "loaded", "c2c", "touch", "barrier",
+            "spawn",
+        ] {
             #expect(list.output.contains("\n\(name) ") && plan.output.contains("  \(name) "))
         }
     }
@@ -323,8 +329,8 @@ struct BenchTourTests {
 @Suite("muster bench: what is wrong is not printed")
 struct BenchFaultTests {
     static let tests = [
-        "stream", "matrix", "mixes", "scaling", "placement", "latency", "staircase", "loaded",
-        "c2c", "pages",
+        "stream", "sum", "matrix", "mixes", "scaling", "placement", "latency", "staircase",
+        "loaded", "c2c", "touch", "pages",
     ]
 
     @Test("A wrong result and a wrong placement: exit 1, no figure", arguments: tests)
@@ -529,8 +535,14 @@ struct BenchLibraryTests {
     func kernel() throws {
         let folder = try TemporaryFolder()
         let path = try library(folder)
-        let good = try run(path, "scale3")
+        let good = try run(path, "scale3", "--trace", folder.path("trace.json"))
         #expect(good.status == 0, "\(good.errors)")
+        let trace = try TraceText(folder.path("trace.json"))
+        try trace.expectEachChunkOnce()
+        #expect(
+            trace.events("loop").contains {
+                ($0["name"] as? String)?.contains("UserKernel") == true
+            })
         let row = try #require((try good.object()["rows"] as? [[String: Any]])?.first)
         let parameters = try #require(row["parameters"] as? [String: Any])
         #expect(parameters["bytes_per_element"] as? Int == 16 && row["verified"] as? Bool == true)

@@ -3,68 +3,6 @@
 import Foundation
 import Testing
 
-/// A trace, read as JSON.
-private struct TraceText {
-    let events: [[String: Any]]
-    let other: [String: Any]
-
-    init(_ path: String) throws {
-        let value = try JSONSerialization.jsonObject(
-            with: Data(contentsOf: URL(fileURLWithPath: path)))
-        let object = try #require(value as? [String: Any])
-        events = try #require(object["traceEvents"] as? [[String: Any]])
-        other = try #require(object["otherData"] as? [String: Any])
-        var processes: [Int: Int] = [:]
-        for event in events {
-            // Perfetto takes threads with one number for one.
-            let (process, thread) = (event["pid"] as? Int ?? 0, event["tid"] as? Int ?? 0)
-            #expect(process > 0 && thread > 0 && processes[thread] ?? process == process)
-            processes[thread] = process
-            for key in ["ph", "name"] { try #require(event[key] is String, "\(event)") }
-            for key in ["pid", "tid"] { try #require(event[key] is Int, "\(event)") }
-            try #require(event["args"] is [String: Any], "\(event)")
-            guard event["ph"] as? String != "M" else { continue }
-            #expect(try #require(number(event["ts"])) >= 0)
-            if event["ph"] as? String == "X" { #expect(try #require(number(event["dur"])) >= 0) }
-        }
-    }
-
-    /// nil: the leader.
-    static func rank(_ event: [String: Any]) -> Int? {
-        guard let process = event["pid"] as? Int, let thread = event["tid"] as? Int else {
-            return nil
-        }
-        return thread > process ? thread - process - 1 : nil
-    }
-
-    func events(_ category: String) -> [[String: Any]] {
-        events.filter { $0["cat"] as? String == category }
-    }
-
-    /// How often each chunk of each loop was committed, and fails where that is not once.
-    func expectEachChunkOnce() throws {
-        var left: Set<[Int]> = []
-        for loop in events("loop") {
-            let arguments = try #require(loop["args"] as? [String: Any])
-            let place = [
-                try #require(loop["pid"] as? Int), try #require(arguments["loop"] as? Int),
-            ]
-            for chunk in 0..<(try #require(arguments["chunks"] as? Int)) {
-                left.insert(place + [chunk])
-            }
-        }
-        #expect(!left.isEmpty)
-        for event in events("chunk") {
-            let arguments = try #require(event["args"] as? [String: Any])
-            guard arguments["committed"] as? Bool == true else { continue }
-            let place = try ["loop", "chunk"].map { try #require(arguments[$0] as? Int) }
-            let isFirst = left.remove([try #require(event["pid"] as? Int)] + place) != nil
-            #expect(isFirst, "a second time: \(event)")
-        }
-        #expect(left.isEmpty, "not committed: \(left.prefix(5))")
-    }
-}
-
 @Suite struct TraceTests {
     let folder: TemporaryFolder
     init() throws { folder = try TemporaryFolder() }
@@ -156,6 +94,9 @@ private struct TraceText {
             (report["timeline"] as? [String: Any])?["loads"] as? [[String: Any]])
         #expect(loads.compactMap { $0["chunks"] as? Int } == [4, 3, 3])
         #expect(loads.allSatisfy { $0["remote_bytes"] is NSNull })
+        let reasons = loads.map { $0["bytes_reason"] as? String ?? "" }
+        #expect(reasons.allSatisfy { $0.contains("which arrays their chunks are of") })
+        #expect(calm.errors.contains("\nremote: not known: \(reasons[0])\n"), "\(calm.errors)")
 
         // A chunk that nobody did has no event that is committed.
         let leaky = try CommandRunner.run(
@@ -195,6 +136,28 @@ private struct TraceText {
         #expect(ended <= redone)
     }
 
+    @Test(
+        "All loops of a program are in it, and those that have no room are counted everywhere",
+        arguments: [(nil, 5000), (100, 100)] as [(Int?, Int)])
+    func manyLoops(room: Int?, recorded: Int) throws {
+        let (trace, path) = (folder.path("trace.json"), folder.path("report.json"))
+        let run = try CommandRunner.run(
+            ["run", "-n", "2", "--trace", trace, "--json", path]
+                + (room.map { ["--trace-events", "\($0)"] } ?? [])
+                + ["--", testHost, "traced-loops", "5000", "/"])
+        try #require(run.status == 0, "\(run.errors)")
+        let text = try TraceText(trace)
+        try text.expectEachChunkOnce()
+        #expect(text.events("loop").count == recorded && text.events("chunk").count == 2 * recorded)
+        #expect(text.other["dropped_loops"] as? Int == 5000 - recorded)
+        let report = try CommandResult(output: String(contentsOfFile: path, encoding: .utf8)).json()
+        let timeline = try #require(report["timeline"] as? [String: Any])
+        #expect(timeline["loops"] as? Int == recorded)
+        #expect(timeline["dropped_loops"] as? Int == 5000 - recorded)
+        let line = "incomplete: no room for the last 4,900 loops: --trace-events makes more\n"
+        #expect(run.errors.contains(line) == (recorded < 5000), "\(run.errors)")
+    }
+
     @Test("How evenly the work was shared is said in text, and what is missing")
     func text() throws {
         let (path, trace) = (try file(), folder.path("trace.json"))
@@ -205,7 +168,8 @@ private struct TraceText {
         result = try CommandRunner.run([
             "stats", path, "-n", "2", "--trace", trace, "--trace-events", "3",
         ])
-        #expect(result.status == 0 && result.output.contains("incomplete: no room for "))
+        #expect(result.status == 0 && result.output.contains("incomplete: no room for the last "))
+        #expect(result.output.contains("remote: not known: not all of the rank's chunks were"))
         let text = try TraceText(trace)
         #expect(text.events("chunk").count == 6)
         #expect(text.other["dropped_chunks"] as? Int ?? 0 > 100)
@@ -236,6 +200,7 @@ private struct TraceText {
         let path = try file()
         for command in [
             ["stats", path], ["storm"], ["bench", "stream"], ["bench", "sum"], ["bench"],
+            ["bench", "dispatch"], ["bench", "recovery"],
         ] {
             let result = try CommandRunner.run(command + ["--trace", "/nowhere/trace.json"])
             #expect(result.status == 2 && result.output == "", "\(command)")
@@ -249,29 +214,5 @@ private struct TraceText {
         let damaged = try folder.write("b.npy", Array("no array".utf8))
         #expect(try CommandRunner.run(["stats", damaged, "--trace", trace]).status == 2)
         #expect(try String(contentsOfFile: trace, encoding: .utf8) == "old")
-    }
-
-    @Test("Benchmarks of bandwidth are traced, the tour's too, as the schema says")
-    func bench() throws {
-        let trace = folder.path("trace.json")
-        for command in [
-            ["stream", "--size", "1MiB", "--samples", "1", "-n", "2"],
-            ["sum", "--size", "1MiB", "--samples", "1", "-n", "2"],
-            [
-                "tour", "stream", "matrix", "placement", "--quick", "--size", "1MiB", "--samples",
-                "1",
-            ],
-        ] {
-            let result = try CommandRunner.run(["bench"] + command + ["--trace", trace, "--json"])
-            try #require(result.status == 0, "\(result.errors)")
-            try TraceText(trace).expectEachChunkOnce()
-            let report = try result.json()
-            try SchemaCheck.bench().expect(report)
-            let timelines = try #require(report["timelines"] as? [[String: Any]])
-            let names = timelines.compactMap { $0["name"] as? String }
-            let first = command[0] == "tour" ? "stream" : command[0]
-            #expect(names.first == first && names.count == timelines.count)
-            #expect(names.contains { $0.hasPrefix("placement ") } == (command[0] == "tour"))
-        }
     }
 }

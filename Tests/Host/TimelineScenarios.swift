@@ -238,7 +238,10 @@ func timelineThatIsFull(_: [String]) throws {
     try claim(equal: timeline.loads.map(\.chunks), [10, 10], "chunks")
     let recorded = timeline.loops.reduce(0) { $0 + $1.chunks }
     try claim(equal: timeline.droppedChunks, recorded - 20, "chunks without room")
-    try claim(timeline.loads.allSatisfy { $0.waiting == nil && $0.bytes == nil }, "loads")
+    for load in timeline.loads {
+        try claim(load.waiting == nil && load.bytes == nil && load.remoteBytes == nil, "\(load)")
+        try claim(load.bytesReason?.contains("were recorded") == true, "\(load)")
+    }
 }
 
 /// A member, whose loop the others end when the last rank has died at its third chunk.
@@ -251,6 +254,17 @@ func tracedMember(_: [String]) throws {
         part.commit()
     }
     try claim(equal: try loop.end().exactlyOnce, 30, "chunks")
+    try me.leave()
+}
+
+/// A member with so many loops of a chunk a rank: `traced-loops N`.
+func tracedLoops(_ arguments: [String]) throws {
+    let me = try Muster.Member.join()
+    for _ in 0..<(Int(arguments.first ?? "") ?? 0) {
+        let loop = try me.loop(over: me.size, grain: 1, name: "short")
+        for _ in loop {}  // which commits
+        try claim(equal: try loop.end().exactlyOnce, me.size, "chunks")
+    }
     try me.leave()
 }
 

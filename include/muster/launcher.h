@@ -37,7 +37,7 @@ struct muster_launcher_options {
     uint32_t global_size;     /* 0: the same as size */
     const int32_t *nodes;     /* home node of each rank, -1: none; NULL: none has one */
     const int32_t *cpus;      /* CPU that each rank is bound to, -1: none; NULL: none is */
-    uint64_t timeline_events; /* chunks of a rank's loops that are recorded, up to
+    uint64_t timeline_events; /* chunks, and loops, of each rank that are recorded at most, up to
                                  MUSTER_EVENTS_MAX; 0: none */
 };
 

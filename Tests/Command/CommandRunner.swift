@@ -196,4 +196,14 @@ final class TemporaryFolder {
         try Data(bytes).write(to: url.appendingPathComponent(name))
         return path(name)
     }
+
+    /// A file that may be executed. Written by another process: what one of this process's forks may
+    /// still have open to be written can't be executed.
+    func program(_ name: String, _ text: String) throws -> String {
+        let draft = try write("\(name).draft", Array(text.utf8))
+        let installed = try CommandRunner.run(
+            ["-m", "755", draft, path(name)], program: "/usr/bin/install")
+        try #require(installed.status == 0, "\(installed)")
+        return path(name)
+    }
 }

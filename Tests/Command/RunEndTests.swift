@@ -25,14 +25,14 @@ import Testing
         var hasActed = false
         let result = try runShell(["-n", "4"] + options, script, environment: ["MARK": mark]) {
             pid in
-            // The tool itself and its supervisor have the mark too.
-            if !hasActed && Self.processes(marked: mark).count >= ready + 2 {
+            // The tool itself, its keeper and its supervisor have the mark too.
+            if !hasActed && Self.processes(marked: mark).count >= ready + 3 {
                 hasActed = true
                 act(pid)
             }
         }
         #expect(hasActed)
-        // After kill -9 the other process ends them, in a moment; in all other cases it has by now.
+        // After kill -9 the other processes end them, in a moment; in all other cases it has by now.
         let deadline = Date().addingTimeInterval(CommandRunner.patience)
         while result.signal == SIGKILL, !Self.processes(marked: mark).isEmpty, Date() < deadline {
             usleep(5000)
@@ -135,10 +135,17 @@ import Testing
     }
 
     @Test(
-        "kill -9 of the launcher, or of its supervisor, leaves nothing", arguments: [true, false])
-    func launcherDies(_ isGuard: Bool) throws {
+        "kill -9 of the launcher, of its keeper, of its supervisor or of a shell's job leaves nothing",
+        arguments: ["launcher", "keeper", "supervisor", "job"])
+    func launcherDies(_ who: String) throws {
         let result = try end(Self.deaf, processes: 12) { pid in
-            kill(isGuard ? pid : CommandRunner.children(of: pid)[0], SIGKILL)
+            let keeper = CommandRunner.children(of: pid)[0]
+            switch who {
+            case "launcher": kill(pid, SIGKILL)
+            case "keeper": kill(keeper, SIGKILL)
+            case "supervisor": kill(CommandRunner.children(of: keeper)[0], SIGKILL)
+            default: kill(-pid, SIGKILL)
+            }
         }
         #expect(result.signal == SIGKILL, "\(result)")
     }
@@ -191,11 +198,12 @@ import Testing
             ["-n", "2"], "while [ ! -e \(mayEnd) ]; do sleep 0.05; done; echo done"
         ) { pid in
             let ranks = RunTests.ranks(of: pid)
-            let all = [pid] + CommandRunner.children(of: pid) + ranks
+            let keepers = CommandRunner.children(of: pid)
+            let all = [pid] + keepers + keepers.flatMap(CommandRunner.children) + ranks
             switch phase {
             // Once each shell has a child: before it is a shell, a signal may be lost on it.
             case 0
-            where all.count == 4 && ranks.allSatisfy({ !CommandRunner.children(of: $0).isEmpty }):
+            where all.count == 5 && ranks.allSatisfy({ !CommandRunner.children(of: $0).isEmpty }):
                 kill(-pid, SIGTSTP)
                 phase = 1
             // "D": a shell whose vforked child was stopped before it could execute anything.

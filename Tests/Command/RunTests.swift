@@ -108,6 +108,45 @@ func runShell(
         #expect(result.output == "name? hello you\nmore\nend\n", "\(result)")
     }
 
+    @Test("A run that comes from the background into the foreground takes what is typed then")
+    func foreground() throws {
+        let folder = try TemporaryFolder()
+        var terminal: Int32 = -1
+        var side: Int32 = -1
+        try #require(openpty(&terminal, &side, nil, nil, nil) == 0)
+        defer { [terminal, side].forEach { close($0) } }
+        let name = String(cString: ttyname(side))
+        let started = folder.path("started")
+        var isTyped = false
+        let result = try CommandRunner.run(
+            [
+                "-c",
+                "exec setsid -c -w sh -mc '\"$0\" run -n 1 -- sh -c \"$1\" & "
+                    + "until [ -e \"$2\" ]; do sleep 0.01; done; fg' \"$0\" \"$1\" \"$2\" <\(name)",
+                CommandRunner.muster, "touch \(started); read line; echo got $line", started,
+            ], program: "/bin/sh"
+        ) { _ in
+            guard !isTyped, FileManager.default.fileExists(atPath: started) else { return }
+            _ = "it\n".withCString { write(terminal, $0, strlen($0)) }
+            isTyped = true
+        }
+        #expect(result.status == 0 && result.output.hasSuffix("got it\n"), "\(result)")
+    }
+
+    @Test("What a dead rank has left in its process group is gone before it comes again")
+    func restartAlone() throws {
+        let script = """
+            if [ $MUSTER_INCARNATION = 1 ]; then sleep 1000 & echo $! >"$0"; kill -9 $$; fi
+            while kill -0 $(cat "$0") 2>/dev/null; do sleep 0.01; done
+            """
+        let folder = try TemporaryFolder()
+        let result = try CommandRunner.run([
+            "run", "-n", "1", "--on-death", "restart", "--timeout", "20", "--", "sh", "-c", script,
+            folder.path("pid"),
+        ])
+        #expect(result.status == 0, "\(result)")
+    }
+
     @Test("Signals are default and none is blocked, but what nohup ignores stays ignored")
     func cleanSignals() throws {
         /// Of a line "SigIgn:\t0000000000000001"; 32 and 33 are the C library's own.
@@ -205,8 +244,7 @@ func runShell(
             }.status
         }
         let folder = try TemporaryFolder()
-        let script = try folder.write("script", Array("#!/no/such\n".utf8))
-        try #require(chmod(script, 0o755) == 0)
+        let script = try folder.program("script", "#!/no/such\n")
         let tests: [String: () throws -> Bool] = [
             "0": {
                 try status([], "exit 0") == 0 && member("all") == 0
@@ -259,7 +297,9 @@ func runShell(
 
     /// Processes of the ranks of a `muster run`: children of its supervisor.
     static func ranks(of pid: pid_t) -> [pid_t] {
-        CommandRunner.children(of: pid).flatMap { CommandRunner.children(of: $0) }
+        // Below the tool's keeper and its supervisor.
+        CommandRunner.children(of: pid).flatMap(CommandRunner.children).flatMap(
+            CommandRunner.children)
     }
 
     @Test(
@@ -284,13 +324,8 @@ func runShell(
     func refusedPrograms() throws {
         let folder = try TemporaryFolder()
         let plain = try folder.write("plain", Array("echo hi\n".utf8))
-        func script(_ name: String, _ text: String) throws -> String {
-            let path = try folder.write(name, Array(text.utf8))
-            try #require(chmod(path, 0o755) == 0)
-            return path
-        }
-        let lost = try script("lost", "#! /no/such/interpreter -x\n")
-        let binary = try script("binary", "\u{7f}ELF\0\0\0\0")
+        let lost = try folder.program("lost", "#! /no/such/interpreter -x\n")
+        let binary = try folder.program("binary", "\u{7f}ELF\0\0\0\0")
         for (program, status, words) in [
             (binary, Int32(126), "can't be executed: Exec format error"),
             (plain, 126, "can't be executed: nobody may execute it: chmod +x"),
@@ -310,7 +345,7 @@ func runShell(
         #expect(
             found.status == 126 && found.errors.contains("its interpreter /no/such/"), "\(found)")
         // A script without a first line of that kind is the shell's, as execvp has it.
-        let shell = try script("shell", "echo hi\n")
+        let shell = try folder.program("shell", "echo hi\n")
         #expect(try CommandRunner.run(["run", "-n", "1", "--", shell]).output == "hi\n")
     }
 
@@ -352,6 +387,50 @@ func runShell(
             try CommandRunner.run(["run", "--", "sh", "-c", "echo $0", "--version"]).status == 0)
     }
 
+    @Test("A run that can't start leaves no report of an earlier one, and hosts have their own")
+    func reports() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path("report.json")
+        func report(_ path: String) throws -> [String: Any] {
+            try CommandResult(output: String(contentsOfFile: path, encoding: .utf8)).json()
+        }
+        _ = try CommandRunner.run(["run", "-n", "1", "--json", path, "--", "true"])
+        #expect(try report(path)["exit_status"] as? Int == 0)
+        let missing = try CommandRunner.run(["run", "-n", "1", "--json", path, "--", "/no/such"])
+        #expect(missing.status == 127, "\(missing)")
+        let error = try report(path)["error"] as? String
+        #expect(error?.hasPrefix("/no/such: can't be executed") == true, "\(error ?? "")")
+
+        let full = try CommandRunner.run([
+            "run", "-n", "1", "--json", "/dev/full", "--", "sh", "-c", "exit 5",
+        ])
+        #expect(full.status == 5 && full.errors.contains("/dev/full: can't be written"), "\(full)")
+        let lost = try CommandRunner.run(["run", "-n", "1", "--json", "/dev/full", "--", "true"])
+        #expect(lost.status == 2, "\(lost)")
+
+        let host = try CommandRunner.run(
+            ["run", "-n", "1", "--json", path, "--trace", folder.path("a.b/trace"), "--", "true"],
+            environment: ["MUSTER_HOST_RANK": "1", "MUSTER_HOST_SIZE": "2"])
+        #expect(host.status == 2, "\(host)")  // there is no such folder
+        #expect(host.errors.contains("a.b/trace.1: can't be written"), "\(host)")
+        let second = try CommandRunner.run(
+            ["run", "-n", "1", "--json", path, "--", "true"],
+            environment: ["MUSTER_HOST_RANK": "1", "MUSTER_HOST_SIZE": "2"])
+        #expect(second.status == 0, "\(second)")
+        let own = try report(folder.path("report.1.json"))
+        #expect((own["host"] as? [String: Any])?["rank"] as? Int == 1)
+    }
+
+    @Test("Without /proc nothing is taken for what it is not")
+    func withoutProc() throws {
+        let result = try CommandRunner.run(
+            [
+                "-rm", "sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" run -n 1 -- false",
+                CommandRunner.muster,
+            ], program: "/usr/bin/unshare")
+        #expect(result.status == 2 && result.errors.contains("/proc is not there"), "\(result)")
+    }
+
     @Test("--json - is for where standard output is nobody else's")
     func reportOnStandardOutput() throws {
         let folder = try TemporaryFolder()
@@ -366,9 +445,12 @@ func runShell(
     @Test("The report has every key of JSONReports.md, and what became of each rank")
     func report() throws {
         let folder = try TemporaryFolder()
-        let path = folder.path("report.json")
+        let path = folder.path("report.1.json")  // of host 1
         let result = try runShell(
-            ["-n", "2", "--on-death", "restart", "--restarts", "1", "--json", path],
+            [
+                "-n", "2", "--on-death", "restart", "--restarts", "1", "--json",
+                folder.path("report.json"),
+            ],
             "[ $MUSTER_RANK = 0 ] || kill -9 $$",
             environment: ["MUSTER_HOST_RANK": "1", "MUSTER_HOST_SIZE": "3"])
         #expect(result.status == 137 && result.output == "")
@@ -389,6 +471,6 @@ func runShell(
         #expect(ranks[1]["restarts"] as? Int == 1)
         let leftovers = try FileManager.default.contentsOfDirectory(
             atPath: (path as NSString).deletingLastPathComponent)
-        #expect(leftovers.filter { $0.hasPrefix("report") } == ["report.json"])
+        #expect(leftovers.filter { $0.hasPrefix("report") } == ["report.1.json"])
     }
 }

@@ -13,6 +13,8 @@
 #define MIB             (1ull << 20)
 #define GIB             (1ull << 30)
 #define UNIT            (2 * MIB) /* a huge page on x86-64 and on aarch64 with 4 KiB pages */
+#define LARGE           (16 * MIB)
+#define APART           (5 * UNIT)
 #define SPACE_MOST      (8192 * GIB)
 #define SPACE_LEAST     (8 * GIB)
 #define EXTENTS_MOST    (2 * MUSTER_ARRAYS_MAX + 4)
@@ -151,7 +153,25 @@ static int take(struct muster_space *space, uint32_t index, uint64_t before, uin
     return 0;
 }
 
-/* The first gap that is large enough. */
+/* The first gap that is large enough, `apart` bytes behind its start. */
+static int allocate_apart(struct muster_space *space, uint64_t wanted, uint64_t alignment_bytes,
+                          uint64_t apart, bool window, struct muster_extent *extent)
+{
+    for (uint32_t i = 0; i < space->free_count; i++) {
+        struct muster_extent *gap = &space->free_extents[i];
+        uint64_t past = ((uintptr_t)space->address + gap->offset_bytes) % alignment_bytes;
+        uint64_t before = past ? alignment_bytes - past : apart;
+        if ((gap->offset_bytes >= space->arena_bytes) == window && gap->size_bytes >= before &&
+            gap->size_bytes - before >= wanted)
+            return take(space, i, before, wanted, extent);
+    }
+    return -ENOMEM;
+}
+
+/* Large extents have something between them: kernels go through several arrays at once, and where
+ * those lie a power of two apart, some cores take their lines for one another (Zen's caches find a
+ * line by a hash of its virtual address): with 256 MiB between, add and triad took 1.15 to 1.2
+ * times as long. Small ones fill what is left. */
 static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t alignment_bytes,
                     bool window, struct muster_extent *extent)
 {
@@ -159,15 +179,10 @@ static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t al
         return -ENOMEM;
     uint64_t units = (size_bytes + alignment_bytes - 1) / alignment_bytes;
     uint64_t wanted = (units ? units : 1) * alignment_bytes;
-    for (uint32_t i = 0; i < space->free_count; i++) {
-        struct muster_extent *gap = &space->free_extents[i];
-        uint64_t past = ((uintptr_t)space->address + gap->offset_bytes) % alignment_bytes;
-        uint64_t before = past ? alignment_bytes - past : 0;
-        if ((gap->offset_bytes >= space->arena_bytes) == window && gap->size_bytes >= before &&
-            gap->size_bytes - before >= wanted)
-            return take(space, i, before, wanted, extent);
-    }
-    return -ENOMEM;
+    if (wanted >= LARGE && alignment_bytes == UNIT &&
+        allocate_apart(space, wanted, UNIT, APART, window, extent) == 0)
+        return 0;
+    return allocate_apart(space, wanted, alignment_bytes, 0, window, extent);
 }
 
 int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,

@@ -68,6 +68,23 @@ private final class Room {
         }
     }
 
+    /// Cores take lines of arrays for one another that lie a power of two apart.
+    @Test func largeArraysLieNoPowerOfTwoApart() throws {
+        let room = try Room()
+        let bytes: UInt64 = 256 << 20
+        let first = try #require(room.allocate(bytes))
+        let second = try #require(room.allocate(bytes))
+        let distance = second.offset_bytes - first.offset_bytes
+        #expect(distance == bytes + 5 * unit && room.isSound)
+        let small = try #require(room.allocate(unit))
+        #expect(small.offset_bytes < second.offset_bytes, "small ones fill what is between")
+        for extent in [first, second, small] { room.free(extent) }
+        #expect(room.isWhole)
+        let all = try #require(room.allocate(room.space.arena_bytes), "where nothing else is left")
+        room.free(all)
+        #expect(room.isWhole)
+    }
+
     @Test func arenaAndWindowNeverMerge() throws {
         let room = try Room()
         let arena = try #require(room.allocate(room.space.arena_bytes))

@@ -4,7 +4,7 @@
  * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
  * notes of the rank that has seen most loops of a name. A loop that its program forgets to end is
  * never audited, and nobody is told: so a rank also notes what loop it is in, and the launcher
- * finds that at the end.
+ * finds that at the end, unless a rank that went on without it has audited that very loop.
  *
  * A loop that a death has ended is noted too: by each survivor, and by the launcher for the dead,
  * since survivors may be ended before they learn of it. One rank may have audited it all the same;
@@ -42,7 +42,7 @@
 typedef uint64_t word __attribute__((may_alias));
 
 _Static_assert(sizeof(struct muster__counts) % sizeof(word) == 0, "copied by words");
-_Static_assert(MUSTER_NAME_BYTES % sizeof(word) == 0, "copied by words");
+_Static_assert(sizeof(struct muster__open_loop) % sizeof(word) == 0, "copied by words");
 
 static void store_words(void *to, const void *from, size_t size_bytes)
 {
@@ -79,13 +79,11 @@ static struct muster__note *find(struct muster__notes *notes, const char *name)
 void muster__note_begun(struct muster_member *me)
 {
     struct muster__notes *notes = &me->parts.notes[me->rank];
-    _Alignas(word) char name[MUSTER_NAME_BYTES] = "";
-    snprintf(name, sizeof name, "%s", me->loop_name);
+    struct muster__open_loop loop = {.number = me->loop_number, .chunks = me->loop.chunks};
+    snprintf(loop.name, sizeof loop.name, "%s", me->loop_name);
     muster__note_over(me);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    store_words(notes->open_name, name, sizeof name);
-    store_words(&notes->open_number, &me->loop_number, sizeof notes->open_number);
-    store_words(&notes->open_chunks, &me->loop.chunks, sizeof notes->open_chunks);
+    store_words(&notes->open_loop, &loop, sizeof loop);
     uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
     __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
 }
@@ -135,6 +133,7 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     counts.repeated += report->repeated;
     counts.adopted += report->adopted;
     counts.deaths += report->deaths;
+    counts.last_number = me->loop_number;
     put(note, &counts);
 }
 
@@ -168,20 +167,20 @@ void muster__note_interruption(struct muster_member *me)
 }
 
 void muster__note_lost(const struct muster__member_parts *parts,
-                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
-                        uint32_t *by)
+                       const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
+                       uint32_t *by)
 {
     struct muster__notes *notes = &parts->notes[rank];
-    char name[MUSTER_NAME_BYTES];
-    if (muster__noted_open(notes, name) != 1)
+    struct muster__open_loop loop;
+    if (muster__noted_open(notes, &loop) != 1)
         return;
-    if (notes->open_number != *number) {
-        *number = notes->open_number;
+    if (loop.number != *number) {
+        *number = loop.number;
         *by = rank;
     }
-    struct muster__note *note = find(notes, name);
+    struct muster__note *note = find(notes, loop.name);
     if (note)
-        note_interruption(note, parts, plan, *number, notes->open_chunks, *by);
+        note_interruption(note, parts, plan, *number, loop.chunks, *by);
     note_over(notes);
 }
 
@@ -326,17 +325,35 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
     return 0;
 }
 
-int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES])
+int muster__noted_open(const struct muster__notes *notes, struct muster__open_loop *loop)
 {
-    _Alignas(word) char copy[MUSTER_NAME_BYTES];
+    struct muster__open_loop copy;
     uint64_t open;
-    int status = load_guarded(&notes->open, notes->open_name, sizeof copy, 1, copy, &open);
+    int status = load_guarded(&notes->open, &notes->open_loop, sizeof copy, 1, &copy, &open);
     if (status < 0)
         return status;
     if (open % 2 == 0)
         return 0;
-    if (!memchr(copy, 0, sizeof copy))
+    if (!memchr(copy.name, 0, sizeof copy.name))
         return -EUCLEAN;
-    memcpy(name, copy, sizeof copy);
+    *loop = copy;
     return 1;
+}
+
+int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
+                          const struct muster__open_loop *loop)
+{
+    struct muster__noted noted;
+    for (uint32_t rank = 0; rank < size; rank++) {
+        int status = 1;
+        for (uint64_t i = 0; status > 0; i++) {
+            status = read_note(&notes[rank], i, &noted);
+            if (status < 0)
+                return status;
+            if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number &&
+                strcmp(noted.name, loop->name) == 0)
+                return 1;
+        }
+    }
+    return 0;
 }

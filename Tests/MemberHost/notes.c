@@ -92,7 +92,7 @@ int notes(int count, char **arguments)
     CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 0);
     /* What a stranger has written there. */
     noted->open = 1;
-    memset(noted->open_name, 'x', MUSTER_NAME_BYTES);
+    memset(noted->open_loop.name, 'x', MUSTER_NAME_BYTES);
     char name[MUSTER_NAME_BYTES];
     CHECK_STATUS(muster_launcher_unended(launcher, 0, name), -EUCLEAN);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EINVAL);

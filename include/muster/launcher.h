@@ -130,10 +130,11 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
                             struct muster_launcher_audit *audit);
 
 /* The loop that a rank has begun and never ended: not audited, so nobody vouches for its chunks. A
- * loop whose end said -EOWNERDEAD is over, and one whose rank was killed in it.
+ * loop whose end said -EOWNERDEAD is over, and one whose rank was killed in it; and one that others
+ * have audited, with MUSTER_LOOP_ADOPT, after this rank had left in it.
  *
  * rank: 0..<size. name: receives the loop's name. Returns: 1; 0: there is none; -EINVAL: no such
- * rank; -EUCLEAN: what the rank has noted makes no sense. */
+ * rank; -EUCLEAN: what ranks have noted makes no sense. */
 int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
                             char name[MUSTER_NAME_BYTES]);
 

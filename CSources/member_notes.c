@@ -58,7 +58,18 @@ static void load_words(void *to, const void *from, size_t size_bytes)
 
 /* -- writing -------------------------------------------------------------------------------- */
 
-static struct muster__note *find(struct muster__notes *notes, const char *name)
+static struct muster__note *add(struct muster__notes *notes, uint64_t used, const char *name)
+{
+    struct muster__note *note = &notes->notes[used];
+    memset(note, 0, sizeof *note);
+    snprintf(note->name, sizeof note->name, "%s", name);
+    /* Release: the name before the count that shows it. It does not change again. */
+    __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
+    return note;
+}
+
+/* The note for a name. is_bad: of a loop that failed or was interrupted. */
+static struct muster__note *find(struct muster__notes *notes, const char *name, bool is_bad)
 {
     uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_RELAXED);
     if (used > MUSTER__NOTES)
@@ -66,14 +77,13 @@ static struct muster__note *find(struct muster__notes *notes, const char *name)
     for (uint64_t i = 0; i < used; i++)
         if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
             return &notes->notes[i];
-    if (used == MUSTER__NOTES)
-        return &notes->notes[MUSTER__NOTES - 1];
-    struct muster__note *note = &notes->notes[used];
-    memset(note, 0, sizeof *note);
-    snprintf(note->name, sizeof note->name, "%s", used == MUSTER__NOTES - 1 ? "other loops" : name);
-    /* Release: the name before the count that shows it. It does not change again. */
-    __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
-    return note;
+    if (used < MUSTER__OTHERS)
+        return add(notes, used, name);
+    if (used == MUSTER__OTHERS)
+        add(notes, used++, "other loops");
+    if (is_bad && used < MUSTER__NOTES)
+        return add(notes, used, name);
+    return &notes->notes[MUSTER__OTHERS];
 }
 
 void muster__note_begun(struct muster_member *me)
@@ -115,11 +125,11 @@ static void put(struct muster__note *note, const struct muster__counts *counts)
 
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
 {
-    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    bool failed = report->exactly_once != report->chunks;
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, failed);
     if (!note)
         return;
     struct muster__counts counts = counts_of(note);
-    bool failed = report->exactly_once != report->chunks;
     if (failed && counts.failed == 0) {
         counts.first_finding = report->first_finding;
         memcpy(counts.first_finding_ranks, report->first_finding_ranks,
@@ -156,7 +166,7 @@ static void note_interruption(struct muster__note *note, const struct muster__me
 
 void muster__note_interruption(struct muster_member *me)
 {
-    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, true);
     if (!note)
         return;
     uint32_t by = UINT32_MAX;
@@ -178,7 +188,7 @@ void muster__note_lost(const struct muster__member_parts *parts,
         *number = loop.number;
         *by = rank;
     }
-    struct muster__note *note = find(notes, loop.name);
+    struct muster__note *note = find(notes, loop.name, true);
     if (note)
         note_interruption(note, parts, plan, *number, loop.chunks, *by);
     note_over(notes);
@@ -223,8 +233,10 @@ static bool is_sound(const struct muster__counts *counts)
     return true;
 }
 
-/* Returns: 1; 0: the rank has no such note; -EUCLEAN. */
-static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__noted *noted)
+/* name: the only one whose counts are wanted, those of others are left zero, since many notes are
+ * looked through for a few; NULL: any. Returns: 1; 0: the rank has no such note; -EUCLEAN. */
+static int read_note(const struct muster__notes *notes, uint64_t index, const char *name,
+                     struct muster__noted *noted)
 {
     uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
     if (used > MUSTER__NOTES)
@@ -233,6 +245,10 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
         return 0;
     const struct muster__note *note = &notes->notes[index];
     memcpy(noted->name, note->name, sizeof noted->name);
+    if (name && strncmp(noted->name, name, sizeof noted->name) != 0) {
+        noted->counts = (struct muster__counts){0};
+        return memchr(noted->name, 0, sizeof noted->name) ? 1 : -EUCLEAN;
+    }
     uint64_t changes;
     int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
                               &changes);
@@ -256,10 +272,10 @@ static int named_before(const struct muster__notes *notes, const char *name, uin
     for (uint32_t r = 0; r <= rank; r++) {
         int status = 1;
         for (uint64_t i = 0; status > 0 && (r < rank || i < index); i++) {
-            status = read_note(&notes[r], i, &noted);
+            status = read_note(&notes[r], i, name, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && is_end(&noted.counts) && strcmp(noted.name, name) == 0)
+            if (status > 0 && is_end(&noted.counts))
                 return 1;
         }
     }
@@ -276,10 +292,10 @@ static int sum_up(const struct muster__notes *notes, uint32_t size, const char *
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, &noted);
+            status = read_note(&notes[rank], i, name, &noted);
             if (status < 0)
                 return status;
-            if (status == 0 || strcmp(noted.name, name) != 0)
+            if (status == 0 || !is_end(&noted.counts))
                 continue;
             const struct muster__counts *counts = &noted.counts;
             if (counts->loops > fullest.loops)
@@ -308,7 +324,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, noted);
+            status = read_note(&notes[rank], i, NULL, noted);
             if (status <= 0 || !is_end(&noted->counts))
                 continue;
             int before = named_before(notes, noted->name, rank, i);
@@ -347,11 +363,11 @@ int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, &noted);
+            /* It may be among the others: who counts one there is not in an earlier loop. */
+            status = read_note(&notes[rank], i, i == MUSTER__OTHERS ? NULL : loop->name, &noted);
             if (status < 0)
                 return status;
-            if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number &&
-                strcmp(noted.name, loop->name) == 0)
+            if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number)
                 return 1;
         }
     }

@@ -21,8 +21,13 @@
  * meeting between. */
 #define MUSTER__MAIL_BYTES 16384u
 
-/* Names of loops that a rank keeps apart in its notes; further ones go under the last. */
-#define MUSTER__NOTES 64u
+/* Notes of a rank, one for each name of a loop. Those before MUSTER__OTHERS are for the first names
+ * that come; that one is for all further names together; the last are kept for such further names
+ * whose loops fail or are interrupted, since that is what is looked for. Untouched ones take no
+ * memory: all of them are 88 KiB of address space a rank. */
+#define MUSTER__NOTES      256u
+#define MUSTER__NOTES_KEPT 8u
+#define MUSTER__OTHERS     (MUSTER__NOTES - MUSTER__NOTES_KEPT - 1)
 
 /* What has become of a rank. Written by the launcher while `breaks` is odd, but for OPEN to HELD,
  * which changes nothing for the others. */

@@ -124,6 +124,10 @@ int muster_launcher_process(const struct muster_launcher *launcher, uint32_t ran
 
 /* What was audited or interrupted, by the loops' names, in the order of their first ends.
  *
+ * A team's first 247 names are kept apart. Loops of further names are counted together, under
+ * "other loops"; eight of those names are kept apart too, each from the first of its loops on that
+ * fails or is interrupted, so that what went wrong has a name.
+ *
  * index: from 0. Returns: 1 and the audit; 0: there are no more; -EUCLEAN: what ranks have noted
  * makes no sense. Concurrency: while ranks work, a count may be one loop behind. */
 int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t index,

@@ -148,8 +148,12 @@ static int join_under(const char *const variables[])
         char advice[512];
         CHECK_STATUS(muster_join_advice(status, advice, sizeof advice), 0);
         CHECK(strlen(advice) > 0 && !strchr(advice, '\n'));
+        bool is_lost = getenv("MUSTER_SIZE") && !(getenv("MUSTER_TEAM") && *getenv("MUSTER_TEAM"));
         if (status == -ENOTCONN)
-            CHECK(strstr(advice, "muster run"));
+            CHECK(strstr(advice,
+                         is_lost ? "MUSTER_SIZE=2 is set and MUSTER_TEAM is not: " : "muster run"));
+        if (status == -ENOTCONN && is_lost)
+            CHECK(strstr(advice, "unset MUSTER_SIZE and MUSTER_RANK to run it alone"));
         if (status == -ENOTUNIQ)
             CHECK(strstr(advice, "OMPI_COMM_WORLD_RANK") && strstr(advice, "PMI_RANK"));
         _exit(-status);
@@ -182,6 +186,15 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=1x"), -EINVAL);
     CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=4294967296"), -EINVAL);
     CHECK_STATUS(UNDER("PATH=/bin"), 0);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_RANK=1"), -ENOTCONN);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM="), -ENOTCONN);
+    CHECK_STATUS(
+        UNDER("MUSTER_SIZE=2", "OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=3", "MUSTER_RANK=0"),
+        -ENOTCONN);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM=@muster-nobody-listens-here", "MUSTER_RANK=0"),
+                 -ECONNREFUSED);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=1", "MUSTER_RANK=0"), 0);
+    CHECK_STATUS(UNDER("MUSTER_SIZE="), 0);
     CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"), -ENOTCONN);
     CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1"), 0);
     CHECK_STATUS(

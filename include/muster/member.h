@@ -91,17 +91,19 @@ struct muster_member_description {
  *
  * The rank is the one in the environment (MUSTER_RANK) and is asked for at the launcher's socket
  * (MUSTER_TEAM); the process that joins is the one that is watched, whoever started it. Without
- * MUSTER_TEAM it becomes a team of one. The member keeps a socket open: a process that closes it,
- * as by executing another program, leaves the team.
+ * MUSTER_TEAM it becomes a team of one, unless MUSTER_SIZE says that it was one of several. The
+ * member keeps a socket open: a process that closes it, as by executing another program, leaves the
+ * team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
  * rank, or MUSTER_RANK is no number; -EALREADY: this process holds the rank (alone, each call makes
- * another team of one); -ENOTCONN: another launcher (mpirun, srun, ...) started several of these
- * without `muster run` between, see muster_join_advice; -ENOTUNIQ: two launchers' variables
- * disagree; -ECONNREFUSED: no launcher at this address; -EPERM: it belongs to another user;
- * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up; -EPROTO, -EUCLEAN: what it
- * sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno. Ownership:
- * muster_leave. */
+ * another team of one); -ENOTCONN: MUSTER_SIZE is above 1 and MUSTER_TEAM is not set, or empty; or
+ * another launcher (mpirun, srun, ...) started several of these without `muster run` between:
+ * muster_join_advice says which; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no
+ * launcher at this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile;
+ * -ESHUTDOWN: the rank was given up, or this process has left it; -EPROTO, -EUCLEAN: what the
+ * launcher sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno.
+ * Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.

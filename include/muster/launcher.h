@@ -22,6 +22,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A function has a struct's name here, which hides that struct's constructor from g++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct muster_launcher;
@@ -177,6 +180,7 @@ int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t ra
 void muster_launcher_destroy(struct muster_launcher *launcher);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

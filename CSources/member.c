@@ -306,6 +306,11 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
         advice = read < 0 ? environment
                           : "MUSTER_RANK and MUSTER_TEAM are not as `muster run` sets them";
         break;
+    case -ENOMEM:
+        advice =
+            "not enough memory or address space: a team maps about 1 GiB a rank, up to 64 GiB, "
+            "nearly all of it untouched; raise the limit (ulimit -v) or start fewer ranks";
+        break;
     case -EPROTO:
         advice = "the launcher is of another version of Muster than this program";
         break;

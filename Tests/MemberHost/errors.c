@@ -217,7 +217,13 @@ int join_errors(int count, char **arguments)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         options.address = muster_launcher_address(single);
         CHECK_STATUS(muster_join_with(&options, &me), 0);
-        CHECK_STATUS(muster_join_with(&options, &me), -EALREADY);
+        struct muster_member *again;
+        CHECK_STATUS(muster_join_with(&options, &again), -EALREADY);
+        CHECK_STATUS(muster_leave(me), 0);
+        int status; /* until the launcher has read that it has left */
+        while ((status = muster_join_with(&options, &again)) == -EALREADY)
+            usleep(200);
+        CHECK_STATUS(status, -ESHUTDOWN);
         _exit(0);
     }
     CHECK(serve_until_end(single, twice, NULL) == 0);
@@ -260,6 +266,9 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(muster_join_advice(-EBUSY, text, 0), -EINVAL);
     CHECK_STATUS(muster_join_advice(-EBUSY, text, sizeof text), 0);
     CHECK(strlen(text) == 7);
+    char advice[512];
+    CHECK_STATUS(muster_join_advice(-ENOMEM, advice, sizeof advice), 0);
+    CHECK(strstr(advice, "ulimit -v"));
     CHECK_STATUS(muster_leave(NULL), 0);
     return 0;
 }

@@ -101,9 +101,10 @@ struct muster_member_description {
  * another launcher (mpirun, srun, ...) started several of these without `muster run` between:
  * muster_join_advice says which; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no
  * launcher at this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile;
- * -ESHUTDOWN: the rank was given up, or this process has left it; -EPROTO, -EUCLEAN: what the
- * launcher sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno.
- * Ownership: muster_leave. */
+ * -ESHUTDOWN: the rank was given up, or its process has left; -EPROTO, -EUCLEAN: what the
+ * launcher sent is not a team of this version, or makes no sense; -ENOMEM: also of address space,
+ * of which the team takes about 1 GiB a rank, up to 64 GiB, nearly all of it untouched; -EMFILE; or
+ * an errno. Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.
@@ -119,7 +120,8 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
 int muster_join_advice(int status, char *text, size_t size_bytes);
 
 /* Leaves the team: unmaps its arrays and frees the member. Not collective; a call that still needs
- * this rank fails in the others as if it had died. NULL is allowed.
+ * this rank fails in the others as if it had died. Leaving is final: who asks for the rank again
+ * gets -ESHUTDOWN. NULL is allowed.
  *
  * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is
  * gone; or an errno of sendmsg: the launcher has learnt of it by the closed socket. */

@@ -113,6 +113,36 @@ private func built(_ name: String) -> String {
     }
 
     @Test(
+        "In Python, a member that has left raises whatever is asked of it",
+        .enabled(if: Library.obstacle == nil, "\(Library.obstacle ?? "")"))
+    func leftInPython() throws {
+        let library = try #require(Library.path, "libmuster.so does not compile")
+        let program = """
+            import muster
+            me = muster.Member()
+            loop = me.loop("left", 10)
+            me.leave()
+            for call in me.barrier, me.leave, lambda: me.array("x", 4), loop.end, lambda: list(loop):
+                try:
+                    call()
+                except ValueError as error:
+                    print(error)
+            """
+        let result = try CommandRunner.run(
+            ["-c", program], program: Library.python!,
+            environment: [
+                "MUSTER_LIBRARY": library, "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONPATH": URL(fileURLWithPath: Library.member).deletingLastPathComponent().path,
+            ])
+        #expect(result.status == 0, "\(result)")
+        #expect(
+            result.output.split(separator: "\n")
+                == Array(
+                    repeating: "this member has left its team: it can't be used any more", count: 5)
+        )
+    }
+
+    @Test(
         "In Python, killed at any moment: what --on-death says",
         .enabled(if: Library.obstacle == nil, "\(Library.obstacle ?? "")"),
         arguments: ["kill", "continue", "restart"])

@@ -22,9 +22,9 @@ private enum Library {
         return numpy?.status == 0 ? nil : "NumPy is not here (apt-get install python3-numpy)"
     }()
 
-    nonisolated(unsafe) private static let folder = try? TemporaryFolder()
+    nonisolated(unsafe) private static let folder = try? TemporaryFolder.untilExit()
 
-    /// Its path. The constant lives as long as the tests do.
+    /// Its path.
     static let path: String? = {
         guard let compiler, let folder else { return nil }
         let sources = root.appendingPathComponent("CSources")

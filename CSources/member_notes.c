@@ -38,6 +38,9 @@
  * several meetings, and a copy takes less than one. */
 #define LOOKS_MOST 100000u
 
+/* The name of the note that names without one of their own share. */
+#define OTHERS "other loops"
+
 /* Shared words, whatever their types are. */
 typedef uint64_t word __attribute__((may_alias));
 
@@ -68,22 +71,29 @@ static struct muster__note *add(struct muster__notes *notes, uint64_t used, cons
     return note;
 }
 
+static struct muster__note *named(struct muster__notes *notes, uint64_t used, const char *name)
+{
+    for (uint64_t i = 0; i < used; i++)
+        if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
+            return &notes->notes[i];
+    return NULL;
+}
+
 /* The note for a name. is_bad: of a loop that failed or was interrupted. */
 static struct muster__note *find(struct muster__notes *notes, const char *name, bool is_bad)
 {
     uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_RELAXED);
     if (used > MUSTER__NOTES)
         return NULL; /* somebody else has written there */
-    for (uint64_t i = 0; i < used; i++)
-        if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
-            return &notes->notes[i];
-    if (used < MUSTER__OTHERS)
+    struct muster__note *note = named(notes, used, name);
+    if (note)
+        return note;
+    if (used < MUSTER__NOTES_FIRST)
         return add(notes, used, name);
-    if (used == MUSTER__OTHERS)
-        add(notes, used++, "other loops");
-    if (is_bad && used < MUSTER__NOTES)
-        return add(notes, used, name);
-    return &notes->notes[MUSTER__OTHERS];
+    note = named(notes, used, OTHERS);
+    if (!note && used < MUSTER__NOTES)
+        note = add(notes, used++, OTHERS);
+    return is_bad && used < MUSTER__NOTES ? add(notes, used, name) : note;
 }
 
 void muster__note_begun(struct muster_member *me)
@@ -233,10 +243,8 @@ static bool is_sound(const struct muster__counts *counts)
     return true;
 }
 
-/* name: the only one whose counts are wanted, those of others are left zero, since many notes are
- * looked through for a few; NULL: any. Returns: 1; 0: the rank has no such note; -EUCLEAN. */
-static int read_note(const struct muster__notes *notes, uint64_t index, const char *name,
-                     struct muster__noted *noted)
+/* Returns: 1; 0: the rank has no such note; -EUCLEAN. */
+static int read_note(const struct muster__notes *notes, uint64_t index, struct muster__noted *noted)
 {
     uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
     if (used > MUSTER__NOTES)
@@ -245,10 +253,6 @@ static int read_note(const struct muster__notes *notes, uint64_t index, const ch
         return 0;
     const struct muster__note *note = &notes->notes[index];
     memcpy(noted->name, note->name, sizeof noted->name);
-    if (name && strncmp(noted->name, name, sizeof noted->name) != 0) {
-        noted->counts = (struct muster__counts){0};
-        return memchr(noted->name, 0, sizeof noted->name) ? 1 : -EUCLEAN;
-    }
     uint64_t changes;
     int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
                               &changes);
@@ -257,56 +261,63 @@ static int read_note(const struct muster__notes *notes, uint64_t index, const ch
     return 1;
 }
 
+/* Reads a rank's note of a name. hint: its index in another rank, and so mostly in this one: ranks
+ * meet names in the same order. Returns: as read_note. */
+static int look_up(const struct muster__notes *notes, const char *name, uint64_t hint,
+                   struct muster__noted *noted)
+{
+    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
+    if (used > MUSTER__NOTES)
+        return -EUCLEAN;
+    for (uint64_t i = 0; i < used; i++) {
+        uint64_t index = (hint + i) % used;
+        if (strncmp(notes->notes[index].name, name, MUSTER_NAME_BYTES) == 0)
+            return read_note(notes, index, noted);
+    }
+    return 0;
+}
+
 /* Whether a rank has noted an end of a loop. Else it was killed before it could count the first. */
 static bool is_end(const struct muster__counts *counts)
 {
     return counts->loops > 0 || counts->interrupted > 0;
 }
 
-/* Whether a loop of this name stands in the notes before place (rank, index). Returns: 1, 0, or
- * -EUCLEAN. */
+/* Whether a rank before this one has noted an end of this name. Returns: 1, 0, or -EUCLEAN. */
 static int named_before(const struct muster__notes *notes, const char *name, uint32_t rank,
-                        uint64_t index)
+                        uint64_t hint)
 {
     struct muster__noted noted;
-    for (uint32_t r = 0; r <= rank; r++) {
-        int status = 1;
-        for (uint64_t i = 0; status > 0 && (r < rank || i < index); i++) {
-            status = read_note(&notes[r], i, name, &noted);
-            if (status < 0)
-                return status;
-            if (status > 0 && is_end(&noted.counts))
-                return 1;
-        }
+    for (uint32_t before = 0; before < rank; before++) {
+        int status = look_up(&notes[before], name, hint, &noted);
+        if (status < 0 || (status > 0 && is_end(&noted.counts)))
+            return status;
     }
     return 0;
 }
 
 /* What all ranks have noted of a name. Returns: 0 or -EUCLEAN. */
-static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name,
+static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name, uint64_t hint,
                   struct muster__counts *all)
 {
     struct muster__noted noted;
     struct muster__counts fullest = {0}, broken = {0};
     uint64_t ended = 0;
     for (uint32_t rank = 0; rank < size; rank++) {
-        int status = 1;
-        for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, name, &noted);
-            if (status < 0)
-                return status;
-            if (status == 0 || !is_end(&noted.counts))
-                continue;
-            const struct muster__counts *counts = &noted.counts;
-            if (counts->loops > fullest.loops)
-                fullest = *counts;
-            if (counts->loops + counts->interrupted > ended)
-                ended = counts->loops + counts->interrupted;
-            if (counts->interrupted > broken.interrupted ||
-                (counts->interrupted == broken.interrupted &&
-                 counts->interrupted_committed > broken.interrupted_committed))
-                broken = *counts;
-        }
+        int status = look_up(&notes[rank], name, hint, &noted);
+        if (status < 0)
+            return status;
+        if (status == 0)
+            continue;
+        const struct muster__counts *counts = &noted.counts;
+        if (counts->loops > fullest.loops)
+            fullest = *counts;
+        if (counts->loops + counts->interrupted > ended)
+            ended = counts->loops + counts->interrupted;
+        if (counts->interrupted > broken.interrupted ||
+            (counts->interrupted == broken.interrupted &&
+             counts->interrupted_committed > broken.interrupted_committed))
+            broken = *counts;
     }
     bool is_broken = ended > fullest.loops;
     *all = fullest;
@@ -324,7 +335,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = 1;
         for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, NULL, noted);
+            status = read_note(&notes[rank], i, noted);
             if (status <= 0 || !is_end(&noted->counts))
                 continue;
             int before = named_before(notes, noted->name, rank, i);
@@ -332,7 +343,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
                 return before;
             if (before > 0 || found++ != index)
                 continue;
-            status = sum_up(notes, size, noted->name, &noted->counts);
+            status = sum_up(notes, size, noted->name, i, &noted->counts);
             return status < 0 ? status : 1;
         }
         if (status < 0)
@@ -361,15 +372,13 @@ int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
 {
     struct muster__noted noted;
     for (uint32_t rank = 0; rank < size; rank++) {
-        int status = 1;
-        for (uint64_t i = 0; status > 0; i++) {
-            /* It may be among the others: who counts one there is not in an earlier loop. */
-            status = read_note(&notes[rank], i, i == MUSTER__OTHERS ? NULL : loop->name, &noted);
-            if (status < 0)
-                return status;
-            if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number)
-                return 1;
-        }
+        int status = look_up(&notes[rank], loop->name, 0, &noted);
+        if (status == 0) /* who counts a later loop there is through with this one */
+            status = look_up(&notes[rank], OTHERS, MUSTER__NOTES_FIRST, &noted);
+        if (status < 0)
+            return status;
+        if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number)
+            return 1;
     }
     return 0;
 }

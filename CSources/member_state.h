@@ -21,13 +21,12 @@
  * meeting between. */
 #define MUSTER__MAIL_BYTES 16384u
 
-/* Notes of a rank, one for each name of a loop. Those before MUSTER__OTHERS are for the first names
- * that come; that one is for all further names together; the last are kept for such further names
- * whose loops fail or are interrupted, since that is what is looked for. Untouched ones take no
- * memory: all of them are 88 KiB of address space a rank. */
-#define MUSTER__NOTES      256u
-#define MUSTER__NOTES_KEPT 8u
-#define MUSTER__OTHERS     (MUSTER__NOTES - MUSTER__NOTES_KEPT - 1)
+/* Notes of a rank, one for each name of a loop. The first names that come have one each; further
+ * ones share one, but for those whose loops fail or are interrupted, which get what is left of the
+ * notes, since they are what is looked for. Untouched notes take no memory: all of them are 88 KiB
+ * of address space a rank. */
+#define MUSTER__NOTES       256u
+#define MUSTER__NOTES_FIRST 247u
 
 /* What has become of a rank. Written by the launcher while `breaks` is odd, but for OPEN to HELD,
  * which changes nothing for the others. */

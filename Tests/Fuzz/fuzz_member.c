@@ -58,7 +58,7 @@ static void check_notes(struct input *input)
         notes[rank].open_loop.number = take_below(input, 3);
         memset(notes[rank].open_loop.name, 'a' + (int)take_below(input, 3), 3);
         for (uint64_t i = 0; i < 8; i++) { /* the first, and the last, about those for others */
-            uint64_t index = i < 4 ? i : MUSTER__OTHERS + i - 4;
+            uint64_t index = i < 4 ? i : MUSTER__NOTES_FIRST + i - 4;
             struct muster__note *note = &notes[rank].notes[index];
             if (index >= notes[rank].used)
                 break;

@@ -99,6 +99,29 @@ static void many_names(void)
               audit.interrupted == (i == 7));
     }
     CHECK_STATUS(muster_launcher_audited(&launcher, APART + 9, &audit), 0);
+    note_one(me, "other loops", 0); /* a name as any */
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
+    CHECK(strcmp(audit.name, "other loops") == 0 && audit.loops == 400 - APART + 3);
+
+    /* Another rank has left in a loop that this one has audited among the others, or has not. */
+    struct muster__notes *both = calloc(2, sizeof *both);
+    CHECK(both);
+    both[0] = me->parts.notes[0];
+    both[1].open = 1;
+    both[1].open_loop.number = me->loop_number;
+    strcpy(both[1].open_loop.name, "loop 300");
+    launcher = (struct muster_launcher){.plan = {.size = 2}, .parts = {.notes = both}};
+    char name[MUSTER_NAME_BYTES];
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 0);
+    both[1].open_loop.number++;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 1);
+    strcpy(both[1].open_loop.name, "loop 3"); /* which has a note of its own, of an earlier loop */
+    both[1].open_loop.number = 5;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 1);
+    CHECK(strcmp(name, "loop 3") == 0);
+    both[1].open_loop.number = 4;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 0);
+    free(both);
     CHECK_STATUS(muster_leave(me), 0);
 }
 

@@ -290,7 +290,8 @@ struct muster_member_report {
     uint32_t first_finding_ranks[2];     /* that committed them, UINT32_MAX: none */
 };
 
-/* Begins a loop. Collective.
+/* Begins a loop. Collective. Room for partial results, chunks x partial_bytes rounded up to a power
+ * of two, is kept for later loops of that size until the team ends.
  *
  * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
  * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes

@@ -167,6 +167,7 @@ static void note_interruption(struct muster__note *note, const struct muster__me
     counts.interrupted_chunks = chunks;
     counts.interrupted_committed = 0;
     counts.interrupted_by = by;
+    counts.interrupted_number = number;
     for (uint32_t rank = 0; rank < plan->size; rank++) {
         const void *roll = parts->rolls + rank * plan->roll_bytes;
         counts.interrupted_committed += muster_roll_progress(roll, plan->roll_capacity, number);
@@ -296,13 +297,27 @@ static int named_before(const struct muster__notes *notes, const char *name, uin
     return 0;
 }
 
+/* Whether counts say more of the last interruption than others do. audited: number of the last loop
+ * that some rank has audited, so it was none, though another rank was killed before it knew. */
+static bool says_more(const struct muster__counts *counts, const struct muster__counts *others,
+                      uint64_t audited)
+{
+    bool is_one = counts->interrupted > 0 && counts->interrupted_number != audited;
+    bool other_is_one = others->interrupted > 0 && others->interrupted_number != audited;
+    if (is_one != other_is_one)
+        return is_one;
+    if (counts->interrupted_number != others->interrupted_number)
+        return counts->interrupted_number > others->interrupted_number;
+    return counts->interrupted_committed > others->interrupted_committed;
+}
+
 /* What all ranks have noted of a name. Returns: 0 or -EUCLEAN. */
 static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name, uint64_t hint,
                   struct muster__counts *all)
 {
     struct muster__noted noted;
     struct muster__counts fullest = {0}, broken = {0};
-    uint64_t ended = 0;
+    uint64_t ended = 0, audited = 0;
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = look_up(&notes[rank], name, hint, &noted);
         if (status < 0)
@@ -314,10 +329,15 @@ static int sum_up(const struct muster__notes *notes, uint32_t size, const char *
             fullest = *counts;
         if (counts->loops + counts->interrupted > ended)
             ended = counts->loops + counts->interrupted;
-        if (counts->interrupted > broken.interrupted ||
-            (counts->interrupted == broken.interrupted &&
-             counts->interrupted_committed > broken.interrupted_committed))
-            broken = *counts;
+        if (counts->loops > 0 && counts->last_number > audited)
+            audited = counts->last_number;
+    }
+    for (uint32_t rank = 0; rank < size && ended > fullest.loops; rank++) {
+        int status = look_up(&notes[rank], name, hint, &noted);
+        if (status < 0)
+            return status;
+        if (status > 0 && says_more(&noted.counts, &broken, audited))
+            broken = noted.counts;
     }
     bool is_broken = ended > fullest.loops;
     *all = fullest;

@@ -23,7 +23,7 @@
 
 /* Notes of a rank, one for each name of a loop. The first names that come have one each; further
  * ones share one, but for those whose loops fail or are interrupted, which get what is left of the
- * notes, since they are what is looked for. Untouched notes take no memory: all of them are 88 KiB
+ * notes, since they are what is looked for. Untouched notes take no memory: all of them are 90 KiB
  * of address space a rank. */
 #define MUSTER__NOTES       256u
 #define MUSTER__NOTES_FIRST 247u
@@ -108,7 +108,8 @@ struct muster__counts {
     uint64_t interrupted_committed; /* by all ranks, as far as this one saw */
     uint32_t interrupted_by;        /* the rank that was gone; UINT32_MAX: not seen which */
     uint32_t reserved;
-    uint64_t last_number; /* of the last loop that was audited: numbers rise */
+    uint64_t last_number;        /* of the last loop that was audited: numbers rise */
+    uint64_t interrupted_number; /* of the last that was interrupted */
 };
 
 /* Every rank notes every end of a loop, so that what one rank was killed over is in the others'

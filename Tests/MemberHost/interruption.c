@@ -206,6 +206,23 @@ static void torn_notes(void)
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
     CHECK(audit.loops == 1 && audit.interrupted == 0 && audit.interrupted_chunks == 0);
     CHECK(audit.interrupted_by == UINT32_MAX);
+    /* One was killed before it could note the audit of the loop that they ran after recovering. */
+    first->notes[1].counts[1] = (struct muster__counts){.loops = 1,
+                                                        .chunks = 9,
+                                                        .exactly_once = 9,
+                                                        .last_number = 2,
+                                                        .interrupted = 1,
+                                                        .interrupted_chunks = 9,
+                                                        .interrupted_committed = 4,
+                                                        .interrupted_number = 1};
+    second->notes[0].counts[1] = (struct muster__counts){.interrupted = 2,
+                                                         .interrupted_chunks = 9,
+                                                         .interrupted_committed = 9,
+                                                         .interrupted_by = 1,
+                                                         .interrupted_number = 2};
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(audit.loops == 1 && audit.interrupted == 1 && audit.interrupted_committed == 4);
+    CHECK(audit.interrupted_by == 0);
     muster_launcher_destroy(launcher);
 }
 

@@ -11,6 +11,7 @@
 #
 # DIRECTORY stands in front of PREFIX while files are copied, for packages. FILE is a `muster` that is
 # built already, to be installed instead of one that needs no Swift on the machine where it runs.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh has none of what follows
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -36,7 +37,7 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     --uninstall) uninstall=true; shift ;;
-    --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '/^set/d'; exit 0 ;;
+    --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) fail "unknown argument $1 (see --help)" 64 ;;
     esac
 done
@@ -104,8 +105,10 @@ mkdir -p "$scratch"
 } >"$scratch/exports.map"
 
 # With lld: Debian's gold leaves names of Swift types in the table of dynamic symbols, as local ones.
+# Files are named relative to the checkout, whose place is nobody's business: in assertions, too.
 build() {
     (cd "$root" && swift build -c release --scratch-path "$scratch" -Xswiftc -static-stdlib \
+        -Xcc "-ffile-prefix-map=$root=." -Xswiftc -file-prefix-map -Xswiftc "$root=." \
         -Xswiftc -Xclang-linker -Xswiftc -fuse-ld=lld "$@")
 }
 products=$(build --show-bin-path)

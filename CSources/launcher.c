@@ -246,5 +246,14 @@ int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t ran
 {
     if (!is_rank(launcher, rank))
         return -EINVAL;
-    return muster__noted_open(&launcher->parts.notes[rank], name);
+    const struct muster__notes *notes = launcher->parts.notes;
+    struct muster__open_loop loop;
+    int status = muster__noted_open(&notes[rank], &loop);
+    if (status <= 0)
+        return status;
+    int audited = muster__noted_audited(notes, launcher->plan.size, &loop);
+    if (audited != 0)
+        return audited < 0 ? audited : 0;
+    memcpy(name, loop.name, sizeof loop.name);
+    return 1;
 }

@@ -89,7 +89,7 @@ static void note_end(struct serving *serving, uint32_t rank)
     /* Who has exited well has forgotten the loop's end, if any (muster_launcher_unended). */
     if (status != 0)
         muster__note_lost(&launcher->parts, &launcher->plan, rank, &launcher->interrupted,
-                           &launcher->interrupted_by);
+                          &launcher->interrupted_by);
     muster__launcher_forget(launcher, rank);
     muster__launcher_change(launcher, rank, MUSTER__GONE);
     report(serving, MUSTER_LAUNCHER_DIED, rank, pid, status);

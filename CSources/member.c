@@ -36,6 +36,17 @@ static int ask_environment(void)
     return found.rank.name && found.host_size > 1 ? -ENOTCONN : 0;
 }
 
+/* The team's size where somebody has dropped MUSTER_TEAM on the way here, as sudo does: alone, each
+ * of its ranks would do all the work. Returns: 0: it has not been. */
+static uint32_t lost_team(void)
+{
+    const char *team = getenv(MUSTER_VARIABLE_TEAM), *text = getenv(MUSTER_VARIABLE_SIZE);
+    uint32_t size;
+    if ((team && *team) || !text || !muster__text_number(text, UINT32_MAX, &size) || size < 2)
+        return 0;
+    return size;
+}
+
 static int find_place(const struct muster_join_options *options, struct place *place)
 {
     *place = (struct place){.address = options->address, .rank = options->rank};
@@ -43,7 +54,7 @@ static int find_place(const struct muster_join_options *options, struct place *p
         place->address = getenv(MUSTER_VARIABLE_TEAM);
         if (!place->address || !*place->address) {
             place->address = NULL;
-            return ask_environment();
+            return lost_team() > 0 ? -ENOTCONN : ask_environment();
         }
         const char *rank = getenv(MUSTER_VARIABLE_RANK);
         if (!rank || !muster__text_number(rank, UINT32_MAX, &place->rank))
@@ -256,6 +267,16 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
     const char *advice = muster_status_text(status);
     switch (status) {
     case -ENOTCONN:
+        if (lost_team() > 0) {
+            snprintf(
+                text, size_bytes,
+                "MUSTER_SIZE=%u is set and MUSTER_TEAM is not: what started this program "
+                "(sudo, env) has dropped it; hand MUSTER_TEAM and MUSTER_RANK on (sudo "
+                "--preserve-env=MUSTER_TEAM,MUSTER_RANK), or unset MUSTER_SIZE and MUSTER_RANK "
+                "to run it alone",
+                lost_team());
+            return 0;
+        }
         snprintf(text, size_bytes,
                  "%s; put `muster run` between it and the program: mpirun -n HOSTS muster run -n "
                  "RANKS -- PROGRAM",
@@ -284,6 +305,11 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
     case -EINVAL:
         advice = read < 0 ? environment
                           : "MUSTER_RANK and MUSTER_TEAM are not as `muster run` sets them";
+        break;
+    case -ENOMEM:
+        advice =
+            "not enough memory or address space: a team maps about 1 GiB a rank, up to 64 GiB, "
+            "nearly all of it untouched; raise the limit (ulimit -v) or start fewer ranks";
         break;
     case -EPROTO:
         advice = "the launcher is of another version of Muster than this program";

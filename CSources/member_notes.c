@@ -4,7 +4,7 @@
  * rank that is killed between an audit and its note takes nothing with it: the launcher goes by the
  * notes of the rank that has seen most loops of a name. A loop that its program forgets to end is
  * never audited, and nobody is told: so a rank also notes what loop it is in, and the launcher
- * finds that at the end.
+ * finds that at the end, unless a rank that went on without it has audited that very loop.
  *
  * A loop that a death has ended is noted too: by each survivor, and by the launcher for the dead,
  * since survivors may be ended before they learn of it. One rank may have audited it all the same;
@@ -38,11 +38,14 @@
  * several meetings, and a copy takes less than one. */
 #define LOOKS_MOST 100000u
 
+/* The name of the note that names without one of their own share. */
+#define OTHERS "other loops"
+
 /* Shared words, whatever their types are. */
 typedef uint64_t word __attribute__((may_alias));
 
 _Static_assert(sizeof(struct muster__counts) % sizeof(word) == 0, "copied by words");
-_Static_assert(MUSTER_NAME_BYTES % sizeof(word) == 0, "copied by words");
+_Static_assert(sizeof(struct muster__open_loop) % sizeof(word) == 0, "copied by words");
 
 static void store_words(void *to, const void *from, size_t size_bytes)
 {
@@ -58,34 +61,49 @@ static void load_words(void *to, const void *from, size_t size_bytes)
 
 /* -- writing -------------------------------------------------------------------------------- */
 
-static struct muster__note *find(struct muster__notes *notes, const char *name)
+static struct muster__note *add(struct muster__notes *notes, uint64_t used, const char *name)
 {
-    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_RELAXED);
-    if (used > MUSTER__NOTES)
-        return NULL; /* somebody else has written there */
-    for (uint64_t i = 0; i < used; i++)
-        if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
-            return &notes->notes[i];
-    if (used == MUSTER__NOTES)
-        return &notes->notes[MUSTER__NOTES - 1];
     struct muster__note *note = &notes->notes[used];
     memset(note, 0, sizeof *note);
-    snprintf(note->name, sizeof note->name, "%s", used == MUSTER__NOTES - 1 ? "other loops" : name);
+    snprintf(note->name, sizeof note->name, "%s", name);
     /* Release: the name before the count that shows it. It does not change again. */
     __atomic_store_n(&notes->used, used + 1, __ATOMIC_RELEASE);
     return note;
 }
 
+static struct muster__note *named(struct muster__notes *notes, uint64_t used, const char *name)
+{
+    for (uint64_t i = 0; i < used; i++)
+        if (strncmp(notes->notes[i].name, name, MUSTER_NAME_BYTES) == 0)
+            return &notes->notes[i];
+    return NULL;
+}
+
+/* The note for a name. is_bad: of a loop that failed or was interrupted. */
+static struct muster__note *find(struct muster__notes *notes, const char *name, bool is_bad)
+{
+    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_RELAXED);
+    if (used > MUSTER__NOTES)
+        return NULL; /* somebody else has written there */
+    struct muster__note *note = named(notes, used, name);
+    if (note)
+        return note;
+    if (used < MUSTER__NOTES_FIRST)
+        return add(notes, used, name);
+    note = named(notes, used, OTHERS);
+    if (!note && used < MUSTER__NOTES)
+        note = add(notes, used++, OTHERS);
+    return is_bad && used < MUSTER__NOTES ? add(notes, used, name) : note;
+}
+
 void muster__note_begun(struct muster_member *me)
 {
     struct muster__notes *notes = &me->parts.notes[me->rank];
-    _Alignas(word) char name[MUSTER_NAME_BYTES] = "";
-    snprintf(name, sizeof name, "%s", me->loop_name);
+    struct muster__open_loop loop = {.number = me->loop_number, .chunks = me->loop.chunks};
+    snprintf(loop.name, sizeof loop.name, "%s", me->loop_name);
     muster__note_over(me);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    store_words(notes->open_name, name, sizeof name);
-    store_words(&notes->open_number, &me->loop_number, sizeof notes->open_number);
-    store_words(&notes->open_chunks, &me->loop.chunks, sizeof notes->open_chunks);
+    store_words(&notes->open_loop, &loop, sizeof loop);
     uint64_t open = __atomic_load_n(&notes->open, __ATOMIC_RELAXED);
     __atomic_store_n(&notes->open, open + 1, __ATOMIC_RELEASE);
 }
@@ -117,11 +135,11 @@ static void put(struct muster__note *note, const struct muster__counts *counts)
 
 void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
 {
-    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    bool failed = report->exactly_once != report->chunks;
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, failed);
     if (!note)
         return;
     struct muster__counts counts = counts_of(note);
-    bool failed = report->exactly_once != report->chunks;
     if (failed && counts.failed == 0) {
         counts.first_finding = report->first_finding;
         memcpy(counts.first_finding_ranks, report->first_finding_ranks,
@@ -135,6 +153,7 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     counts.repeated += report->repeated;
     counts.adopted += report->adopted;
     counts.deaths += report->deaths;
+    counts.last_number = me->loop_number;
     put(note, &counts);
 }
 
@@ -148,6 +167,7 @@ static void note_interruption(struct muster__note *note, const struct muster__me
     counts.interrupted_chunks = chunks;
     counts.interrupted_committed = 0;
     counts.interrupted_by = by;
+    counts.interrupted_number = number;
     for (uint32_t rank = 0; rank < plan->size; rank++) {
         const void *roll = parts->rolls + rank * plan->roll_bytes;
         counts.interrupted_committed += muster_roll_progress(roll, plan->roll_capacity, number);
@@ -157,7 +177,7 @@ static void note_interruption(struct muster__note *note, const struct muster__me
 
 void muster__note_interruption(struct muster_member *me)
 {
-    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name);
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, true);
     if (!note)
         return;
     uint32_t by = UINT32_MAX;
@@ -168,20 +188,20 @@ void muster__note_interruption(struct muster_member *me)
 }
 
 void muster__note_lost(const struct muster__member_parts *parts,
-                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
-                        uint32_t *by)
+                       const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
+                       uint32_t *by)
 {
     struct muster__notes *notes = &parts->notes[rank];
-    char name[MUSTER_NAME_BYTES];
-    if (muster__noted_open(notes, name) != 1)
+    struct muster__open_loop loop;
+    if (muster__noted_open(notes, &loop) != 1)
         return;
-    if (notes->open_number != *number) {
-        *number = notes->open_number;
+    if (loop.number != *number) {
+        *number = loop.number;
         *by = rank;
     }
-    struct muster__note *note = find(notes, name);
+    struct muster__note *note = find(notes, loop.name, true);
     if (note)
-        note_interruption(note, parts, plan, *number, notes->open_chunks, *by);
+        note_interruption(note, parts, plan, *number, loop.chunks, *by);
     note_over(notes);
 }
 
@@ -242,56 +262,82 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
     return 1;
 }
 
+/* Reads a rank's note of a name. hint: its index in another rank, and so mostly in this one: ranks
+ * meet names in the same order. Returns: as read_note. */
+static int look_up(const struct muster__notes *notes, const char *name, uint64_t hint,
+                   struct muster__noted *noted)
+{
+    uint64_t used = __atomic_load_n(&notes->used, __ATOMIC_ACQUIRE);
+    if (used > MUSTER__NOTES)
+        return -EUCLEAN;
+    for (uint64_t i = 0; i < used; i++) {
+        uint64_t index = (hint + i) % used;
+        if (strncmp(notes->notes[index].name, name, MUSTER_NAME_BYTES) == 0)
+            return read_note(notes, index, noted);
+    }
+    return 0;
+}
+
 /* Whether a rank has noted an end of a loop. Else it was killed before it could count the first. */
 static bool is_end(const struct muster__counts *counts)
 {
     return counts->loops > 0 || counts->interrupted > 0;
 }
 
-/* Whether a loop of this name stands in the notes before place (rank, index). Returns: 1, 0, or
- * -EUCLEAN. */
+/* Whether a rank before this one has noted an end of this name. Returns: 1, 0, or -EUCLEAN. */
 static int named_before(const struct muster__notes *notes, const char *name, uint32_t rank,
-                        uint64_t index)
+                        uint64_t hint)
 {
     struct muster__noted noted;
-    for (uint32_t r = 0; r <= rank; r++) {
-        int status = 1;
-        for (uint64_t i = 0; status > 0 && (r < rank || i < index); i++) {
-            status = read_note(&notes[r], i, &noted);
-            if (status < 0)
-                return status;
-            if (status > 0 && is_end(&noted.counts) && strcmp(noted.name, name) == 0)
-                return 1;
-        }
+    for (uint32_t before = 0; before < rank; before++) {
+        int status = look_up(&notes[before], name, hint, &noted);
+        if (status < 0 || (status > 0 && is_end(&noted.counts)))
+            return status;
     }
     return 0;
 }
 
+/* Whether counts say more of the last interruption than others do. audited: number of the last loop
+ * that some rank has audited, so it was none, though another rank was killed before it knew. */
+static bool says_more(const struct muster__counts *counts, const struct muster__counts *others,
+                      uint64_t audited)
+{
+    bool is_one = counts->interrupted > 0 && counts->interrupted_number != audited;
+    bool other_is_one = others->interrupted > 0 && others->interrupted_number != audited;
+    if (is_one != other_is_one)
+        return is_one;
+    if (counts->interrupted_number != others->interrupted_number)
+        return counts->interrupted_number > others->interrupted_number;
+    return counts->interrupted_committed > others->interrupted_committed;
+}
+
 /* What all ranks have noted of a name. Returns: 0 or -EUCLEAN. */
-static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name,
+static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name, uint64_t hint,
                   struct muster__counts *all)
 {
     struct muster__noted noted;
     struct muster__counts fullest = {0}, broken = {0};
-    uint64_t ended = 0;
+    uint64_t ended = 0, audited = 0;
     for (uint32_t rank = 0; rank < size; rank++) {
-        int status = 1;
-        for (uint64_t i = 0; status > 0; i++) {
-            status = read_note(&notes[rank], i, &noted);
-            if (status < 0)
-                return status;
-            if (status == 0 || strcmp(noted.name, name) != 0)
-                continue;
-            const struct muster__counts *counts = &noted.counts;
-            if (counts->loops > fullest.loops)
-                fullest = *counts;
-            if (counts->loops + counts->interrupted > ended)
-                ended = counts->loops + counts->interrupted;
-            if (counts->interrupted > broken.interrupted ||
-                (counts->interrupted == broken.interrupted &&
-                 counts->interrupted_committed > broken.interrupted_committed))
-                broken = *counts;
-        }
+        int status = look_up(&notes[rank], name, hint, &noted);
+        if (status < 0)
+            return status;
+        if (status == 0)
+            continue;
+        const struct muster__counts *counts = &noted.counts;
+        if (counts->loops > fullest.loops)
+            fullest = *counts;
+        if (counts->loops + counts->interrupted > ended)
+            ended = counts->loops + counts->interrupted;
+        if (counts->loops > 0 && counts->last_number > audited)
+            audited = counts->last_number;
+    }
+    for (uint32_t rank = 0; rank < size && ended > fullest.loops; rank++) {
+        int status = look_up(&notes[rank], name, hint, &noted);
+        if (status < 0)
+            return status;
+        if (status > 0 && says_more(&noted.counts, &broken, audited))
+            broken = noted.counts;
     }
     bool is_broken = ended > fullest.loops;
     *all = fullest;
@@ -317,7 +363,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
                 return before;
             if (before > 0 || found++ != index)
                 continue;
-            status = sum_up(notes, size, noted->name, &noted->counts);
+            status = sum_up(notes, size, noted->name, i, &noted->counts);
             return status < 0 ? status : 1;
         }
         if (status < 0)
@@ -326,17 +372,33 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
     return 0;
 }
 
-int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES])
+int muster__noted_open(const struct muster__notes *notes, struct muster__open_loop *loop)
 {
-    _Alignas(word) char copy[MUSTER_NAME_BYTES];
+    struct muster__open_loop copy;
     uint64_t open;
-    int status = load_guarded(&notes->open, notes->open_name, sizeof copy, 1, copy, &open);
+    int status = load_guarded(&notes->open, &notes->open_loop, sizeof copy, 1, &copy, &open);
     if (status < 0)
         return status;
     if (open % 2 == 0)
         return 0;
-    if (!memchr(copy, 0, sizeof copy))
+    if (!memchr(copy.name, 0, sizeof copy.name))
         return -EUCLEAN;
-    memcpy(name, copy, sizeof copy);
+    *loop = copy;
     return 1;
+}
+
+int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
+                          const struct muster__open_loop *loop)
+{
+    struct muster__noted noted;
+    for (uint32_t rank = 0; rank < size; rank++) {
+        int status = look_up(&notes[rank], loop->name, 0, &noted);
+        if (status == 0) /* who counts a later loop there is through with this one */
+            status = look_up(&notes[rank], OTHERS, MUSTER__NOTES_FIRST, &noted);
+        if (status < 0)
+            return status;
+        if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number)
+            return 1;
+    }
+    return 0;
 }

@@ -21,8 +21,12 @@
  * meeting between. */
 #define MUSTER__MAIL_BYTES 16384u
 
-/* Names of loops that a rank keeps apart in its notes; further ones go under the last. */
-#define MUSTER__NOTES 64u
+/* Notes of a rank, one for each name of a loop. The first names that come have one each; further
+ * ones share one, but for those whose loops fail or are interrupted, which get what is left of the
+ * notes, since they are what is looked for. Untouched notes take no memory: all of them are 90 KiB
+ * of address space a rank. */
+#define MUSTER__NOTES       256u
+#define MUSTER__NOTES_FIRST 247u
 
 /* What has become of a rank. Written by the launcher while `breaks` is odd, but for OPEN to HELD,
  * which changes nothing for the others. */
@@ -104,6 +108,8 @@ struct muster__counts {
     uint64_t interrupted_committed; /* by all ranks, as far as this one saw */
     uint32_t interrupted_by;        /* the rank that was gone; UINT32_MAX: not seen which */
     uint32_t reserved;
+    uint64_t last_number;        /* of the last loop that was audited: numbers rise */
+    uint64_t interrupted_number; /* of the last that was interrupted */
 };
 
 /* Every rank notes every end of a loop, so that what one rank was killed over is in the others'
@@ -114,11 +120,16 @@ struct muster__note {
     struct muster__counts counts[2];
 };
 
+/* A loop that a rank is in. */
+struct muster__open_loop {
+    char name[MUSTER_NAME_BYTES];
+    uint64_t number, chunks;
+};
+
 struct muster__notes {
-    uint64_t used;                     /* notes in use */
-    uint64_t open;                     /* odd: the rank is in a loop that it has not ended */
-    char open_name[MUSTER_NAME_BYTES]; /* of that loop; written while `open` is even, as these: */
-    uint64_t open_number, open_chunks;
+    uint64_t used;                      /* notes in use */
+    uint64_t open;                      /* odd: the rank is in a loop that it has not ended */
+    struct muster__open_loop open_loop; /* which; written while `open` is even */
     uint64_t reserved[4];
     struct muster__note notes[MUSTER__NOTES];
 };
@@ -377,9 +388,13 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
 /* Notes for a rank, which is dead, that the loop it was in, if any, was interrupted. number, by: of
  * the interruption before, and who was gone first; set where this is another loop's. */
 void muster__note_lost(const struct muster__member_parts *parts,
-                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
-                        uint32_t *by);
+                       const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
+                       uint32_t *by);
 /* The loop that a rank is in. Returns: 1; 0: none; -EUCLEAN. */
-int muster__noted_open(const struct muster__notes *notes, char name[MUSTER_NAME_BYTES]);
+int muster__noted_open(const struct muster__notes *notes, struct muster__open_loop *loop);
+/* Whether a rank has audited this loop, or a later one of its name. notes: `size` ranks'. Returns:
+ * 1, 0, or -EUCLEAN. */
+int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
+                          const struct muster__open_loop *loop);
 
 #endif

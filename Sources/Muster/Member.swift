@@ -24,9 +24,9 @@ public struct Member: ~Copyable {
 
     /// Joins the team that this process was started for (`muster_join`).
     ///
-    /// Throws `.launcher` when the rank is held or given up, when the launcher is gone, and when another
-    /// launcher (mpirun, srun) has started the program without `muster run` between: the reason says
-    /// what to do.
+    /// Throws `.launcher` when the rank is held or given up, when the launcher is gone, when another
+    /// launcher (mpirun, srun) has started the program without `muster run` between, and when MUSTER_SIZE is
+    /// above 1 and MUSTER_TEAM was lost on the way: the reason says what to do.
     public static func join() throws(MusterError) -> Member {
         var pointer: OpaquePointer?
         let status = muster_join(&pointer)

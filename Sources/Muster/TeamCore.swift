@@ -297,7 +297,10 @@ final class TeamCore {
 
         var partials: Extent?
         defer { if let partials { give(back: partials) } }
-        if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
+        if partialBytes > 0 {
+            let (bytes, isBeyond) = Int(chunks).multipliedReportingOverflow(by: partialBytes)
+            partials = try partialRoom(bytes: isBeyond ? .max : bytes)
+        }
         let refused = try refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()

@@ -15,7 +15,7 @@ final class QuickTour: Sendable {
     /// Keeps the folder for as long as there are tests.
     final class TemporaryFolderBox: @unchecked Sendable {
         private let folder: TemporaryFolder
-        init() throws { folder = try TemporaryFolder() }
+        init() throws { folder = try TemporaryFolder.untilExit() }
         func path(_ name: String) -> String { folder.path(name) }
     }
 

@@ -3,6 +3,7 @@
 // Every run has a watchdog: a tool that hangs fails its test, not the whole suite.
 
 import Foundation
+import Synchronization
 import Testing
 
 /// How a run ended.
@@ -186,6 +187,22 @@ final class TemporaryFolder {
             .appendingPathComponent("muster-test-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
+
+    /// One that constants keep: it goes away with this process, since no constant does before.
+    static func untilExit() throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        kept.withLock { $0.append(folder.url.path) }
+        return folder
+    }
+
+    private static let kept: Mutex<[String]> = {
+        atexit {
+            TemporaryFolder.kept.withLock {
+                for path in $0 { try? FileManager.default.removeItem(atPath: path) }
+            }
+        }
+        return Mutex<[String]>([])
+    }()
 
     deinit { try? FileManager.default.removeItem(at: url) }
 

@@ -22,9 +22,9 @@ private enum Library {
         return numpy?.status == 0 ? nil : "NumPy is not here (apt-get install python3-numpy)"
     }()
 
-    nonisolated(unsafe) private static let folder = try? TemporaryFolder()
+    nonisolated(unsafe) private static let folder = try? TemporaryFolder.untilExit()
 
-    /// Its path. The constant lives as long as the tests do.
+    /// Its path.
     static let path: String? = {
         guard let compiler, let folder else { return nil }
         let sources = root.appendingPathComponent("CSources")
@@ -110,6 +110,36 @@ private func built(_ name: String) -> String {
                 == ["fill", "sum "].map {
                     "muster: audit  \($0)  256 chunks, each exactly once, by 8 ranks\n"
                 }.joined())
+    }
+
+    @Test(
+        "In Python, a member that has left raises whatever is asked of it",
+        .enabled(if: Library.obstacle == nil, "\(Library.obstacle ?? "")"))
+    func leftInPython() throws {
+        let library = try #require(Library.path, "libmuster.so does not compile")
+        let program = """
+            import muster
+            me = muster.Member()
+            loop = me.loop("left", 10)
+            me.leave()
+            for call in me.barrier, me.leave, lambda: me.array("x", 4), loop.end, lambda: list(loop):
+                try:
+                    call()
+                except ValueError as error:
+                    print(error)
+            """
+        let result = try CommandRunner.run(
+            ["-c", program], program: Library.python!,
+            environment: [
+                "MUSTER_LIBRARY": library, "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONPATH": URL(fileURLWithPath: Library.member).deletingLastPathComponent().path,
+            ])
+        #expect(result.status == 0, "\(result)")
+        #expect(
+            result.output.split(separator: "\n")
+                == Array(
+                    repeating: "this member has left its team: it can't be used any more", count: 5)
+        )
     }
 
     @Test(

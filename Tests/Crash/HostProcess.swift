@@ -105,8 +105,7 @@ final class HostProcess {
         if !isReaped { _ = finish(after: 0) }
         close(output)
         close(errors)
-        for name in names(in: directory) { unlink(directory + "/" + name) }
-        rmdir(directory)
+        removeTree(directory)
     }
 
     /// The helper lies beside the test runner.
@@ -275,6 +274,15 @@ func run(
     host.expectNothingLeft(what, sourceLocation: sourceLocation)
     for line in outcome.lines where line.hasPrefix("skipped: ") { print("\(what): \(line)") }
     return outcome.lines
+}
+
+/// Removes a directory and all that is in it; a link, not what it points at.
+private func removeTree(_ directory: String) {
+    for name in names(in: directory) {
+        let path = "\(directory)/\(name)"
+        if unlink(path) != 0 { removeTree(path) }
+    }
+    rmdir(directory)
 }
 
 func names(in directory: String) -> [String] {

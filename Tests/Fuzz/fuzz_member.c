@@ -53,24 +53,38 @@ static void check_notes(struct input *input)
     launcher.parts.notes = notes;
     for (uint32_t rank = 0; rank < 2; rank++) {
         notes[rank].used = take_below(input, MUSTER__NOTES + 2);
-        for (uint64_t i = 0; i < notes[rank].used && i < 4; i++) {
-            struct muster__note *note = &notes[rank].notes[i];
+        if (take_below(input, 2))
+            notes[rank].open = 1;
+        notes[rank].open_loop.number = take_below(input, 3);
+        memset(notes[rank].open_loop.name, 'a' + (int)take_below(input, 3), 3);
+        for (uint64_t i = 0; i < 8; i++) { /* the first, and the last, about those for others */
+            uint64_t index = i < 4 ? i : MUSTER__NOTES_FIRST + i - 4;
+            struct muster__note *note = &notes[rank].notes[index];
+            if (index >= notes[rank].used)
+                break;
             note->changes = take_below(input, 4);
             note->counts[note->changes % 2].loops = take_below(input, 3);
             note->counts[note->changes % 2].interrupted = take_below(input, 3);
+            note->counts[note->changes % 2].last_number = take_below(input, 3);
             memset(note->name, 'a' + (int)take_below(input, 3), take_below(input, 2) ? 64 : 3);
         }
         ((unsigned char *)&notes[rank])[take_below(input, sizeof *notes)] =
             (unsigned char)take(input, 1);
     }
     struct muster_launcher_audit audit;
-    for (uint32_t index = 0; index < 200; index++) {
+    for (uint32_t index = 0; index <= 2 * MUSTER__NOTES; index++) {
         int status = muster_launcher_audited(&launcher, index, &audit);
         HOLDS(status == 1 || status == 0 || status == -EUCLEAN, "status %d", status);
         if (status != 1)
             break;
         HOLDS(memchr(audit.name, 0, sizeof audit.name), "a name without an end");
         HOLDS(index < 2 * MUSTER__NOTES, "more names than notes");
+    }
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        char name[MUSTER_NAME_BYTES];
+        int status = muster_launcher_unended(&launcher, rank, name);
+        HOLDS(status == 1 || status == 0 || status == -EUCLEAN, "status %d", status);
+        HOLDS(status != 1 || memchr(name, 0, sizeof name), "a name without an end");
     }
     free(notes);
 }

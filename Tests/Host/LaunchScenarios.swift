@@ -20,13 +20,14 @@ private func joined() throws -> OpaquePointer {
 
 /// Begins a loop of 10 chunks, dealt in turn. Returns a status beside it.
 private func beginLoop(
-    _ name: String, _ me: OpaquePointer
+    _ name: String, _ me: OpaquePointer, adopting: Bool = false
 ) -> (status: Int32, loop: UnsafeMutablePointer<muster_member_loop>?) {
     var options = muster_member_loop_options()
     options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
     options.schedule = MUSTER_CYCLIC.rawValue
     options.elements = 10
     options.grain = 1
+    options.flags = adopting ? MUSTER_LOOP_ADOPT.rawValue : 0
     var loop: UnsafeMutablePointer<muster_member_loop>?
     let status = name.withCString { name in
         options.name = name
@@ -105,6 +106,20 @@ func member(_ arguments: [String]) throws {
         if arguments[0] == "forget" { break }  // to end the loop, and to leave
         let expected = arguments[0] == "skip" ? -EBADMSG : 0
         try claim(equal: muster_member_loop_end(loop, nil), expected, "audit")
+        _ = muster_leave(me)
+    case "leave-in-loop":
+        // Rank 1 leaves in the middle of a loop, the others run what it has left.
+        let (status, loop) = beginLoop("left", me, adopting: true)
+        try claim(equal: status, 0, "begin")
+        var chunk = muster_chunk()
+        while muster_member_loop_next_call(loop, &chunk) > 0 {
+            muster_member_loop_commit_call(loop, &chunk)
+            if muster_member_rank(me) == 1 {
+                _ = muster_leave(me)
+                return
+            }
+        }
+        try claim(equal: muster_member_loop_end(loop, nil), 0, "audit")
         _ = muster_leave(me)
     default:
         throw Failure(description: "member \(arguments): what?")

@@ -148,8 +148,12 @@ static int join_under(const char *const variables[])
         char advice[512];
         CHECK_STATUS(muster_join_advice(status, advice, sizeof advice), 0);
         CHECK(strlen(advice) > 0 && !strchr(advice, '\n'));
+        bool is_lost = getenv("MUSTER_SIZE") && !(getenv("MUSTER_TEAM") && *getenv("MUSTER_TEAM"));
         if (status == -ENOTCONN)
-            CHECK(strstr(advice, "muster run"));
+            CHECK(strstr(advice,
+                         is_lost ? "MUSTER_SIZE=2 is set and MUSTER_TEAM is not: " : "muster run"));
+        if (status == -ENOTCONN && is_lost)
+            CHECK(strstr(advice, "unset MUSTER_SIZE and MUSTER_RANK to run it alone"));
         if (status == -ENOTUNIQ)
             CHECK(strstr(advice, "OMPI_COMM_WORLD_RANK") && strstr(advice, "PMI_RANK"));
         _exit(-status);
@@ -182,6 +186,15 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=1x"), -EINVAL);
     CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=4294967296"), -EINVAL);
     CHECK_STATUS(UNDER("PATH=/bin"), 0);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_RANK=1"), -ENOTCONN);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM="), -ENOTCONN);
+    CHECK_STATUS(
+        UNDER("MUSTER_SIZE=2", "OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=3", "MUSTER_RANK=0"),
+        -ENOTCONN);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM=@muster-nobody-listens-here", "MUSTER_RANK=0"),
+                 -ECONNREFUSED);
+    CHECK_STATUS(UNDER("MUSTER_SIZE=1", "MUSTER_RANK=0"), 0);
+    CHECK_STATUS(UNDER("MUSTER_SIZE="), 0);
     CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"), -ENOTCONN);
     CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1"), 0);
     CHECK_STATUS(
@@ -204,7 +217,13 @@ int join_errors(int count, char **arguments)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         options.address = muster_launcher_address(single);
         CHECK_STATUS(muster_join_with(&options, &me), 0);
-        CHECK_STATUS(muster_join_with(&options, &me), -EALREADY);
+        struct muster_member *again;
+        CHECK_STATUS(muster_join_with(&options, &again), -EALREADY);
+        CHECK_STATUS(muster_leave(me), 0);
+        int status; /* until the launcher has read that it has left */
+        while ((status = muster_join_with(&options, &again)) == -EALREADY)
+            usleep(200);
+        CHECK_STATUS(status, -ESHUTDOWN);
         _exit(0);
     }
     CHECK(serve_until_end(single, twice, NULL) == 0);
@@ -247,6 +266,9 @@ int join_errors(int count, char **arguments)
     CHECK_STATUS(muster_join_advice(-EBUSY, text, 0), -EINVAL);
     CHECK_STATUS(muster_join_advice(-EBUSY, text, sizeof text), 0);
     CHECK(strlen(text) == 7);
+    char advice[512];
+    CHECK_STATUS(muster_join_advice(-ENOMEM, advice, sizeof advice), 0);
+    CHECK(strstr(advice, "ulimit -v"));
     CHECK_STATUS(muster_leave(NULL), 0);
     return 0;
 }
@@ -408,7 +430,27 @@ int loop_errors(int count, char **arguments)
     me->plan.roll_capacity = 1000; /* as where address space is short */
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
     me->plan.roll_capacity = MUSTER_CHUNKS_MAX;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG); /* and no other grain */
+    bad.elements = MUSTER_CHUNKS_MAX, bad.partial_bytes = MUSTER_PARTIAL_BYTES_MAX; /* 16 TiB */
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -ENOMEM);
     CHECK(!loop);
+
+    /* A grain that was asked for is kept, whatever its chunks leave behind. */
+    bad.elements = 1000;
+    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
+    CHECK(loop->chunks == 1000);
+    while (muster_member_loop_next(loop, &chunk) > 0) {
+        CHECK(chunk.end == chunk.first + 1);
+        uint64_t *counts = muster_member_loop_partial(loop, &chunk);
+        for (uint32_t i = 0; i < MUSTER_PARTIAL_BYTES_MAX / sizeof *counts; i++)
+            counts[i] = chunk.index;
+        muster_member_loop_commit(loop, &chunk);
+    }
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    uint64_t sums[MUSTER_PARTIAL_BYTES_MAX / sizeof(uint64_t)];
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_U64, MUSTER_SUM, sums), 0);
+    CHECK(sums[0] == 1000 * 999 / 2 && sums[511] == sums[0]);
+    loop = NULL;
 
     /* One chunk is left out and one committed twice. */
     CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);

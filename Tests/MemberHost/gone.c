@@ -163,9 +163,9 @@ static void one_call_each(void)
     CHECK_STATUS(muster_launcher_unended(launcher, 2, name), -EINVAL);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), 0);
     notes[1].open = 1;
-    memset(notes[1].open_name, 'x', MUSTER_NAME_BYTES);
+    memset(notes[1].open_loop.name, 'x', MUSTER_NAME_BYTES);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EUCLEAN);
-    strcpy(notes[1].open_name, "it");
+    strcpy(notes[1].open_loop.name, "it");
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), 1);
     CHECK(strcmp(name, "it") == 0);
     muster_launcher_destroy(launcher);

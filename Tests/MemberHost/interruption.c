@@ -126,6 +126,58 @@ static void cut_off_all(void)
     end_team(&team);
 }
 
+enum way_out { LEAVES, EXITS, ALL_FORGET };
+
+/* Rank 1 goes in the middle of a loop that adopts, and ends well; or all forget the end. */
+static int going(struct team *team, uint32_t rank, uint32_t incarnation)
+{
+    (void)incarnation;
+    const enum way_out way_out = *(enum way_out *)team->context;
+    struct muster_member_loop_options options = {.size_bytes = sizeof options,
+                                                 .schedule = MUSTER_CYCLIC,
+                                                 .elements = CHUNKS,
+                                                 .grain = 1,
+                                                 .flags = MUSTER_LOOP_ADOPT,
+                                                 .name = "left"};
+    struct muster_member *me = join_as(team, rank);
+    struct muster_member_loop *loop;
+    struct muster_chunk chunk;
+    for (int before = 0; before < 2; before++) {
+        CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
+        while (muster_member_loop_next(loop, &chunk) > 0)
+            muster_member_loop_commit(loop, &chunk);
+        CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    }
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
+    while (muster_member_loop_next(loop, &chunk) > 0) {
+        muster_member_loop_commit(loop, &chunk);
+        if (rank == 1 && way_out != ALL_FORGET)
+            return way_out == LEAVES ? muster_leave(me) : 0;
+    }
+    if (way_out != ALL_FORGET)
+        CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
+    return muster_leave(me);
+}
+
+static void gone_in_a_loop(enum way_out way_out)
+{
+    enum way_out *context = shared(sizeof *context);
+    *context = way_out;
+    struct team team = {.size = 3, .policy = LOSE, .program = going, .context = context};
+    run_team(&team);
+    for (uint32_t rank = 0; rank < 3; rank++)
+        CHECK(ended_well(&team, rank));
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
+    CHECK(strcmp(audit.name, "left") == 0 && audit.failed == 0 && audit.interrupted == 0);
+    CHECK(audit.loops == (way_out == ALL_FORGET ? 2 : 3));
+    CHECK(audit.adopted == (way_out == ALL_FORGET ? 0 : CHUNKS / 3 - 1));
+    char name[MUSTER_NAME_BYTES];
+    for (uint32_t rank = 0; rank < 3; rank++)
+        CHECK_STATUS(muster_launcher_unended(team.launcher, rank, name), way_out == ALL_FORGET);
+    end_team(&team);
+}
+
 /* What ranks may have noted when they were killed between, written as they do. */
 static void torn_notes(void)
 {
@@ -154,6 +206,23 @@ static void torn_notes(void)
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
     CHECK(audit.loops == 1 && audit.interrupted == 0 && audit.interrupted_chunks == 0);
     CHECK(audit.interrupted_by == UINT32_MAX);
+    /* One was killed before it could note the audit of the loop that they ran after recovering. */
+    first->notes[1].counts[1] = (struct muster__counts){.loops = 1,
+                                                        .chunks = 9,
+                                                        .exactly_once = 9,
+                                                        .last_number = 2,
+                                                        .interrupted = 1,
+                                                        .interrupted_chunks = 9,
+                                                        .interrupted_committed = 4,
+                                                        .interrupted_number = 1};
+    second->notes[0].counts[1] = (struct muster__counts){.interrupted = 2,
+                                                         .interrupted_chunks = 9,
+                                                         .interrupted_committed = 9,
+                                                         .interrupted_by = 1,
+                                                         .interrupted_number = 2};
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(audit.loops == 1 && audit.interrupted == 1 && audit.interrupted_committed == 4);
+    CHECK(audit.interrupted_by == 0);
     muster_launcher_destroy(launcher);
 }
 
@@ -166,6 +235,9 @@ int interruption(int count, char **arguments)
     cut_off(2, false);
     cut_off(1, true);
     cut_off_all();
+    gone_in_a_loop(LEAVES);
+    gone_in_a_loop(EXITS);
+    gone_in_a_loop(ALL_FORGET);
     torn_notes();
     return 0;
 }

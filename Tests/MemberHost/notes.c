@@ -37,6 +37,94 @@ static _Noreturn void note_audits(const char *address)
     }
 }
 
+#define APART 247 /* names, as launcher.h says */
+
+/* Notes one loop of a name. missing: its chunks that nobody has committed. */
+static void note_one(struct muster_member *me, const char *name, uint64_t missing)
+{
+    struct muster_member_report report = {
+        .chunks = 10, .exactly_once = 10 - missing, .missing = missing};
+    snprintf(me->loop_name, sizeof me->loop_name, "%s", name);
+    me->loop_number++;
+    muster__note_begun(me);
+    muster__note_audit(me, &report);
+    muster__note_over(me);
+}
+
+static void note_number(struct muster_member *me, int number, uint64_t missing)
+{
+    char name[MUSTER_NAME_BYTES];
+    snprintf(name, sizeof name, "loop %d", number);
+    note_one(me, name, missing);
+}
+
+/* More names of loops than are kept apart. */
+static void many_names(void)
+{
+    struct muster_member *me;
+    CHECK_STATUS(muster_join(&me), 0);
+    struct muster_launcher launcher = {.plan = {.size = 1}, .parts = me->parts};
+    struct muster_launcher_audit audit;
+    for (int number = 0; number < APART; number++)
+        note_number(me, number, 0);
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART - 1, &audit), 1);
+    CHECK(strcmp(audit.name, "loop 246") == 0 && audit.loops == 1);
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 0);
+    note_number(me, 500, 1); /* before there were others */
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
+    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.failed == 1);
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1, &audit), 0);
+    for (int number = APART; number < 400; number++)
+        note_number(me, number, 0);
+    for (int number = 501; number < 507; number++)
+        note_number(me, number, 2);
+    strcpy(me->loop_name, "loop 507");
+    muster__note_interruption(me);
+    note_number(me, 508, 3); /* no room any more */
+    note_number(me, 300, 0);
+    note_number(me, 500, 0);
+    note_number(me, 5, 4);
+    CHECK_STATUS(muster_launcher_audited(&launcher, 5, &audit), 1);
+    CHECK(strcmp(audit.name, "loop 5") == 0 && audit.loops == 2 && audit.failed == 1);
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
+    CHECK(strcmp(audit.name, "other loops") == 0);
+    CHECK(audit.loops == 400 - APART + 2 && audit.failed == 1 && audit.missing == 3);
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1, &audit), 1);
+    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.loops == 2 && audit.failed == 1);
+    for (uint32_t i = 1; i < 8; i++) {
+        char name[MUSTER_NAME_BYTES];
+        snprintf(name, sizeof name, "loop %u", 500 + i);
+        CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1 + i, &audit), 1);
+        CHECK(strcmp(audit.name, name) == 0 && audit.failed == (i < 7) &&
+              audit.interrupted == (i == 7));
+    }
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART + 9, &audit), 0);
+    note_one(me, "other loops", 0); /* a name as any */
+    CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
+    CHECK(strcmp(audit.name, "other loops") == 0 && audit.loops == 400 - APART + 3);
+
+    /* Another rank has left in a loop that this one has audited among the others, or has not. */
+    struct muster__notes *both = calloc(2, sizeof *both);
+    CHECK(both);
+    both[0] = me->parts.notes[0];
+    both[1].open = 1;
+    both[1].open_loop.number = me->loop_number;
+    strcpy(both[1].open_loop.name, "loop 300");
+    launcher = (struct muster_launcher){.plan = {.size = 2}, .parts = {.notes = both}};
+    char name[MUSTER_NAME_BYTES];
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 0);
+    both[1].open_loop.number++;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 1);
+    strcpy(both[1].open_loop.name, "loop 3"); /* which has a note of its own, of an earlier loop */
+    both[1].open_loop.number = 5;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 1);
+    CHECK(strcmp(name, "loop 3") == 0);
+    both[1].open_loop.number = 4;
+    CHECK_STATUS(muster_launcher_unended(&launcher, 1, name), 0);
+    free(both);
+    CHECK_STATUS(muster_leave(me), 0);
+}
+
 int notes(int count, char **arguments)
 {
     (void)count;
@@ -92,7 +180,7 @@ int notes(int count, char **arguments)
     CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 0);
     /* What a stranger has written there. */
     noted->open = 1;
-    memset(noted->open_name, 'x', MUSTER_NAME_BYTES);
+    memset(noted->open_loop.name, 'x', MUSTER_NAME_BYTES);
     char name[MUSTER_NAME_BYTES];
     CHECK_STATUS(muster_launcher_unended(launcher, 0, name), -EUCLEAN);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EINVAL);
@@ -119,5 +207,6 @@ int notes(int count, char **arguments)
         CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
     }
     muster_launcher_destroy(launcher);
+    many_names();
     return 0;
 }

@@ -111,6 +111,10 @@ private func read(_ variables: [String]) -> Found {
         #expect(sized.status == 0 && sized.hostSize == 5 && sized.rank == "PMI_RANK")
         let unranked = read(["MUSTER_HOST_SIZE=5"])
         #expect(unranked.status == -ENODATA && unranked.text.contains("set MUSTER_HOST_RANK"))
+        #expect(unranked.rank == nil && unranked.size == "MUSTER_HOST_SIZE")
+        // Another launcher's size without a rank is no launcher.
+        let sizeOnly = read(["PMI_SIZE=2"])
+        #expect(sizeOnly.status == 0 && sizeOnly.hostSize == 1 && sizeOnly.rank == nil)
     }
 
     /// sbatch gives its script SLURM_PROCID=0 and SLURM_NTASKS, though it is only one process.

@@ -82,11 +82,12 @@ struct muster_environment {
  *
  * variables: NULL-ended "NAME=VALUE" texts; NULL: the environment of this process.
  * found: set in full on success; after -ENOTUNIQ, -EINVAL, -ENODATA and -ERANGE its rank and size
- *        are the two variables at fault (size.name NULL: only one is), for
+ *        are the variables at fault (a name that is NULL: only the other is), for
  *        muster_environment_describe. Values are parsed as decimal digits only.
  * Returns: 0, also where there is no launcher (rank.name is NULL then); -ENOTUNIQ: two disagree;
  *          -EINVAL: a value that is no number up to 2^31 - 1; -ENODATA: a rank, but nobody gives
- *          the size, or the other way round; -ERANGE: the rank is not below the size. */
+ *          the size, or MUSTER_HOST_SIZE, but nobody gives a rank (another launcher's size alone
+ *          is no launcher); -ERANGE: the rank is not below the size. */
 int muster_environment_read(const char *const *variables, struct muster_environment *found);
 
 /* Says in one line what muster_environment_read found: which variables decided, or what is at fault

@@ -21,6 +21,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A function has a struct's name here, which hides that struct's constructor from g++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 /* Running values of a reduction. 16 doubles: four AVX registers, to hide an add's latency. */
@@ -144,6 +147,7 @@ struct muster_moments muster_moments_combine(const struct muster_moments *left,
 size_t muster_dtype_bytes(enum muster_dtype dtype);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

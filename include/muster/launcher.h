@@ -22,6 +22,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A function has a struct's name here, which hides that struct's constructor from g++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 struct muster_launcher;
@@ -124,16 +127,21 @@ int muster_launcher_process(const struct muster_launcher *launcher, uint32_t ran
 
 /* What was audited or interrupted, by the loops' names, in the order of their first ends.
  *
+ * A team's first 247 names are kept apart. Loops of further names are counted together, under
+ * "other loops"; eight of those names are kept apart too, each from the first of its loops on that
+ * fails or is interrupted, so that what went wrong has a name.
+ *
  * index: from 0. Returns: 1 and the audit; 0: there are no more; -EUCLEAN: what ranks have noted
  * makes no sense. Concurrency: while ranks work, a count may be one loop behind. */
 int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t index,
                             struct muster_launcher_audit *audit);
 
 /* The loop that a rank has begun and never ended: not audited, so nobody vouches for its chunks. A
- * loop whose end said -EOWNERDEAD is over, and one whose rank was killed in it.
+ * loop whose end said -EOWNERDEAD is over, and one whose rank was killed in it; and one that others
+ * have audited, with MUSTER_LOOP_ADOPT, after this rank had left in it.
  *
  * rank: 0..<size. name: receives the loop's name. Returns: 1; 0: there is none; -EINVAL: no such
- * rank; -EUCLEAN: what the rank has noted makes no sense. */
+ * rank; -EUCLEAN: what ranks have noted makes no sense. */
 int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
                             char name[MUSTER_NAME_BYTES]);
 
@@ -172,6 +180,7 @@ int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t ra
 void muster_launcher_destroy(struct muster_launcher *launcher);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

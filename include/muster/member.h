@@ -91,17 +91,20 @@ struct muster_member_description {
  *
  * The rank is the one in the environment (MUSTER_RANK) and is asked for at the launcher's socket
  * (MUSTER_TEAM); the process that joins is the one that is watched, whoever started it. Without
- * MUSTER_TEAM it becomes a team of one. The member keeps a socket open: a process that closes it,
- * as by executing another program, leaves the team.
+ * MUSTER_TEAM it becomes a team of one, unless MUSTER_SIZE says that it was one of several. The
+ * member keeps a socket open: a process that closes it, as by executing another program, leaves the
+ * team.
  *
  * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
  * rank, or MUSTER_RANK is no number; -EALREADY: this process holds the rank (alone, each call makes
- * another team of one); -ENOTCONN: another launcher (mpirun, srun, ...) started several of these
- * without `muster run` between, see muster_join_advice; -ENOTUNIQ: two launchers' variables
- * disagree; -ECONNREFUSED: no launcher at this address; -EPERM: it belongs to another user;
- * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up; -EPROTO, -EUCLEAN: what it
- * sent is not a team of this version, or makes no sense; -ENOMEM, -EMFILE; or an errno. Ownership:
- * muster_leave. */
+ * another team of one); -ENOTCONN: MUSTER_SIZE is above 1 and MUSTER_TEAM is not set, or empty; or
+ * another launcher (mpirun, srun, ...) started several of these without `muster run` between:
+ * muster_join_advice says which; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no
+ * launcher at this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile;
+ * -ESHUTDOWN: the rank was given up, or its process has left; -EPROTO, -EUCLEAN: what the
+ * launcher sent is not a team of this version, or makes no sense; -ENOMEM: also of address space,
+ * of which the team takes about 1 GiB a rank, up to 64 GiB, nearly all of it untouched; -EMFILE; or
+ * an errno. Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.
@@ -117,7 +120,8 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
 int muster_join_advice(int status, char *text, size_t size_bytes);
 
 /* Leaves the team: unmaps its arrays and frees the member. Not collective; a call that still needs
- * this rank fails in the others as if it had died. NULL is allowed.
+ * this rank fails in the others as if it had died. Leaving is final: who asks for the rank again
+ * gets -ESHUTDOWN. NULL is allowed.
  *
  * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is
  * gone; or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
@@ -251,7 +255,8 @@ struct muster_member_loop_options {
     uint32_t size_bytes;    /* sizeof this struct, as the caller was compiled */
     uint32_t schedule;      /* enum muster_schedule, all but MUSTER_LISTED */
     uint64_t elements;      /* of the whole loop */
-    uint64_t grain;         /* elements a chunk; 0: chosen, see muster_schedule_grain */
+    uint64_t grain;         /* elements a chunk, kept as it is; 0: chosen, so that partial results
+                               stay small beside the data, see muster_schedule_grain */
     uint64_t batch;         /* chunks a claim: cyclic, dynamic, least of guided; 0: 1 */
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */
@@ -285,12 +290,14 @@ struct muster_member_report {
     uint32_t first_finding_ranks[2];     /* that committed them, UINT32_MAX: none */
 };
 
-/* Begins a loop. Collective.
+/* Begins a loop. Collective. Room for partial results, chunks x partial_bytes rounded up to a power
+ * of two, is kept for later loops of that size until the team ends.
  *
  * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
  * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
  * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
- * for; -ENOMEM, -EUCLEAN: as muster_member_array. Ownership: the member; ended by
+ * for: 2^32 - 2, less with many ranks; -ENOMEM: also for partial results, chunks x partial_bytes;
+ * -EUCLEAN: as muster_member_array. Ownership: the member; ended by
  * muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,

@@ -25,6 +25,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A function has a struct's name here, which hides that struct's constructor from g++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 /* Intervals that the log holds before the bitmap takes over, whatever the count. */
@@ -155,6 +158,7 @@ int64_t muster_audit_ranks(const struct muster_roll *const *rolls, uint32_t roll
                            uint64_t ranks_capacity);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

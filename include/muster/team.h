@@ -30,6 +30,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+/* A function has a struct's name here, which hides that struct's constructor from g++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 /* What a job asks of a worker. */
@@ -425,6 +428,7 @@ const char *muster_signal_name(int signal);
 int muster_process_threads(void);
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

@@ -126,8 +126,8 @@ class Member:
     """This process as a rank. Started alone, it is a team of one."""
 
     def __init__(self):
-        self._me = ctypes.c_void_p()
-        status = _library.muster_join(ctypes.byref(self._me))
+        self._member = ctypes.c_void_p()
+        status = _library.muster_join(ctypes.byref(self._member))
         if status < 0:
             text = ctypes.create_string_buffer(512)
             _library.muster_join_advice(status, text, len(text))
@@ -137,9 +137,16 @@ class Member:
         self.rank = self.about.rank
         self.size = self.about.size
 
+    @property
+    def _me(self):
+        if not self._member:
+            raise ValueError("this member has left its team: it can't be used any more")
+        return self._member
+
     def leave(self):
-        _check(_library.muster_leave(self._me), "leave")
-        self._me = None
+        """Leaves for good. Arrays and loops of this member must not be touched any more."""
+        member, self._member = self._me, None
+        _check(_library.muster_leave(member), "leave")
 
     def recover(self):
         _check(_library.muster_recover(self._me), "recover")
@@ -168,15 +175,16 @@ class Member:
         _check(status, "all_reduce")
 
     def loop(self, name, elements, **options):
-        return Loop(self._me, name, elements, **options)
+        return Loop(self, name, elements, **options)
 
 
 class Loop:
     """A verified loop: `for chunk in loop` claims, and commits what the body has come through."""
 
-    def __init__(self, me, name, elements, grain=0, schedule=DYNAMIC, flags=0, partials=0):
+    def __init__(self, member, name, elements, grain=0, schedule=DYNAMIC, flags=0, partials=0):
         self._name = name.encode()
-        self._loop = ctypes.c_void_p()
+        self._member = member
+        self._begun = ctypes.c_void_p()
         self._partials = partials
         options = LoopOptions(
             size_bytes=ctypes.sizeof(LoopOptions),
@@ -188,9 +196,14 @@ class Loop:
             name=self._name,
         )
         status = _library.muster_member_loop_begin(
-            me, ctypes.byref(options), ctypes.byref(self._loop)
+            member._me, ctypes.byref(options), ctypes.byref(self._begun)
         )
         _check(status, f"loop {name}")
+
+    @property
+    def _loop(self):
+        self._member._me  # its loops are gone with a member that has left
+        return self._begun
 
     def __iter__(self):
         chunk = Chunk()

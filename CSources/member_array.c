@@ -61,6 +61,24 @@ static int obtain(const struct muster_member *me, const char *name, uint64_t siz
     return status < 0 ? status : fd;
 }
 
+/* Maps memory, if it is much at some distance from what is mapped already. */
+static int map_apart(int fd, uint64_t size_bytes, void **address)
+{
+    if (size_bytes < MUSTER__LARGE_BYTES)
+        return muster__os_map(fd, 0, size_bytes, true, NULL, address);
+    /* The kernel puts one mapping right below the other: what is left free above this one is too
+     * little for the next. */
+    void *room;
+    int status = muster__os_map(-1, 0, size_bytes + MUSTER__APART_BYTES, false, NULL, &room);
+    if (status < 0)
+        return status;
+    status = muster__os_map(fd, 0, size_bytes, true, room, address);
+    if (status < 0)
+        muster__os_unmap(room, size_bytes);
+    muster__os_unmap((unsigned char *)room + size_bytes, MUSTER__APART_BYTES);
+    return status;
+}
+
 /* Maps an array's memory and touches this rank's static share, so that its pages are where it works
  * on them; the others' are theirs to touch. */
 static int map(const struct muster_member *me, int fd, struct muster__member_array *array)
@@ -75,7 +93,7 @@ static int map(const struct muster_member *me, int fd, struct muster__member_arr
     if (sealed <= 0 || file_bytes < array->size_bytes)
         return sealed < 0 && sealed != -EINVAL ? sealed : -EUCLEAN;
     array->mapped_bytes = file_bytes;
-    status = muster__os_map(fd, 0, file_bytes, true, NULL, &array->address);
+    status = map_apart(fd, file_bytes, &array->address);
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_MAPPED);

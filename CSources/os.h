@@ -43,6 +43,13 @@ int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 
 /* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
  * what lies there). writable: read and write; else read only. */
+/* Arrays of this size and more have this much between them: kernels go through several at once, and
+ * where those lie a power of two apart, some cores take their lines for one another (Zen's caches
+ * find a line by a hash of its virtual address). With 256 or 512 MiB between two arrays, a triad
+ * took 1.2 to 1.3 times as long. */
+#define MUSTER__LARGE_BYTES (16ull << 20)
+#define MUSTER__APART_BYTES (10ull << 20)
+
 void *muster__os_zeros(uint64_t size_bytes); /* pages of this process's own; NULL; not injected */
 int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writable, void *at,
                    void **address);

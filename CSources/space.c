@@ -13,8 +13,6 @@
 #define MIB             (1ull << 20)
 #define GIB             (1ull << 30)
 #define UNIT            (2 * MIB) /* a huge page on x86-64 and on aarch64 with 4 KiB pages */
-#define LARGE           (16 * MIB)
-#define APART           (5 * UNIT)
 #define SPACE_MOST      (8192 * GIB)
 #define SPACE_LEAST     (8 * GIB)
 #define EXTENTS_MOST    (2 * MUSTER_ARRAYS_MAX + 4)
@@ -168,10 +166,7 @@ static int allocate_apart(struct muster_space *space, uint64_t wanted, uint64_t 
     return -ENOMEM;
 }
 
-/* Large extents have something between them: kernels go through several arrays at once, and where
- * those lie a power of two apart, some cores take their lines for one another (Zen's caches find a
- * line by a hash of its virtual address): with 256 MiB between, add and triad took 1.15 to 1.2
- * times as long. Small ones fill what is left. */
+/* Large extents have something between them, see os.h; small ones fill what is left. */
 static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t alignment_bytes,
                     bool window, struct muster_extent *extent)
 {
@@ -179,8 +174,8 @@ static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t al
         return -ENOMEM;
     uint64_t units = (size_bytes + alignment_bytes - 1) / alignment_bytes;
     uint64_t wanted = (units ? units : 1) * alignment_bytes;
-    if (wanted >= LARGE && alignment_bytes == UNIT &&
-        allocate_apart(space, wanted, UNIT, APART, window, extent) == 0)
+    if (wanted >= MUSTER__LARGE_BYTES && alignment_bytes == UNIT &&
+        allocate_apart(space, wanted, UNIT, MUSTER__APART_BYTES, window, extent) == 0)
         return 0;
     return allocate_apart(space, wanted, alignment_bytes, 0, window, extent);
 }

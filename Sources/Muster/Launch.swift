@@ -280,6 +280,7 @@ package final class Launch {
         let remedy =
             switch -status {
             case EMFILE: "; ulimit -n says how many, and \(plan.size) ranks take up to 5 each"
+            case EFBIG: "; ulimit -f says how much may be written"
             case EAGAIN: "; ulimit -u, or a cgroup's pids.max, says how many processes"
             default: ""
             }

@@ -60,7 +60,9 @@ enum OutputFile {
         func open() throws -> (name: String, descriptor: Int32) {
             let flags = O_WRONLY | O_CREAT | O_CLOEXEC
             var name = path
-            var descriptor = isFile ? -1 : Glibc.open(path, flags | O_TRUNC, 0o666)
+            // /dev/stdout may be a file in which others' output stands already.
+            let start = path.hasPrefix("/dev/") ? O_APPEND : O_TRUNC
+            var descriptor = isFile ? -1 : Glibc.open(path, flags | start, 0o666)
             // Names that are taken, by whatever, are left alone.
             for attempt in 0..<100 where isFile && descriptor < 0 {
                 name = "\(path).\(getpid()).\(attempt)"

@@ -19,7 +19,7 @@ static bool is_hidden(int pid)
     int fd = muster__os_open(path, false, false);
     if (fd >= 0)
         muster__os_close(fd);
-    return fd == -EACCES;
+    return fd < 0 && fd != -ENOENT && fd != -ESRCH; /* where nothing can be opened: who knows */
 }
 
 /* The status of a process that is dead and not reaped; -1: it is not there, or does not say. */

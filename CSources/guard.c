@@ -79,14 +79,26 @@ int muster__guard_fork(uint64_t signals)
         muster__os_close(ends[0]);
         stand_guard(pid, fd, ends[1]);
     }
-    int child = pid < 0 ? -1 : muster__os_fork();
+    int ready[2] = {-1, -1};
+    int child = pid < 0 || muster__os_pipe(ready) < 0 ? -1 : muster__os_fork();
     if (child > 0) {
-        /* The pipe ends with the guard, not with who else has it. */
-        muster__os_close(ends[0]);
-        muster__os_close(ends[1]);
-        muster__os_leave_group();
+        muster__os_leave_session();
+        /* Stopped with the others, it goes on when the guard is killed. */
+        (void)muster__os_wake_with_parent();
         (void)muster__os_adopt_orphans(true);
+        /* The one pipe ends with the guard, not with who else has it; the other one's end says that
+         * the keeper is ready. */
+        for (int end = 0; end < 2; end++) {
+            muster__os_close(ends[end]);
+            muster__os_close(ready[end]);
+        }
         stand_guard(child, fd, -1);
+    }
+    if (child == 0) {
+        muster__os_close(ready[1]);
+        while (muster__os_wait_readable(ready[0], -1) == -EINTR)
+            ;
+        muster__os_close(ready[0]);
     }
     /* Where no third process can be had, the second one is the supervisor. */
     if (fd >= 0) {

@@ -70,8 +70,8 @@ static int map_apart(int fd, uint64_t size_bytes, void **address)
      * little for the next. */
     void *room;
     int status = muster__os_map(-1, 0, size_bytes + MUSTER__APART_BYTES, false, NULL, &room);
-    if (status < 0)
-        return status;
+    if (status < 0) /* few addresses are left: then as it comes */
+        return muster__os_map(fd, 0, size_bytes, true, NULL, address);
     status = muster__os_map(fd, 0, size_bytes, true, room, address);
     if (status < 0)
         muster__os_unmap(room, size_bytes);

@@ -200,7 +200,11 @@ void muster__note_lost(const struct muster__member_parts *parts,
         *by = rank;
     }
     struct muster__note *note = find(notes, loop.name, true);
-    if (note)
+    /* Killed after it had noted the end, and before it said that the loop is over. */
+    struct muster__counts counts = note ? counts_of(note) : (struct muster__counts){0};
+    bool is_noted = (counts.loops > 0 && counts.last_number >= loop.number) ||
+                    (counts.interrupted > 0 && counts.interrupted_number == loop.number);
+    if (note && !is_noted)
         note_interruption(note, parts, plan, *number, loop.chunks, *by);
     note_over(notes);
 }

@@ -41,8 +41,6 @@ int muster__os_seal_size(int fd);   /* no growing, no shrinking, no more seals *
 int muster__os_sealed_size(int fd); /* 1: size is sealed, 0: not */
 int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 
-/* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
- * what lies there). writable: read and write; else read only. */
 /* Arrays of this size and more have this much between them: kernels go through several at once, and
  * where those lie a power of two apart, some cores take their lines for one another (Zen's caches
  * find a line by a hash of its virtual address). With 256 or 512 MiB between two arrays, a triad
@@ -51,6 +49,9 @@ int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 #define MUSTER__APART_BYTES (10ull << 20)
 
 void *muster__os_zeros(uint64_t size_bytes); /* pages of this process's own; NULL; not injected */
+
+/* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
+ * what lies there). writable: read and write; else read only. */
 int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writable, void *at,
                    void **address);
 int muster__os_unmap(void *address, uint64_t size_bytes);

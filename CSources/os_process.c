@@ -463,10 +463,10 @@ bool muster__os_is_terminal(int fd)
     return is_terminal;
 }
 
-void muster__os_leave_group(void)
+void muster__os_leave_session(void)
 {
     ENTER();
-    if (setpgid(0, 0) < 0)
+    if (setsid() < 0)
         errno = errno_before;
 }
 

@@ -87,7 +87,7 @@ int muster__os_wait_readable_any(const int *fds, uint32_t count, int timeout_ms,
 int muster__os_epoll_add_writable(int epoll, int fd, uint64_t tag);
 
 bool muster__os_is_terminal(int fd);
-void muster__os_leave_group(void); /* for one of its own */
+void muster__os_leave_session(void);         /* for one of its own */
 bool muster__os_is_foreground(int terminal); /* this process may read from it */
 
 #endif

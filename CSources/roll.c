@@ -13,7 +13,7 @@
 #include "os.h"
 
 _Static_assert(sizeof(struct muster_roll) + sizeof(struct muster_interval) == 64,
-               "a roll's header and its first interval are one line");
+               "a roll's header and its first interval are what a cache fetches at once");
 _Static_assert(sizeof(struct muster_interval) == 16, "the log's entries are 16 bytes");
 
 uint64_t muster_roll_bytes(uint64_t chunks)

@@ -61,7 +61,7 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
         free(it);
         return status;
     }
-    /* Both adopt: inherited by no fork, so each asks for itself. */
+    /* All of them adopt: inherited by no fork, so each asks for itself. */
     status = muster__os_adopt_orphans(true);
     it->guard = it->children = it->epoll = -1;
     if (status == 0)

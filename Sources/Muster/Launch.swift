@@ -275,19 +275,8 @@ package final class Launch {
         return .system(.start, program, "can't be executed", status: status)
     }
 
-    /// For what is short on this host, with where to get more.
     private func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {
-        let remedy =
-            switch -status {
-            case EMFILE: "; ulimit -n says how many, and \(plan.size) ranks take up to 5 each"
-            case EFBIG: "; ulimit -f says how much may be written"
-            case EAGAIN: "; ulimit -u, or a cgroup's pids.max, says how many processes"
-            default: ""
-            }
-        let error = MusterError.system(.start, subject, what, status: status)
-        return MusterError(
-            .start, subject: subject, reason: error.reason + remedy,
-            errorNumber: error.errorNumber)
+        plan.shortage(.start, subject, what, status)
     }
 
     // MARK: - Running
@@ -386,7 +375,6 @@ package final class Launch {
             killAt = monotonicNanoseconds()
         case SIGCONT:
             forward(SIGCONT)
-            break  // the next turn looks whether the terminal is ours again
         default:
             // The second one is meant. A terminal that goes away says so twice by itself.
             if requests > 0 && number != SIGHUP {
@@ -424,6 +412,10 @@ package final class Launch {
             if processes[rank].member == pid { processes[rank].member = 0 }
             // A member may outlive who has started it, where that one ended well.
             if code != 0 || signal != 0 { team.kill(rank) }
+            // What it has left in its process group would stand beside the one that comes next.
+            if plan.onDeath == .restart && (code != 0 || signal != 0) {
+                _ = muster_supervisor_forward(supervisor, pid, SIGKILL)
+            }
             try settle(rank)
         }
     }
@@ -450,8 +442,6 @@ package final class Launch {
             team.lose(rank)
         } else if plan.onDeath == .restart && left > 0 {
             say(.failed(rank: rank, exit, .restart(left: left - 1)))
-            // What it has left in its process group would stand beside the new one.
-            _ = muster_supervisor_forward(supervisor, Int32(exit.pid), SIGKILL)
             guard team.reopen(rank) else {
                 throw MusterError(
                     .start, subject: "rank \(rank)", reason: "can't be started again: it is held")

@@ -37,7 +37,7 @@ final class LaunchTeam {
             }
         }
         guard status == 0, let made else {
-            throw .system(.system, "a team of \(plan.size)", "can't be made", status: status)
+            throw plan.shortage(.system, "a team of \(plan.size)", "can't be made", status)
         }
         launcher = made
     }

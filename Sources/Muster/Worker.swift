@@ -43,16 +43,15 @@ struct RankPart {
             outcome = MUSTER_OUTCOME_ERROR
             slot.pointee.outcome_status = status
         } else if let type {
-            outcome = run(type, muster_job_arguments(job)!, slot)
+            outcome = run(type, muster_job_arguments(job)!, slot, number)
         }
         // Not before: the leader looks for `done` in this line, which each store takes from it.
-        slot.pointee.outcome = outcome.rawValue
-        slot.pointee.outcome_job = number
+        muster_slot_conclude(slot, outcome.rawValue, number)
     }
 
     private func run(
         _ type: any _Work.Type, _ arguments: UnsafeMutableRawPointer,
-        _ slot: UnsafeMutablePointer<muster_slot>
+        _ slot: UnsafeMutablePointer<muster_slot>, _ number: UInt64
     ) -> muster_outcome {
         var outcome = MUSTER_OUTCOME_FINE
         do {
@@ -60,11 +59,14 @@ struct RankPart {
         } catch {
             // First what the kernel has changed, then the word about it.
             let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
-            outcome = fail(slot, at: loop.pointee.next &- 1, error)
+            outcome = describe(error, at: loop.pointee.next &- 1, slot)
             if undone < 0 {
                 outcome = MUSTER_OUTCOME_ERROR
                 slot.pointee.outcome_status = undone
             }
+            // Should this rank die now, its error is the loop's all the same.
+            muster_slot_conclude(slot, outcome.rawValue, number)
+            muster_team_cancel(team)
             loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
         muster_loop_end(loop)
@@ -77,9 +79,9 @@ struct RankPart {
         try bytes.loadUnaligned(as: Work.self)._work(loop)
     }
 
-    /// Leaves the error's words in the slot and asks the other ranks to stop.
-    private func fail(
-        _ slot: UnsafeMutablePointer<muster_slot>, at chunk: UInt64, _ error: any Error
+    /// Leaves the error's words in the slot.
+    private func describe(
+        _ error: any Error, at chunk: UInt64, _ slot: UnsafeMutablePointer<muster_slot>
     ) -> muster_outcome {
         var outcome = MUSTER_OUTCOME_THREW
         slot.pointee.outcome_chunk = chunk
@@ -92,7 +94,6 @@ struct RankPart {
         default: break
         }
         copyText(String(describing: error), to: messageBytes(of: slot))
-        muster_team_cancel(team)
         return outcome
     }
 }

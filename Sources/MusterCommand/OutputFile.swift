@@ -61,7 +61,9 @@ enum OutputFile {
             let flags = O_WRONLY | O_CREAT | O_CLOEXEC
             var name = path
             // /dev/stdout may be a file in which others' output stands already.
-            let start = path.hasPrefix("/dev/") ? O_APPEND : O_TRUNC
+            let isOurs =
+                ["/dev/stdout", "/dev/stderr"].contains(path) || path.hasPrefix("/dev/fd/")
+            let start = isOurs ? O_APPEND : O_TRUNC
             var descriptor = isFile ? -1 : Glibc.open(path, flags | start, 0o666)
             // Names that are taken, by whatever, are left alone.
             for attempt in 0..<100 where isFile && descriptor < 0 {

@@ -214,16 +214,22 @@ struct Run: ParsableCommand {
             return try Launch(plan, words: { words($0, plan.size) }).run()
         } catch {
             // A report of an earlier run would be taken for this one's.
-            if let json {
-                try write(
-                    Output.jsonText(
-                        FailedJSON(error.report), schema: Self.schema, error: error.description),
-                    to: json)
-            }
+            do {
+                if let json {
+                    try write(
+                        Output.jsonText(
+                            FailedJSON(error.report), schema: Self.schema,
+                            error: error.description), to: json)
+                }
+            } catch { tell(error) }
             guard error.code == .start else { throw error }
             throw Failure(
                 line: error.description, status: startStatus(error), report: FailedJSON(nil))
         }
+    }
+
+    private func tell(_ problem: any Error) {
+        Output.error((problem as? Failure)?.line ?? "\(problem)")
     }
 
     private func write(_ text: String, to json: String) throws {
@@ -307,7 +313,7 @@ struct Run: ParsableCommand {
             } catch { problems.append(error) }
         }
         do { try trace?.check() } catch { problems.append(error) }
-        for problem in problems { Output.error((problem as? Failure)?.line ?? "\(problem)") }
+        for problem in problems { tell(problem) }
         guard let status = report.exitStatus else {
             // As every program ends whose output nobody reads.
             signal(SIGPIPE, SIG_DFL)

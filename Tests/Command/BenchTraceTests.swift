@@ -44,11 +44,15 @@ struct TracedBench: Sendable, CustomTestStringConvertible {
         TracedBench("tour latency --quick", ["LinkChase"], ["latency: CPU node"]),
         TracedBench("tour staircase --quick", ["LinkChase"], ["staircase: CPU node"]),
         TracedBench(
-            "tour loaded --quick", ["LinkChase", "Loaded"], ["loaded, the chase alone", "loaded"]),
-        TracedBench("tour c2c --quick", ["Transfer", "PingPong"], ["c2c"]),
-        TracedBench(
             "tour dispatch schedule barrier spawn --quick", ["Empty"],
             ["dispatch", "schedule", "barrier", "spawn"]),
+    ]
+
+    /// Those that measure nothing on one CPU.
+    static let betweenCPUs = [
+        TracedBench(
+            "tour loaded --quick", ["LinkChase", "Loaded"], ["loaded, the chase alone", "loaded"]),
+        TracedBench("tour c2c --quick", ["Transfer", "PingPong"], ["c2c"]),
     ]
 }
 
@@ -56,10 +60,14 @@ struct TracedBench: Sendable, CustomTestStringConvertible {
     let folder: TemporaryFolder
     init() throws { folder = try TemporaryFolder() }
 
+    @Test(
+        "What goes on between two CPUs is traced like all else",
+        .enabled(if: try Topology.read().usableCPUCount > 1, "this machine has one CPU"),
+        arguments: TracedBench.betweenCPUs)
+    func tracedBetweenCPUs(_ bench: TracedBench) throws { try traced(bench) }
+
     @Test("A traced benchmark's file has its loops, each chunk once", arguments: TracedBench.all)
     func traced(_ bench: TracedBench) throws {
-        let needsTwo = bench.command.contains("loaded") || bench.command.contains("c2c")
-        if needsTwo, try Topology.read().usableCPUCount < 2 { return }
         let trace = folder.path("trace.json")
         let result = try CommandRunner.run(
             ["bench"] + bench.command + ["--samples", "1", "--trace", trace, "--json"])
@@ -95,7 +103,9 @@ struct TracedBench: Sendable, CustomTestStringConvertible {
     func allAreTested() throws {
         let list = try CommandRunner.run(["bench", "--list"]).output.split(separator: "\n")
         let tests = Set(list.dropFirst().compactMap { $0.split(separator: " ").first })
-        let traced = Set(TracedBench.all.flatMap(\.command).map { $0[...] }).intersection(tests)
+        let traced = Set(
+            (TracedBench.all + TracedBench.betweenCPUs).flatMap(\.command).map { $0[...] }
+        ).intersection(tests)
         // A kernel of the user's needs a library: BenchLibraryTests.
         #expect(tests.subtracting(traced) == ["touch", "migrate", "kernel"])
     }

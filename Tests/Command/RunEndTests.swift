@@ -136,7 +136,7 @@ import Testing
 
     @Test(
         "kill -9 of the launcher, of its keeper, of its supervisor or of a shell's job leaves nothing",
-        arguments: ["launcher", "keeper", "supervisor", "job"])
+        arguments: ["launcher", "keeper", "supervisor", "job", "stopped job"])
     func launcherDies(_ who: String) throws {
         let result = try end(Self.deaf, processes: 12) { pid in
             let keeper = CommandRunner.children(of: pid)[0]
@@ -144,7 +144,11 @@ import Testing
             case "launcher": kill(pid, SIGKILL)
             case "keeper": kill(keeper, SIGKILL)
             case "supervisor": kill(CommandRunner.children(of: keeper)[0], SIGKILL)
-            default: kill(-pid, SIGKILL)
+            case "job": kill(-pid, SIGKILL)
+            default:
+                kill(-pid, SIGSTOP)
+                while Self.state(keeper) != "T" { usleep(1000) }
+                kill(-pid, SIGKILL)
             }
         }
         #expect(result.signal == SIGKILL, "\(result)")
@@ -185,12 +189,40 @@ import Testing
         #expect(result.output.filter { $0 == "2" }.count == 4)
     }
 
+    /// As in /proc: "T" is stopped.
+    private static func state(_ pid: pid_t) -> Character? {
+        let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        return text?.split(separator: ") ", maxSplits: 1).last?.first
+    }
+
+    @Test("A stopped run ends with the shell that has stopped it")
+    func shellDies() throws {
+        var terminal: Int32 = -1
+        var side: Int32 = -1
+        try #require(openpty(&terminal, &side, nil, nil, nil) == 0)
+        defer { [terminal, side].forEach { close($0) } }
+        let mark = UUID().uuidString
+        let script = """
+            "$0" run -n 1 -- sleep 1000 & job=$!
+            until [ -n "$(cat /proc/$job/task/$job/children)" ]; do sleep 0.01; done
+            kill -s TSTP %%
+            until grep -q ' (.*) T ' /proc/$job/stat; do sleep 0.01; done
+            kill -9 $$
+            """
+        // A session of its own, whose terminal this is, and jobs in groups of their own.
+        let result = try CommandRunner.run(
+            [
+                "-c", "exec setsid -c -w sh -mc \"$1\" \"$0\" <\(String(cString: ttyname(side)))",
+                CommandRunner.muster, script,
+            ], program: "/bin/sh", environment: ["MARK": mark])
+        #expect(result.errors.contains("did not exit normally"), "\(result)")  // as setsid has it
+        let deadline = Date().addingTimeInterval(CommandRunner.patience)
+        while !Self.processes(marked: mark).isEmpty, Date() < deadline { usleep(5000) }
+        #expect(Self.processes(marked: mark).isEmpty, "left over")
+    }
+
     @Test("Ctrl-Z stops the launcher and its ranks, and they go on")
     func stopping() throws {
-        func state(_ pid: pid_t) -> Character? {
-            let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
-            return text?.split(separator: ") ", maxSplits: 1).last?.first
-        }
         let folder = try TemporaryFolder()
         let mayEnd = folder.path("may-end")
         var phase = 0
@@ -207,7 +239,7 @@ import Testing
                 kill(-pid, SIGTSTP)
                 phase = 1
             // "D": a shell whose vforked child was stopped before it could execute anything.
-            case 1 where all.allSatisfy { ["T", "D"].contains(state($0)) }:
+            case 1 where all.allSatisfy { ["T", "D"].contains(Self.state($0)) }:
                 #expect(FileManager.default.createFile(atPath: mayEnd, contents: nil))
                 kill(-pid, SIGCONT)
                 phase = 2

@@ -405,6 +405,17 @@ func runShell(
             "run", "-n", "1", "--json", "/dev/full", "--", "sh", "-c", "exit 5",
         ])
         #expect(full.status == 5 && full.errors.contains("/dev/full: can't be written"), "\(full)")
+        let unstarted = try CommandRunner.run(
+            ["run", "-n", "1", "--json", "/dev/full", "--", "/no/such"])
+        #expect(unstarted.status == 127 && unstarted.errorLines.count == 2, "\(unstarted)")
+        let both = folder.path("both")
+        let appended = try CommandRunner.run(
+            [
+                "-c", "\"$0\" run -n 1 --json /dev/stdout -- echo hi >\"$1\"",
+                CommandRunner.muster, both,
+            ], program: "/bin/sh")
+        let text = try String(contentsOfFile: both, encoding: .utf8)
+        #expect(appended.status == 0 && text.hasPrefix("hi\n{"), "\(text)")
         let lost = try CommandRunner.run(["run", "-n", "1", "--json", "/dev/full", "--", "true"])
         #expect(lost.status == 2, "\(lost)")
 
@@ -421,7 +432,15 @@ func runShell(
         #expect((own["host"] as? [String: Any])?["rank"] as? Int == 1)
     }
 
-    @Test("Without /proc nothing is taken for what it is not")
+    /// Whether this process may make a name space of its own.
+    private static let canUnshare =
+        (try? CommandRunner.run(
+            ["-rm", "mount", "-t", "tmpfs", "none", "/proc"], program: "/usr/bin/unshare"
+        ).status) == 0
+
+    @Test(
+        "Without /proc nothing is taken for what it is not",
+        .enabled(if: canUnshare, "this system gives no name spaces (unshare -rm)"))
     func withoutProc() throws {
         let result = try CommandRunner.run(
             [

@@ -43,6 +43,8 @@ extension CrashTests {
             try run("edge-clash", schedule, other)
         }
 
+        @Test func theErrorOfADeadRankIsTheLoops() throws { try run("edge-last-words") }
+
         @Test(arguments: schedules)
         func severalDeathsAtOnce(schedule: String) throws { try run("edge-many", schedule) }
 

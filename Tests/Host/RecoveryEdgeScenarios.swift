@@ -478,3 +478,21 @@ func edgeFile(_: [String]) throws {
     let found = try bytes(of: file)
     try claim(equal: found[5], changed(old[5], 5), "after the team")
 }
+
+/// A rank throws and dies before it has said that it is done: its error is the loop's.
+func edgeLastWords(_: [String]) throws {
+    try leavingNothing("a throw, then a death") {
+        muster_testing_arm(MUSTER_POINT_LOOP_ENDED, MUSTER_POINT_KILL, 1, 1, -1)
+        let team = try Team(size: 3)
+        // nth 0 disarms: a successor must not inherit the point.
+        muster_testing_arm(MUSTER_POINT_LOOP_ENDED, MUSTER_POINT_KILL, 0, 1, -1)
+        let array = try team.array(oldContents(Trial.count))
+        let error = try refusal("a throw") {
+            try team.run(
+                ChangeOrThrow(x: array.inPlace, deadly: 150), grain: Trial.grain,
+                schedule: .static)
+        }
+        try claim(equal: error.code, .kernelThrew, "\(error)")
+        try claim(equal: error.report?.deaths.map(\.rank), [1], "\(error)")
+    }
+}

@@ -1,4 +1,4 @@
-/* guard.c - the process that a supervisor leaves in its own place, and its end. */
+/* guard.c - the processes that a supervisor leaves in its own place, and their end. */
 #define _GNU_SOURCE
 #include "support.h"
 

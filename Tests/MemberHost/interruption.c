@@ -126,6 +126,38 @@ static void cut_off_all(void)
     end_team(&team);
 }
 
+/* Ranks that are killed when they have noted a loop's end and not yet said that it is over. */
+static void noted_before(void)
+{
+    struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 2};
+    struct muster_launcher *launcher;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
+    const struct muster__counts ends[] = {
+        {.loops = 1, .chunks = 9, .exactly_once = 9, .last_number = 5},
+        {.interrupted = 1, .interrupted_chunks = 9, .interrupted_number = 5}};
+    for (uint32_t rank = 0; rank < 2; rank++) {
+        struct muster__notes *notes = &launcher->parts.notes[rank];
+        const char *name = rank == 0 ? "audited" : "interrupted";
+        uint64_t number = 0;
+        uint32_t by = 0;
+        notes->used = 1;
+        strcpy(notes->notes[0].name, name);
+        notes->notes[0].counts[0] = ends[rank];
+        notes->open = 1;
+        strcpy(notes->open_loop.name, name);
+        notes->open_loop.number = 5;
+        notes->open_loop.chunks = 9;
+        muster__note_lost(&launcher->parts, &launcher->plan, rank, &number, &by);
+        CHECK(notes->open == 2);
+    }
+    struct muster_launcher_audit audit;
+    CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
+    CHECK(audit.loops == 1 && audit.interrupted == 0);
+    CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 1);
+    CHECK(audit.loops == 0 && audit.interrupted == 1);
+    muster_launcher_destroy(launcher);
+}
+
 enum way_out { LEAVES, EXITS, ALL_FORGET };
 
 /* Rank 1 goes in the middle of a loop that adopts, and ends well; or all forget the end. */
@@ -235,6 +267,7 @@ int interruption(int count, char **arguments)
     cut_off(2, false);
     cut_off(1, true);
     cut_off_all();
+    noted_before();
     gone_in_a_loop(LEAVES);
     gone_in_a_loop(EXITS);
     gone_in_a_loop(ALL_FORGET);

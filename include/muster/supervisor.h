@@ -2,7 +2,7 @@
  *
  * For Muster's own tool: `muster run` is one. Not part of muster.h and not installed. A supervisor
  * is a new process: the one that asks for it becomes its guard, tells it of every signal that it
- * gets, and ends as it ends; between them is a keeper, in a process group of its own. Orphans among
+ * gets, and ends as it ends; between them is a keeper, in a session of its own. Orphans among
  * their descendants become their children (PR_SET_CHILD_SUBREAPER), so that nobody gets away by
  * forking twice; and where any of the three is killed, or all that is in the guard's process group,
  * the others end all that is left. A supervisor ignores the signals that its guard gets

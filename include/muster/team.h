@@ -156,6 +156,13 @@ struct muster_slot {
     char message[MUSTER_MESSAGE_BYTES]; /* of a kernel that threw; ends with NUL */
 };
 
+/* Says how a rank's part of a job has ended: what else belongs to that is in the slot. */
+MUSTER_INLINE void muster_slot_conclude(struct muster_slot *slot, uint32_t outcome, uint64_t job)
+{
+    slot->outcome = outcome;
+    __atomic_store_n(&slot->outcome_job, job, __ATOMIC_RELEASE);
+}
+
 /* The first part of the control segment, after the segment's header. Offsets are from the start of
  * the segment. All but the last lines is written once, before the first worker starts. */
 struct muster_team_block {

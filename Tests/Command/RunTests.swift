@@ -375,7 +375,9 @@ func runShell(
             ], program: "/bin/sh")
         let lines = bytes.output.split(separator: "\n")
         #expect(lines.count == 2 && lines.last == "2", "\(bytes)")
-        #expect(lines.first == "muster: a team of 1: can't be made: File too large", "\(bytes)")
+        #expect(
+            lines.first == "muster: a team of 1: can't be made: File too large; ulimit -f says how "
+                + "much may be written", "\(bytes)")
     }
 
     @Test("--version is the tool's")

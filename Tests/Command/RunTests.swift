@@ -376,8 +376,8 @@ func runShell(
         let lines = bytes.output.split(separator: "\n")
         #expect(lines.count == 2 && lines.last == "2", "\(bytes)")
         #expect(
-            lines.first == "muster: a team of 1: can't be made: File too large; ulimit -f says how "
-                + "much may be written", "\(bytes)")
+            lines.first?.hasSuffix("File too large; ulimit -f says how much may be written") == true
+        )
     }
 
     @Test("--version is the tool's")

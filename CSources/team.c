@@ -7,7 +7,6 @@
 #include <muster/mirror.h>
 #include <muster/placement.h>
 #include <muster/testing.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,36 +177,6 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
                ? 0
                : -EPERM;
-}
-
-void muster__before_worker(struct muster_team *team, uint32_t rank)
-{
-    if (!team->has_rehearsed) {
-        muster__os_rehearse_worker();
-        (void)muster_address_is_static(team);
-        team->has_rehearsed = true;
-    }
-    snprintf(team->worker_name, sizeof team->worker_name, "muster-%u", rank);
-}
-
-/* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
- * exit like any death. */
-void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent)
-{
-    muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
-    MUSTER__POINT(MUSTER_POINT_FORKED);
-    /* The parent may have died before the signal was asked for: then it is another now. */
-    if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
-        muster__os_exit(127);
-    muster__os_worker_signals();
-    muster__os_name_thread(team->worker_name);
-    team->worker_socket = socket;
-    if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
-        muster__os_exit(126);
-    /* Before any job: the arrays that this rank has a copy of. */
-    if (muster__enter_mirrors(team, rank) < 0)
-        muster__os_exit(125);
-    MUSTER__POINT(MUSTER_POINT_RANK_HELD);
 }
 
 int muster_team_spawn(struct muster_team *team, uint32_t rank)

@@ -1,4 +1,4 @@
-/* worker.c - the rank's side: waiting for jobs, and the jobs that need no kernel.
+/* worker.c - the rank's side: beginning, waiting for jobs, and the jobs that need no kernel.
  *
  * Invariant: a worker touches the job slot only between seeing a new epoch and storing `done`.
  */
@@ -8,9 +8,40 @@
 #include <muster/mirror.h>
 #include <muster/testing.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "team_state.h"
+
+void muster__before_worker(struct muster_team *team, uint32_t rank)
+{
+    if (!team->has_rehearsed) {
+        muster__os_rehearse_worker();
+        (void)muster_address_is_static(team);
+        team->has_rehearsed = true;
+    }
+    snprintf(team->worker_name, sizeof team->worker_name, "muster-%u", rank);
+}
+
+/* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
+ * exit like any death. */
+void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent)
+{
+    muster_testing_set_rank(rank); /* first: so that a point can be armed for this rank only */
+    MUSTER__POINT(MUSTER_POINT_FORKED);
+    /* The parent may have died before the signal was asked for: then it is another now. */
+    if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
+        muster__os_exit(127);
+    muster__os_worker_signals();
+    muster__os_name_thread(team->worker_name);
+    team->worker_socket = socket;
+    if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
+        muster__os_exit(126);
+    /* Before any job: the arrays that this rank has a copy of. */
+    if (muster__enter_mirrors(team, rank) < 0)
+        muster__os_exit(125);
+    MUSTER__POINT(MUSTER_POINT_RANK_HELD);
+}
 
 static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t seen)
 {

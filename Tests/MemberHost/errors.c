@@ -325,11 +325,6 @@ int call_errors(int count, char **arguments)
     watch(60);
     struct muster_member *me = alone(), *another = alone();
     CHECK(another != me && muster_member_size(another) == 1);
-    /* Large arrays don't lie side by side (os.h). */
-    void *left, *right;
-    CHECK_STATUS(muster_member_array(another, "large", 16u << 20, &right), 0);
-    CHECK_STATUS(muster_member_array(another, "as large", 16u << 20, &left), 0);
-    CHECK(labs((char *)right - (char *)left) > 16 << 20);
     CHECK_STATUS(muster_leave(another), 0);
     struct muster_member_description description = {.size_bytes = 1};
     CHECK_STATUS(muster_member_describe(me, &description), -EINVAL);

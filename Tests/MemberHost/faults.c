@@ -50,6 +50,12 @@ static int life(const char *address)
     struct muster_member_loop_options how = {
         .size_bytes = sizeof how, .elements = 10, .grain = 1, .partial_bytes = 8};
     status = muster_member_array(me, "x", 100000, &memory);
+    /* Large arrays don't lie side by side (os.h), where there are addresses. */
+    void *large[2];
+    for (int i = 0; status == 0 && i < 2; i++)
+        status = muster_member_array(me, i ? "large" : "as large", 1 << 24, &large[i]);
+    if (status == 0 && !muster_testing_failed())
+        CHECK(labs((char *)large[1] - (char *)large[0]) > 1 << 24);
     if (status == 0)
         status = muster_member_loop_begin(me, &how, &loop);
     if (status == 0) {

@@ -26,11 +26,12 @@ static uint64_t power_of_two_below(uint64_t n)
 
 uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes)
 {
-    if (wanted > 0)
-        return wanted;
-    uint64_t grain = power_of_two_below(elements / CHUNKS_LEAST);
-    if (grain > GRAIN_ELEMENTS)
-        grain = GRAIN_ELEMENTS;
+    uint64_t grain = wanted;
+    if (grain == 0) {
+        grain = power_of_two_below(elements / CHUNKS_LEAST);
+        if (grain > GRAIN_ELEMENTS)
+            grain = GRAIN_ELEMENTS;
+    }
     uint64_t least = muster_schedule_chunks(elements, MUSTER_CHUNKS_MAX);
     if (grain < least)
         grain = least;

@@ -242,7 +242,7 @@ public struct MemberReport: Sendable, CustomStringConvertible {
 extension Member {
     /// Begins a loop (`muster_member_loop_begin`). Collective, with the same arguments in all ranks.
     ///
-    /// - elements: number of elements, cut into chunks of `grain`, which is kept (0: chosen).
+    /// - elements: number of elements, cut into chunks of `grain` (0: chosen).
     /// - adopting: a chunk may be begun again by another rank, since it writes only what it does not
     ///   read: survivors run what a dead rank has left. Else its death ends the loop.
     /// - partial: the type that each chunk leaves behind for ``MemberLoop/reduce(_:_:)``.

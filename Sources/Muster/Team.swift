@@ -114,8 +114,7 @@ public struct Team: ~Copyable {
     ///   - kernel: The work.
     ///   - count: Elements of the loop. Without it: the length of the arrays that the kernel writes, or
     ///     of those it reads when it writes none; they must agree.
-    ///   - grain: Elements a chunk. Without it a power of two up to 65,536 that depends on `count` only. More
-    ///     than 2^32 - 2 chunks, or fewer with very many ranks, are refused.
+    ///   - grain: Elements a chunk. Without it a power of two up to 65,536 that depends on `count` only.
     ///   - schedule: How chunks are dealt.
     ///   - recovery: What happens when a worker dies. A leader that works sees deaths only when it has
     ///     done its own part.
@@ -156,9 +155,8 @@ public struct Team: ~Copyable {
 
     /// Runs a reduction: the same bits for any team size and schedule.
     ///
-    /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``. Without a grain the one that is
-    /// chosen grows where partial results would take more than a sixteenth of the data; a grain that was asked
-    /// for is kept. Throws also `.memory` where there is none for the partial results.
+    /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``; the grain grows where partial results would
+    /// take more than a sixteenth of the data.
     public func reduce<Work: Reduction>(
         _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
         recovery: Recovery = .redo(), stallTimeout: Duration? = nil

@@ -297,10 +297,7 @@ final class TeamCore {
 
         var partials: Extent?
         defer { if let partials { give(back: partials) } }
-        if partialBytes > 0 {
-            let (bytes, isBeyond) = Int(chunks).multipliedReportingOverflow(by: partialBytes)
-            partials = try partialRoom(bytes: isBeyond ? .max : bytes)
-        }
+        if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
         let refused = try refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()

@@ -25,40 +25,45 @@ private let chunksMost = UInt64(MUSTER_CHUNKS_MAX)
         }
     }
 
-    @Test func aDefaultGrowsNoFurtherThanTheMostChunksNeed() {
-        for elements: UInt64 in [65_536 * chunksMost + 1, 1 << 50, 1 << 63, .max - 1, .max] {
-            let grain = muster_schedule_grain(elements, 0, 0)
-            #expect(muster_schedule_chunks(elements, grain) <= chunksMost, "\(elements): \(grain)")
-            #expect(muster_schedule_chunks(elements, grain - 1) > chunksMost)
-        }
-    }
-
-    @Test func aWishIsGrantedWhateverComesOfIt() {
+    @Test func aWishIsGrantedUnlessThereWouldBeTooManyChunks() {
         for elements in GrainTests.sizes {
             for wanted: UInt64 in [1, 2, 3, 64, 1000, 1 << 20, .max] {
-                for partial: UInt64 in [0, 1, 8, 4096, 1 << 21] {
-                    #expect(muster_schedule_grain(elements, wanted, partial) == wanted)
+                let grain = muster_schedule_grain(elements, wanted, 0)
+                let chunks = muster_schedule_chunks(elements, grain)
+                #expect(chunks <= chunksMost, "\(elements) by \(wanted): \(chunks) chunks")
+                if muster_schedule_chunks(elements, wanted) <= chunksMost {
+                    #expect(grain == wanted, "\(elements) by \(wanted): \(grain)")
+                } else {
+                    // Grown, and no further than needed.
+                    #expect(muster_schedule_chunks(elements, grain - 1) > chunksMost)
                 }
             }
         }
+        for elements: UInt64 in [.max, .max - 1, 1 << 63] {
+            let grain = muster_schedule_grain(elements, 1, 0)
+            #expect(muster_schedule_chunks(elements, grain) <= chunksMost)
+        }
     }
 
-    /// "until partial results above 1 MiB in all take less than a sixteenth of one byte an element":
+    /// "until partial results above 1 MiB in all take at most a sixteenth of one byte an element":
     /// up to the last chunk, which may be a short one.
-    @Test func partialsOfADefaultStayUnderASixteenthOfTheData() {
+    @Test func partialsStayUnderASixteenthOfTheData() {
         for elements in GrainTests.sizes {
-            let plain = muster_schedule_grain(elements, 0, 0)
-            for partial: UInt64 in [1, 8, 24, 64, 4096, 1 << 20, 1 << 21] {
-                let grain = muster_schedule_grain(elements, 0, partial)
-                #expect(grain >= plain)
-                let plainChunks = muster_schedule_chunks(elements, plain)
-                if plainChunks <= (1 << 20) / partial {
-                    #expect(grain == plain, "\(elements), \(partial) B: \(grain)")
-                    continue
+            for wanted: UInt64 in [0, 1, 7, 4096] {
+                for partial: UInt64 in [1, 8, 24, 64, 4096, 1 << 20, 1 << 21] {
+                    let plain = muster_schedule_grain(elements, wanted, 0)
+                    let grain = muster_schedule_grain(elements, wanted, partial)
+                    #expect(grain >= plain)
+                    let plainChunks = muster_schedule_chunks(elements, plain)
+                    if plainChunks <= (1 << 20) / partial {
+                        #expect(grain == plain, "\(elements) by \(wanted), \(partial) B: \(grain)")
+                        continue
+                    }
+                    let whole = elements / grain  // chunks that are not short
+                    #expect(
+                        whole * partial <= elements / 16,
+                        "\(elements) by \(wanted), \(partial) B: \(grain)")
                 }
-                let whole = elements / grain  // chunks that are not short
-                #expect(
-                    whole * partial <= elements / 16, "\(elements), \(partial) B: \(grain)")
             }
         }
     }

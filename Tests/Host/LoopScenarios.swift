@@ -127,27 +127,6 @@ func grains(_: [String]) throws {
     try claim(equal: error.code, .invalidArgument, "\(error)")
     let below = try refusal("count -1") { try team.run(Nothing(), count: -1) }
     try claim(equal: below.code, .invalidArgument, "\(below)")
-    // Large partial results change nothing about a grain that was asked for.
-    let wide = try team.reduce(Wide(), count: 10_000, grain: 1)
-    try claim(equal: wide.report.chunks, 10_000, "\(wide.report)")
-    try claim(equal: wide.report.grain, 1, "\(wide.report)")
-    try claim(wide.result == SIMD64(repeating: 10_000), "\(wide.result)")
-    // What can't be is refused, and no other grain taken for it.
-    let many = try refusal("2^33 chunks") { try team.run(Nothing(), count: 1 << 33, grain: 1) }
-    try claim(equal: many.code, .invalidArgument, "\(many)")
-    let large = try refusal("2 TB of partial results") {
-        try team.reduce(Wide(), count: 4_000_000_000, grain: 1)
-    }
-    try claim(equal: large.code, .memory, "\(large)")
-}
-
-/// A partial result of 512 bytes a chunk.
-private struct Wide: Reduction {
-    var identity: SIMD64<Int64> { .zero }
-    func process(_ chunk: borrowing Chunk) throws -> SIMD64<Int64> {
-        SIMD64(repeating: Int64(chunk.range.count))
-    }
-    func combine(_ left: SIMD64<Int64>, _ right: SIMD64<Int64>) -> SIMD64<Int64> { left &+ right }
 }
 
 func reportContents(_: [String]) throws {

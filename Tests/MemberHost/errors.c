@@ -430,27 +430,7 @@ int loop_errors(int count, char **arguments)
     me->plan.roll_capacity = 1000; /* as where address space is short */
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
     me->plan.roll_capacity = MUSTER_CHUNKS_MAX;
-    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG); /* and no other grain */
-    bad.elements = MUSTER_CHUNKS_MAX, bad.partial_bytes = MUSTER_PARTIAL_BYTES_MAX; /* 16 TiB */
-    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -ENOMEM);
     CHECK(!loop);
-
-    /* A grain that was asked for is kept, whatever its chunks leave behind. */
-    bad.elements = 1000;
-    CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), 0);
-    CHECK(loop->chunks == 1000);
-    while (muster_member_loop_next(loop, &chunk) > 0) {
-        CHECK(chunk.end == chunk.first + 1);
-        uint64_t *counts = muster_member_loop_partial(loop, &chunk);
-        for (uint32_t i = 0; i < MUSTER_PARTIAL_BYTES_MAX / sizeof *counts; i++)
-            counts[i] = chunk.index;
-        muster_member_loop_commit(loop, &chunk);
-    }
-    CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
-    uint64_t sums[MUSTER_PARTIAL_BYTES_MAX / sizeof(uint64_t)];
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_U64, MUSTER_SUM, sums), 0);
-    CHECK(sums[0] == 1000 * 999 / 2 && sums[511] == sums[0]);
-    loop = NULL;
 
     /* One chunk is left out and one committed twice. */
     CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);

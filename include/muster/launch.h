@@ -232,8 +232,8 @@ struct muster_loop_options {
     uint32_t schedule;   /* enum muster_schedule up to MUSTER_STATIC_STEAL */
     muster_kernel kernel;
     uint64_t count; /* elements of the loop, at most those of each array it writes */
-    uint64_t grain; /* elements a chunk, kept as it is; 0: chosen, a power of two that depends on
-                       count only */
+    uint64_t grain; /* elements a chunk; 0: a power of two that depends on count only; it may grow,
+                       see muster_schedule_grain */
     const struct muster_use *uses; /* the kernel's arrays: use_count of them, copied */
     const void *arguments;         /* bytes for the kernel, copied to every rank; NULL: none */
     uint32_t use_count;            /* at most MUSTER_USES_MAX */
@@ -269,9 +269,8 @@ int muster_leader_run(struct muster_leader *leader, const struct muster_loop_opt
 /* Runs a reduction: the same bits for any team size, schedule and crash history.
  *
  * Each chunk leaves partial_bytes at work->partial, all zero when its kernel begins; they are
- * combined in a fixed binary tree over chunk numbers. A grain that is chosen grows where partial
- * results would take more than a sixteenth of the data; one that was asked for is kept, and where
- * there is no memory for so many partial results that is MUSTER_ERROR_MEMORY.
+ * combined in a fixed binary tree over chunk numbers. The grain grows where partial results would
+ * take more than a sixteenth of the data.
  *
  * partial_bytes: 1 or more. combine_context: handed to `combine`, which is called in the leader.
  * result: receives partial_bytes; left as it is where the loop has no elements. Returns: as

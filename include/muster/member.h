@@ -255,8 +255,9 @@ struct muster_member_loop_options {
     uint32_t size_bytes;    /* sizeof this struct, as the caller was compiled */
     uint32_t schedule;      /* enum muster_schedule, all but MUSTER_LISTED */
     uint64_t elements;      /* of the whole loop */
-    uint64_t grain;         /* elements a chunk, kept as it is; 0: chosen, so that partial results
-                               stay small beside the data, see muster_schedule_grain */
+    uint64_t grain;         /* elements a chunk; 0: chosen. It grows where there would be too many
+                               chunks, and where partial results would take more than 1 MiB and a
+                               sixteenth of one byte an element: see muster_schedule_grain */
     uint64_t batch;         /* chunks a claim: cyclic, dynamic, least of guided; 0: 1 */
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */
@@ -296,8 +297,7 @@ struct muster_member_report {
  * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
  * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
  * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
- * for: 2^32 - 2, less with many ranks; -ENOMEM: also for partial results, chunks x partial_bytes;
- * -EUCLEAN: as muster_member_array. Ownership: the member; ended by
+ * for; -ENOMEM, -EUCLEAN: as muster_member_array. Ownership: the member; ended by
  * muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,

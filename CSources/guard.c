@@ -5,7 +5,9 @@
  * guard, which has the number that everybody knows, the keeper, and the supervisor proper. All
  * adopt orphans. Whoever of them is killed, the others are there, and one is or becomes the
  * ancestor of all that is left. The keeper is for who kills a whole process group, as `timeout -s
- * KILL` and mpirun do: it is in a group of its own. It knows nothing but how its child fares.
+ * KILL` and mpirun do. It knows nothing but how its child fares. It is in a session of its own: in
+ * a group of its own alone, it would make a stopped run look to the kernel as if a shell still
+ * cared for it, and such a run is only ended with its shell where nobody does (setpgid(2)).
  *
  * Invariant: the supervisor hears of signals by the guard alone, which writes each one's number
  * into a pipe. A signal to the whole process group, as Ctrl-C is, reaches both, but the supervisor
@@ -94,13 +96,13 @@ int muster__guard_fork(uint64_t signals)
         }
         stand_guard(child, fd, -1);
     }
-    if (child == 0) {
-        muster__os_close(ready[1]);
-        while (muster__os_wait_readable(ready[0], -1) == -EINTR)
-            ;
-        muster__os_close(ready[0]);
-    }
     /* Where no third process can be had, the second one is the supervisor. */
+    if (ready[1] >= 0)
+        muster__os_close(ready[1]);
+    if (child == 0)
+        (void)muster__os_wait_readable(ready[0], -1); /* until all have closed it but this one */
+    if (ready[0] >= 0)
+        muster__os_close(ready[0]);
     if (fd >= 0) {
         /* What was sent to both is pending here, and is forgotten by being ignored. */
         for (int number = 1; pid == 0 && number <= 64; number++)

@@ -64,12 +64,14 @@ struct muster__mapping {
 
 #define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* of the server's pidfd in epoll */
 
-/* team.c, for the fork server: where the parts of a mapped control segment are (`rolls` has room;
- * the plan is sound), what is done before a worker is forked, since each would do it for itself,
- * what a new worker does first, and a look whether a rank has died. */
-void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
+/* worker.c: what is done before a worker is forked, since each would do it for itself; and what a
+ * new worker does first. */
 void muster__before_worker(struct muster_team *team, uint32_t rank);
 void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent);
+
+/* For the fork server: where the parts of a mapped control segment are (`rolls` has room; the plan
+ * is sound), in team.c; and a look whether a rank has died, in deaths.c. */
+void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
 void muster__note_death(struct muster_team *team, uint32_t rank);
 
 /* server.c, for team.c; all but the last two only where there is a server.

@@ -46,7 +46,7 @@ struct muster__look {
 
 /* Looks without a pause between them: an answer mostly comes within a microsecond, and one that a
  * pause (25 ns on Zen 4) would be late for. */
-#define MUSTER__PROMPT_TURNS 256u
+#define MUSTER__PROMPT_TURNS 2048u
 
 /* A yield that takes longer has let others work, not only look: ranks in long chunks, or another
  * program. Who yields to those comes last in turn (5 ms a job on a machine that was compiling),

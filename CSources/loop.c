@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "team_state.h"
 
 /* Claims that a dynamic loop's rank takes from the shared counter at once, at most. */
 #define PORTION_CLAIMS 16u
@@ -49,6 +50,25 @@ static int open_timeline(struct muster_loop *loop, struct muster_team *team, uin
                                   loop_number, loop->slot->incarnation);
 }
 
+/* Nothing is current in this job before the number says that it is this job's. */
+static void enter_job(struct muster_loop *loop, uint64_t number)
+{
+    __atomic_store_n(&loop->slot->current, 0, __ATOMIC_RELAXED);
+    if (loop->traced)
+        __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->slot->current_job, number, __ATOMIC_RELEASE);
+}
+
+/* Notes what has been claimed, and then hands it out. */
+static void note_current(struct muster_loop *loop, struct muster_interval taken)
+{
+    /* Release: whoever reads `current` of a dead rank finds the roll at least as far as it was when
+     * the interval before this one ended. */
+    __atomic_store_n(&loop->slot->current, muster_schedule_pack(taken), __ATOMIC_RELEASE);
+    loop->next = loop->first + taken.first;
+    loop->end = loop->first + taken.end;
+}
+
 /* This rank's roll, journal and slot, in an order that a death may cut off anywhere. */
 static int open_records(struct muster_loop *loop, struct muster_team *team, uint64_t number,
                         uint64_t loop_number)
@@ -81,11 +101,7 @@ static int open_records(struct muster_loop *loop, struct muster_team *team, uint
     }
     if (loop->journaled)
         muster_journal_begin(&loop->journal, journal, block->journal_bytes, loop_number);
-    /* Nothing is current in this job before the number says that it is this job's. */
-    __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
-    if (loop->traced)
-        __atomic_store_n(&slot->phase, MUSTER_PHASE_CLAIM, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->current_job, number, __ATOMIC_RELEASE);
+    enter_job(loop, number);
     return 0;
 }
 
@@ -111,14 +127,35 @@ void muster_loop_destroy(struct muster_loop *loop)
     muster__os_unmap(loop, sizeof(struct room));
 }
 
-int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)
+/* Begins a new loop in a job slot that this process knows: what it has found out of it, and found
+ * sound, still holds. No successor comes this way, since it knows none. */
+static int begin_same(struct muster_loop *loop, uint64_t capacity, uint64_t number)
 {
-    struct muster_team_block *block = muster_team_block(team);
-    const struct muster_job *job = muster_team_job(team);
-    struct muster_space *space = muster_team_space(team);
-    /* Stored before the epoch that the caller has seen. */
-    uint64_t number = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-    uint64_t loop_number = __atomic_load_n(&block->loop, __ATOMIC_RELAXED);
+    loop->next = loop->end = 0;
+    loop->job = number;
+    loop->position = muster_schedule_start(loop->schedule, loop->rank, loop->batch);
+    loop->poison = loop->poison_all;
+    loop->resumed.first = loop->resumed.end = 0;
+    loop->redoing = loop->touching = UINT64_MAX;
+    muster_roll_begin(&loop->roll, loop->roll.roll, capacity, number, loop->rank, loop->first,
+                      loop->count);
+    if (loop->journaled)
+        muster_journal_begin(&loop->journal, loop->journal.journal, loop->journal_bytes, number);
+    enter_job(loop, number);
+    /* Its block is known, and noted at once. */
+    if (loop->schedule == MUSTER_STATIC && loop->block.first < loop->block.end) {
+        loop->position = 1;
+        note_current(loop, loop->block);
+    }
+    return 0;
+}
+
+static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank, uint64_t number,
+                 uint64_t loop_number)
+{
+    struct muster_team_block *block = team->block;
+    const struct muster_job *job = team->job;
+    struct muster_space *space = &team->space;
     if (rank >= block->size || job->grain == 0 || job->chunk_count > block->chunk_capacity ||
         job->first_chunk > MUSTER_CHUNKS_MAX || job->schedule > MUSTER_LISTED || job->batch == 0 ||
         job->batch > MUSTER_CHUNKS_MAX ||
@@ -129,7 +166,6 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
          job->first_chunk + job->chunk_count >
              (space->arena_bytes - job->partials_offset) / job->partial_bytes))
         return -EUCLEAN;
-    struct muster_slot *slot = muster_team_slot(team, rank);
     unsigned char *taken = loop->taken;
     struct muster_touch *touched = loop->touched;
     memset(loop, 0, sizeof *loop);
@@ -157,15 +193,32 @@ int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32
     loop->count = job->chunk_count;
     loop->batch = job->batch;
     loop->position = muster_schedule_start(job->schedule, rank, job->batch);
+    loop->block = muster_schedule_block(loop->count, loop->size, rank);
     loop->redoing = UINT64_MAX;
     loop->counter = &block->counter;
-    loop->list = muster_team_list(team);
+    loop->list = team->list;
     loop->list_count = job->list_count;
-    loop->slot = slot;
-    loop->slots = muster_team_slot(team, 0);
+    loop->slot = &team->slots[rank];
+    loop->slots = team->slots;
     loop->distances = muster_team_distances(team, rank);
     int status = open_timeline(loop, team, loop_number);
     return status < 0 ? status : open_records(loop, team, number, loop_number);
+}
+
+int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)
+{
+    struct muster_team_block *block = team->block;
+    /* All three were stored before the epoch that the caller has seen. */
+    uint64_t number = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
+    uint64_t shape = __atomic_load_n(&block->shape, __ATOMIC_RELAXED);
+    uint64_t loop_number =
+        shape == number ? __atomic_load_n(&block->loop, __ATOMIC_RELAXED) : number;
+    bool is_plain = loop_number == number && !muster__points_armed && !muster__broken;
+    if (is_plain && shape == loop->shape && shape != 0)
+        return begin_same(loop, team->plan.chunk_capacity, number);
+    int status = begin(loop, team, rank, number, loop_number);
+    loop->shape = status == 0 && is_plain && !loop->traced ? shape : 0;
+    return status;
 }
 
 static struct muster_interval take_cyclic(struct muster_loop *loop)
@@ -190,9 +243,8 @@ static struct muster_interval steal(struct muster_loop *loop)
 /* Whether what a predecessor had taken was from another rank's part: known of blocks only. */
 static bool was_stolen(const struct muster_loop *loop, struct muster_interval taken)
 {
-    struct muster_interval own = muster_schedule_block(loop->count, loop->size, loop->rank);
     return loop->schedule == MUSTER_STATIC_STEAL &&
-           (taken.first < own.first || taken.end > own.end);
+           (taken.first < loop->block.first || taken.end > loop->block.end);
 }
 
 static struct muster_interval take_static_steal(struct muster_loop *loop)
@@ -257,7 +309,7 @@ static struct muster_interval deal(struct muster_loop *loop)
     switch (loop->schedule) {
     case MUSTER_STATIC:
         if (loop->position == 0)
-            taken = muster_schedule_block(loop->count, loop->size, loop->rank);
+            taken = loop->block;
         loop->position = 1;
         break;
     case MUSTER_CYCLIC:
@@ -297,12 +349,8 @@ bool muster_loop_claim(struct muster_loop *loop)
     if (taken.first >= taken.end)
         return false;
     MUSTER__POINT(MUSTER_POINT_CLAIMED);
-    /* Release: whoever reads `current` of a dead rank finds the roll at least as far as it was when
-     * the interval before this one ended. */
-    __atomic_store_n(&loop->slot->current, muster_schedule_pack(taken), __ATOMIC_RELEASE);
+    note_current(loop, taken);
     MUSTER__POINT(MUSTER_POINT_CURRENT);
-    loop->next = loop->first + taken.first;
-    loop->end = loop->first + taken.end;
     return true;
 }
 

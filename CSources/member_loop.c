@@ -82,6 +82,7 @@ static void set_up(struct muster_member *me, const struct muster_member_loop_opt
     loop->count = chunks;
     loop->batch = options->batch ? options->batch : 1;
     loop->position = muster_schedule_start(options->schedule, loop->rank, loop->batch);
+    loop->block = muster_schedule_block(chunks, loop->size, loop->rank);
     loop->redoing = UINT64_MAX;
     loop->counter = &me->parts.block->counter;
     loop->slots = me->parts.slots;

@@ -124,6 +124,20 @@ void muster_roll_commit_apart(struct muster_roll_writer *writer, uint64_t chunk)
     }
 }
 
+uint64_t muster_roll_tally(const struct muster_roll_writer *writer)
+{
+    const struct muster_roll *roll = writer->roll;
+    if (roll->length != 1 || roll->bitmap_used)
+        return 0;
+    struct muster_interval only = *muster__roll_log(roll);
+    if (only.first < writer->first || only.first >= only.end ||
+        only.end - writer->first > writer->count)
+        return 0;
+    only.first -= writer->first;
+    only.end -= writer->first;
+    return muster_schedule_pack(only);
+}
+
 uint64_t muster_roll_progress(const struct muster_roll *roll, uint64_t capacity, uint64_t job)
 {
     if (__atomic_load_n(&roll->job, __ATOMIC_ACQUIRE) != job)

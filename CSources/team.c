@@ -240,41 +240,36 @@ int muster_team_adopt(struct muster_team *team, uint32_t rank)
 
 /* -- dispatch and join ---------------------------------------------------------------------- */
 
-static uint64_t dispatch(struct muster_team *team, bool begins)
+/* Claim words for a loop that deals by them: for every rank, vacant ones too, since what nobody
+ * owns can be stolen from the start. In a dynamic loop words are filled from the counter. */
+static void write_claims(struct muster_team *team, uint64_t number)
+{
+    for (uint32_t rank = 0; rank < team->plan.size; rank++) {
+        struct muster_interval share = {0, 0};
+        if (team->loop.schedule == MUSTER_STATIC_STEAL)
+            share = muster_schedule_block(team->loop.count, team->plan.size, rank);
+        __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share), __ATOMIC_RELAXED);
+        __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
+    }
+}
+
+/* Publishes what is in the job slot as job `number` of loop `loop`. */
+static void publish(struct muster_team *team, uint64_t number, uint64_t loop)
 {
     struct muster_team_block *block = team->block;
-    struct muster_job *job = team->job;
-    uint64_t number = ++team->job_number;
-    job->number = number;
-    team->job_kind = job->kind;
+    team->job->number = number;
     team->not_done = 0;
     team->someone_died = false;
     team->running = true;
-    if (job->kind == MUSTER_JOB_LOOP) {
-        job->loop = begins ? number : team->loop.number;
-        __atomic_store_n(&block->loop, job->loop, __ATOMIC_RELAXED);
-        team->loop = (struct muster__loop){.number = job->loop,
-                                           .first = job->first_chunk,
-                                           .count = job->chunk_count,
-                                           .batch = job->batch,
-                                           .schedule = job->schedule,
-                                           .traced = job->flags & MUSTER_JOB_TRACED};
+    if (team->job_kind == MUSTER_JOB_LOOP) {
+        team->job->loop = loop;
+        team->loop.number = loop;
+        if (team->loop.schedule == MUSTER_STATIC_STEAL || team->loop.schedule == MUSTER_DYNAMIC)
+            write_claims(team, number);
     }
     /* Only where it is not 0: the line then stays where it is. */
     if (__atomic_load_n(&block->counter, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(&block->counter, 0, __ATOMIC_RELAXED);
-    if (job->kind == MUSTER_JOB_LOOP &&
-        (job->schedule == MUSTER_STATIC_STEAL || job->schedule == MUSTER_DYNAMIC))
-        /* For every rank, vacant ones too: what nobody owns can be stolen from the start. In a
-         * dynamic loop words are filled from the counter. */
-        for (uint32_t rank = 0; rank < team->plan.size; rank++) {
-            struct muster_interval share = {0, 0};
-            if (job->schedule == MUSTER_STATIC_STEAL)
-                share = muster_schedule_block(team->loop.count, team->plan.size, rank);
-            __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share),
-                             __ATOMIC_RELAXED);
-            __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
-        }
     /* seq_cst: publishes the job (as release) and orders this store before the reads of the
      * sleeping flags. With less, both this side and a worker about to sleep could read old values.
      */
@@ -287,6 +282,23 @@ static uint64_t dispatch(struct muster_team *team, bool begins)
     if (sleepers)
         muster__os_futex_wake(muster__epoch_futex(block), INT_MAX);
     MUSTER__POINT(MUSTER_POINT_DISPATCHED);
+}
+
+static uint64_t dispatch(struct muster_team *team, bool begins)
+{
+    const struct muster_job *job = team->job;
+    uint64_t number = ++team->job_number;
+    team->job_kind = job->kind;
+    if (job->kind == MUSTER_JOB_LOOP)
+        team->loop = (struct muster__loop){.number = begins ? number : team->loop.number,
+                                           .first = job->first_chunk,
+                                           .count = job->chunk_count,
+                                           .batch = job->batch,
+                                           .schedule = job->schedule,
+                                           .traced = job->flags & MUSTER_JOB_TRACED};
+    __atomic_store_n(&team->block->loop, team->loop.number, __ATOMIC_RELAXED);
+    __atomic_store_n(&team->block->shape, number, __ATOMIC_RELAXED);
+    publish(team, number, team->loop.number);
     return number;
 }
 
@@ -300,6 +312,19 @@ uint64_t muster_team_dispatch_again(struct muster_team *team)
     return dispatch(team, false);
 }
 
+uint64_t muster_team_dispatch_same(struct muster_team *team)
+{
+    if (team->death_count > 0)
+        return 0;
+    uint64_t requests = muster_team_cancel_requests(team);
+    uint64_t number = ++team->job_number;
+    publish(team, number, number);
+    /* One that came while the job was being published is for it. */
+    if (muster_team_cancel_requests(team) != requests)
+        muster_team_cancel(team);
+    return number;
+}
+
 void muster_testing_point_array(void)
 {
     MUSTER__POINT(MUSTER_POINT_ARRAY_CREATED);
@@ -310,12 +335,13 @@ static bool all_done(struct muster_team *team)
     uint32_t size = team->plan.size;
     for (; team->not_done < size; team->not_done++) {
         /* seq_cst: pairs with the worker's store of done and its read of leader_sleeping. */
+        const struct muster_slot *slot = &team->slots[team->not_done];
         if (team->ranks[team->not_done].held &&
-            __atomic_load_n(&team->slots[team->not_done].done, __ATOMIC_SEQ_CST) !=
-                team->job_number)
+            __atomic_load_n(&slot->done, __ATOMIC_SEQ_CST) != team->job_number)
             return false;
         /* The audit's next: underway while the other ranks are looked at. */
-        __builtin_prefetch(team->rolls[team->not_done]);
+        if (slot->tally == 0)
+            __builtin_prefetch(team->rolls[team->not_done]);
     }
     return true;
 }
@@ -383,6 +409,11 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
             return MUSTER_JOIN_ENDED;
         }
     }
+}
+
+bool muster_team_finish(struct muster_team *team)
+{
+    return muster_team_join(team, -1) == MUSTER_JOIN_ENDED && muster_team_is_clean(team);
 }
 
 uint32_t muster_team_poll(struct muster_team *team)

@@ -31,6 +31,12 @@ struct FamiliarLoop {
     /// Number in the kernel table.
     let kernel: Int
 
+    func report(_ size: Int) -> AuditReport {
+        AuditReport(
+            chunks: chunks, exactlyOnce: chunks, size: size, schedule: schedule,
+            grain: chosenGrain, elements: elements)
+    }
+
     func matches(_ plan: LoopPlan) -> Bool {
         count == plan.count && grain == plan.grain && schedule == plan.schedule
             && batch == plan.batch && isByRank == plan.isByRank && recovery == plan.recovery
@@ -62,68 +68,78 @@ extension TeamCore {
             kernel: Int(entry.id))
     }
 
-    /// Runs a loop like the last one. Returns nil, and has done nothing, where it is another.
-    func runAgain<Work: _Work>(
-        _ work: Work, _ plan: LoopPlan
-    ) throws(MusterError) -> AuditReport? {
-        guard let familiar, recording == nil else { return nil }
+    /// Runs a loop like the last one, whose report is then to be taken. Returns false, and has done
+    /// nothing, where it is another.
+    func runAgain(
+        _ type: any _Work.Type, _ work: UnsafeRawPointer, _ bytes: Int, _ plan: LoopPlan
+    ) throws(MusterError) -> Bool {
+        guard familiar != nil, recording == nil else { return false }
         checkCanRun()
-        guard familiar.type == ObjectIdentifier(Work.self), familiar.matches(plan),
-            familiar.arrayChanges == arrays.changes,
-            familiar.isTraced == isTraced, onProgress == nil, !vacantKnown,
-            replaceArguments(of: work, familiar.kernel)
-        else { return nil }
+        guard familiar!.type == ObjectIdentifier(type), familiar!.matches(plan),
+            familiar!.arrayChanges == arrays.changes,
+            familiar!.isTraced == isTraced, onProgress == nil, !vacantKnown,
+            replaceArguments(work, bytes, familiar!.kernel)
+        else { return false }
         let now = coarseNanoseconds()
         // Time to look whether all ranks are there: the long way does.
-        if now &- lastSeen > TeamCore.trustNanoseconds { return nil }
+        if now &- lastSeen > TeamCore.trustNanoseconds { return false }
         lastSeen = now
 
         let requestsBefore = muster_team_cancel_requests(team)
-        var report = AuditReport(
-            chunks: familiar.chunks, exactlyOnce: familiar.chunks, size: size,
-            schedule: familiar.schedule, grain: familiar.chosenGrain, elements: familiar.elements)
+        let number = muster_team_dispatch_same(team)
+        if number == 0 { return false }
         isRunning = true
-        defer { isRunning = false }
-        forgetDeaths()
-        let number = muster_team_dispatch(team)
-        // A request that came while the job was being prepared is for it.
-        if muster_team_cancel_requests(team) != requestsBefore { cancel() }
         if leaderWorks {
-            ownRank!.run(muster_team_job(team), number, Work.self)
+            ownRank!.run(muster_team_job(team), number, type)
             muster_worker_done(team, 0, number)
         }
-        if try waitForJob(timeout: -1) == MUSTER_JOIN_ENDED, muster_team_is_clean(team) {
-            return report
-        }
-        self.familiar = nil
+        let isClean = muster_team_finish(team)
+        isRunning = false
+        if !isClean { try finish(number, type, plan, requestsBefore) }
+        return true
+    }
+
+    /// Goes on with a loop that did not end as it should.
+    private func finish(
+        _ number: UInt64, _ type: any _Work.Type, _ plan: LoopPlan, _ requestsBefore: UInt64
+    ) throws(MusterError) {
+        var report = familiar!.report(size)
+        familiar = nil
         report.exactlyOnce = 0
+        isRunning = true
+        defer { isRunning = false }
         var losses = Losses(plan.recovery, files: [], changedFiles: [])
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {
-            ownRank!.run(muster_team_job(team), $0, Work.self)
+            ownRank!.run(muster_team_job(team), $0, type)
         }
         try judge(&report, losses, failed)
-        return report
+        unusual = report
+    }
+
+    /// The report of the loop that runAgain has run.
+    func takeReport() -> AuditReport {
+        if let familiar { return familiar.report(size) }
+        defer { unusual = nil }
+        return unusual!
     }
 
     /// Puts the kernel's bytes into the job slot where they are others than there. Returns false where
     /// it uses other arrays than the one before: those have to be checked.
-    private func replaceArguments<Work: _Work>(of work: Work, _ kernel: Int) -> Bool {
+    private func replaceArguments(_ work: UnsafeRawPointer, _ bytes: Int, _ kernel: Int) -> Bool {
+        if bytes == 0 { return true }
         let slot =
             UnsafeMutableRawPointer(muster_job_arguments(muster_team_job(team))!)
             + ArgumentLayout.kernel
-        return withUnsafeBytes(of: work) { bytes in
-            guard let start = bytes.baseAddress else { return true }
-            if memcmp(slot, start, bytes.count) == 0 { return true }
-            for access in kernels.entries[kernel].accesses {
-                let size = MemoryLayout<_ArrayHandle>.size
-                if memcmp(slot + access.offset, start + access.offset, size) != 0 {
-                    return false
-                }
+        if memcmp(slot, work, bytes) == 0 { return true }
+        for access in kernels.entries[kernel].accesses {
+            let size = MemoryLayout<_ArrayHandle>.size
+            if memcmp(slot + access.offset, work + access.offset, size) != 0 {
+                return false
             }
-            slot.copyMemory(from: start, byteCount: bytes.count)
-            return true
         }
+        slot.copyMemory(from: work, byteCount: bytes)
+        return true
     }
 }

@@ -36,7 +36,7 @@ struct HotLoop: ~Copyable {
         grain = loop.pointee.grain
         elements = loop.pointee.elements
         index = loop.pointee.next
-        limit = index  // the first chunk comes by way of C in any case
+        limit = loop.pointee.end  // of a traced job: none is claimed yet
         tail = .max
         tailEnd = nil
     }

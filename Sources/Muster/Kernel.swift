@@ -54,6 +54,18 @@ public protocol Reduction: _Work {
 public protocol _Work: BitwiseCopyable {
     /// Runs this rank's part of a job. On a throw the chunk in work is the one before `loop.next`.
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws
+    /// The same for the value with these bytes.
+    static func _work(at bytes: UnsafeRawPointer, _ loop: UnsafeMutablePointer<muster_loop>) throws
+}
+
+extension _Work {
+    /// Where the type is known, so that its size is.
+    @inlinable
+    public static func _work(
+        at bytes: UnsafeRawPointer, _ loop: UnsafeMutablePointer<muster_loop>
+    ) throws {
+        try bytes.loadUnaligned(as: Self.self)._work(loop)
+    }
 }
 
 extension Kernel {

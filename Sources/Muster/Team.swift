@@ -129,11 +129,12 @@ public struct Team: ~Copyable {
     ///   server's ranks can't know the kernel, and `.start`, `.threads`, `.memory` where ranks have to be
     ///   started; `.system`.
     @discardableResult
+    @inlinable
     public func run<Work: Kernel>(
         _ kernel: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
         recovery: Recovery = .redo(), stallTimeout: Duration? = nil
     ) throws(MusterError) -> AuditReport {
-        try core.run(
+        try run(
             kernel,
             LoopPlan(
                 count: count, grain: grain, schedule: schedule, recovery: recovery,
@@ -143,14 +144,42 @@ public struct Team: ~Copyable {
     /// Runs a kernel once in each rank: chunk r, of one element, goes to rank r. The oldest way to share
     /// out work.
     @discardableResult
+    @inlinable
     public func eachRank<Work: Kernel>(
         _ kernel: Work, recovery: Recovery = .redo(), stallTimeout: Duration? = nil
     ) throws(MusterError) -> AuditReport {
-        try core.run(
+        try run(
             kernel,
             LoopPlan(
                 count: size, grain: 1, schedule: .static, recovery: recovery,
                 stallTimeout: stallTimeout, isByRank: true))
+    }
+
+    /// In the caller's module, where the kernel's type is known: copying a value of a type that isn't,
+    /// and asking it for its size, took as long as dispatching it.
+    @inlinable
+    func run<Work: Kernel>(_ kernel: Work, _ plan: LoopPlan) throws(MusterError) -> AuditReport {
+        // Not withUnsafeBytes: of a value without bytes it is given no count to go by, once inlined.
+        let isRun = try withUnsafePointer(to: kernel) { start throws(MusterError) in
+            try runAgain(Work.self, start, MemoryLayout<Work>.size, plan)
+        }
+        return isRun ? takeReport() : try runAnew(kernel, plan)
+    }
+
+    @usableFromInline
+    func runAgain(
+        _ type: any _Work.Type, _ kernel: UnsafeRawPointer, _ size: Int, _ plan: LoopPlan
+    ) throws(MusterError) -> Bool {
+        try core.runAgain(type, kernel, size, plan)
+    }
+
+    @usableFromInline
+    func takeReport() -> AuditReport { core.takeReport() }
+
+    @usableFromInline
+    func runAnew<Work: Kernel>(_ kernel: Work, _ plan: LoopPlan) throws(MusterError) -> AuditReport
+    {
+        try core.run(kernel, plan)
     }
 
     /// Runs a reduction: the same bits for any team size and schedule.

@@ -19,15 +19,30 @@ enum RankSource {
 }
 
 /// A loop's shape, before it is cut into chunks.
+@usableFromInline
 struct LoopPlan {
     var count: Int?
     var grain: Int?
     var schedule: Schedule
-    var batch: Int = 1
-    var recovery: Recovery = .redo()
+    var batch: Int
+    var recovery: Recovery
     var stallTimeout: Duration?
     /// Chunk r is for rank r and for no other.
-    var isByRank = false
+    var isByRank: Bool
+
+    @usableFromInline
+    init(
+        count: Int?, grain: Int? = nil, schedule: Schedule, batch: Int = 1,
+        recovery: Recovery = .redo(), stallTimeout: Duration? = nil, isByRank: Bool = false
+    ) {
+        self.count = count
+        self.grain = grain
+        self.schedule = schedule
+        self.batch = batch
+        self.recovery = recovery
+        self.stallTimeout = stallTimeout
+        self.isByRank = isByRank
+    }
 }
 
 final class TeamCore {
@@ -52,7 +67,9 @@ final class TeamCore {
     /// The last reduction's room for partial results.
     private var spare: Extent?
     /// The last loop, where one like it can be dispatched without looking at everything again.
-    var familiar: FamiliarLoop?
+    @exclusivity(unchecked) var familiar: FamiliarLoop?
+    /// The report of one that went otherwise than the one before, until it is taken.
+    var unusual: AuditReport?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
     /// The timeline being recorded.
@@ -253,7 +270,6 @@ final class TeamCore {
         _ work: Work, _ plan: LoopPlan, partialBytes: Int = 0,
         collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
     ) throws(MusterError) -> AuditReport {
-        if partialBytes == 0, let report = try runAgain(work, plan) { return report }
         let entry = kernels.entry(for: Work.self)
         return try withUnsafeBytes(of: work) { bytes throws(MusterError) in
             let report = try run(

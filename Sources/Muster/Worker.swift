@@ -46,7 +46,8 @@ struct RankPart {
             outcome = run(type, muster_job_arguments(job)!, slot, number)
         }
         // Not before: the leader looks for `done` in this line, which each store takes from it.
-        muster_slot_conclude(slot, outcome.rawValue, number)
+        let tally = status == 0 ? muster_roll_tally(&loop.pointee.roll) : 0
+        muster_slot_conclude(slot, outcome.rawValue, tally, number)
     }
 
     private func run(
@@ -55,7 +56,7 @@ struct RankPart {
     ) -> muster_outcome {
         var outcome = MUSTER_OUTCOME_FINE
         do {
-            try RankPart.work(type, UnsafeRawPointer(arguments) + ArgumentLayout.kernel, loop)
+            try type._work(at: UnsafeRawPointer(arguments) + ArgumentLayout.kernel, loop)
         } catch {
             // First what the kernel has changed, then the word about it.
             let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
@@ -65,18 +66,12 @@ struct RankPart {
                 slot.pointee.outcome_status = undone
             }
             // Should this rank die now, its error is the loop's all the same.
-            muster_slot_conclude(slot, outcome.rawValue, number)
+            muster_slot_conclude(slot, outcome.rawValue, 0, number)
             muster_team_cancel(team)
             loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
         muster_loop_end(loop)
         return outcome
-    }
-
-    private static func work<Work: _Work>(
-        _ type: Work.Type, _ bytes: UnsafeRawPointer, _ loop: UnsafeMutablePointer<muster_loop>
-    ) throws {
-        try bytes.loadUnaligned(as: Work.self)._work(loop)
     }
 
     /// Leaves the error's words in the slot.

@@ -68,6 +68,8 @@ struct muster_loop {
     struct muster_timeline_writer timeline;
     uint32_t stolen; /* the interval claimed last is from another rank's part; set in traced jobs */
     uint32_t reserved;
+    uint64_t shape; /* of the job slot that the above was found in; 0: it has to be found anew */
+    struct muster_interval block; /* static: this rank's part */
 
     /* Kept from job to job. */
     unsigned char *taken;         /* MUSTER_ARRAYS_MAX bytes: arrays with a mutable view open now */
@@ -93,8 +95,9 @@ void muster_loop_destroy(struct muster_loop *loop);
 /* Begins the job in the team's job slot: opens this rank's roll, emptied where the loop is new, and
  * its journal. A successor puts back what its predecessor was changing.
  *
- * loop: `taken` and `touched` are kept, everything else is overwritten. Returns: 0; -EUCLEAN: the
- * job slot, the roll or the journal does not make sense. */
+ * loop: one team's and one rank's; at first all zero but for `taken` and `touched`, which are kept.
+ * So is what was found out of a job slot that has not changed since. Returns: 0; -EUCLEAN: the job
+ * slot, the roll or the journal does not make sense. */
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank);
 
 /* Claims the next interval and notes it as current. Called by muster_loop_next.

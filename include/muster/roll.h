@@ -116,6 +116,12 @@ int muster_roll_first_missing(const struct muster_roll *roll, uint64_t capacity,
                               uint64_t first, uint64_t count, struct muster_interval interval,
                               uint64_t *chunk);
 
+/* What the writer's roll holds, in a word: its only interval as muster_schedule_pack has it,
+ * relative to the job's first chunk; 0: it is not one interval of the job.
+ *
+ * Read from the roll as it stands in shared memory, where a stray store shows. */
+uint64_t muster_roll_tally(const struct muster_roll_writer *writer);
+
 /* -- audit ---------------------------------------------------------------------------------- */
 
 /* What the rolls of all processes amount to. */

@@ -126,7 +126,9 @@ struct muster_slot {
     uint64_t outcome_job; /* that the outcome is of, also when the rank did not come to `done` */
     uint64_t misplaced_bytes; /* MUSTER_JOB_COMMIT: of the share, elsewhere than asked */
     uint64_t huge_bytes;      /* MUSTER_JOB_COMMIT: of the share, in huge pages */
-    uint64_t reserved2[9];
+    uint64_t tally; /* of outcome_job, a loop: muster_roll_tally, so that the leader, which looks at
+                       this line anyway, need not fetch the roll's as well */
+    uint64_t reserved2[8];
 
     /* Line 2: claim word, written by the leader before a job and by owner and thieves within. */
     uint64_t claim; /* muster_schedule_pack, relative to first_chunk */
@@ -156,10 +158,14 @@ struct muster_slot {
     char message[MUSTER_MESSAGE_BYTES]; /* of a kernel that threw; ends with NUL */
 };
 
-/* Says how a rank's part of a job has ended: what else belongs to that is in the slot. */
-MUSTER_INLINE void muster_slot_conclude(struct muster_slot *slot, uint32_t outcome, uint64_t job)
+/* Says how a rank's part of a job has ended: what else belongs to that is in the slot.
+ *
+ * tally: of the rank's roll; 0: that is to be looked at. */
+MUSTER_INLINE void muster_slot_conclude(struct muster_slot *slot, uint32_t outcome, uint64_t tally,
+                                        uint64_t job)
 {
     slot->outcome = outcome;
+    slot->tally = tally;
     __atomic_store_n(&slot->outcome_job, job, __ATOMIC_RELEASE);
 }
 
@@ -187,8 +193,11 @@ struct muster_team_block {
     uint64_t reserved1[2];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
-    uint64_t loop;  /* number of its loop; written before the epoch */
-    uint64_t reserved2[14];
+    /* Written before the epoch, but for muster_team_dispatch_same. */
+    uint64_t shape; /* number of the job that the job slot was last written for, but for arguments:
+                       what ranks have found out of it then is good for the newest job too */
+    uint64_t loop;  /* number of the loop of job `shape`; a later job is a loop by itself */
+    uint64_t reserved2[13];
     uint64_t cancelled;       /* number of the job that should end early; written by anybody */
     uint64_t cancel_requests; /* muster_team_cancel has been called so often */
     uint64_t reserved3[14];
@@ -294,6 +303,12 @@ uint64_t muster_team_dispatch(struct muster_team *team);
  * and muster_team_audit counts all of its jobs. Range, grain and kernel must be the same. */
 uint64_t muster_team_dispatch_again(struct muster_team *team);
 
+/* Dispatches the loop in the job slot once more, as a new one. Nothing but argument bytes has been
+ * written there since it was last dispatched.
+ *
+ * Returns: the number; 0: somebody has died meanwhile, and nothing was done. */
+uint64_t muster_team_dispatch_same(struct muster_team *team);
+
 /* A named point for tests: an array has room and a policy, and no page yet. */
 void muster_testing_point_array(void);
 
@@ -338,6 +353,10 @@ int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
 /* Whether the loop last dispatched, of one job that has ended, went as it should: audited, each
  * chunk exactly once, every rank held and its part ended well, no death, no cancelling. */
 bool muster_team_is_clean(struct muster_team *team);
+
+/* muster_team_join and then muster_team_is_clean, in one call.
+ * Returns: false: not clean, or something has come between: the job may still be going on. */
+bool muster_team_finish(struct muster_team *team);
 
 /* muster_audit_ranks for the loop last dispatched. */
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,

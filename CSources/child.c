@@ -15,6 +15,6 @@ int muster_child_start(void)
         return pid;
     if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
         muster__os_exit(127);
-    muster__os_worker_signals();
+    muster__os_worker_signals(MUSTER__ALL_SIGNALS);
     return 0;
 }

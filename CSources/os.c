@@ -379,14 +379,37 @@ int muster__os_thread_count(void)
     return status < 0 ? status : count;
 }
 
-void muster__os_worker_signals(void)
+_Static_assert(NSIG <= 65, "a signal is a bit of a word");
+
+static void (*worker_handler(int number))(int)
+{
+    return number == SIGINT || number == SIGTERM || number == SIGHUP ? SIG_IGN : SIG_DFL;
+}
+
+uint64_t muster__os_other_signals(void)
+{
+    ENTER();
+    uint64_t others = 0;
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+        /* glibc's own two refuse, rightly. */
+        if (sigaction(number, NULL, &action) == 0 &&
+            (action.sa_handler != worker_handler(number) || action.sa_flags != 0))
+            others |= UINT64_C(1) << (number - 1);
+    }
+    errno = errno_before;
+    return others;
+}
+
+void muster__os_worker_signals(uint64_t which)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     for (int number = 1; number < NSIG; number++) {
-        bool leader_decides = number == SIGINT || number == SIGTERM || number == SIGHUP;
-        action.sa_handler = leader_decides ? SIG_IGN : SIG_DFL;
+        if (!(which >> (number - 1) & 1))
+            continue;
+        action.sa_handler = worker_handler(number);
         /* SIGKILL, SIGSTOP and glibc's own two refuse, rightly. */
         sigaction(number, &action, NULL);
     }

@@ -95,7 +95,11 @@ int muster__os_pid(void);
 uint32_t muster__os_user(void); /* effective user */
 uint32_t muster__os_page_bytes(void);
 int muster__os_thread_count(void);
-void muster__os_worker_signals(void); /* ignore INT TERM HUP, default for the rest, none blocked */
+/* Workers ignore INT, TERM and HUP, have the default for the rest, and block none. The first says
+ * which signals this process handles otherwise (bit n - 1: signal n), the second sets those. */
+uint64_t muster__os_other_signals(void);
+#define MUSTER__ALL_SIGNALS UINT64_MAX
+void muster__os_worker_signals(uint64_t which);
 void muster__os_name_thread(const char *name);
 /* Calls what workers call first, to no effect. The dynamic linker finds a function when it is
  * called for the first time; else each worker would have that done for itself. */

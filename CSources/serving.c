@@ -170,6 +170,7 @@ static bool spawn(struct server *server, const struct muster__server_request *re
         return false;
     }
     muster__before_worker(server->team, rank);
+    server->team->other_signals = 0; /* the server has them as workers do */
     int pid = muster__os_fork();
     if (pid == 0) {
         muster__os_close(server->socket);
@@ -294,7 +295,7 @@ int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
     }
     if (!is_socket(server.socket))
         muster__os_exit(EXIT_BROKEN);
-    muster__os_worker_signals();
+    muster__os_worker_signals(MUSTER__ALL_SIGNALS);
     muster__os_name_thread("muster-server");
     unsetenv(MUSTER_SERVER_VARIABLE); /* what ranks execute is no server */
     if (muster__os_wake_with_parent() < 0 || muster__os_close_on_exec(server.socket) < 0)

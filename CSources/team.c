@@ -179,13 +179,11 @@ int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
                : -EPERM;
 }
 
-int muster_team_spawn(struct muster_team *team, uint32_t rank)
+/* Starts a worker for a vacant rank. team->other_signals are known. Returns as muster_team_spawn.
+ */
+static int start_worker(struct muster_team *team, uint32_t rank)
 {
-    if (rank >= team->plan.size || (team->plan.leader_works && rank == 0))
-        return -EINVAL;
     struct muster__rank *entry = &team->ranks[rank];
-    if (entry->held)
-        return -EBUSY;
     int ends[2];
     int status = muster__os_socketpair(ends);
     if (status < 0)
@@ -225,6 +223,27 @@ int muster_team_spawn(struct muster_team *team, uint32_t rank)
         return status;
     }
     return pid;
+}
+
+int muster_team_spawn(struct muster_team *team, uint32_t rank)
+{
+    if (rank >= team->plan.size || (team->plan.leader_works && rank == 0))
+        return -EINVAL;
+    if (team->ranks[rank].held)
+        return -EBUSY;
+    team->other_signals = muster__os_other_signals();
+    return start_worker(team, rank);
+}
+
+int muster_team_spawn_vacant(struct muster_team *team, uint32_t *rank)
+{
+    team->other_signals = muster__os_other_signals();
+    for (*rank = 0; *rank < team->plan.size; ++*rank) {
+        int pid = team->ranks[*rank].held ? 1 : start_worker(team, *rank);
+        if (pid <= 0)
+            return pid;
+    }
+    return 1;
 }
 
 int muster_team_adopt(struct muster_team *team, uint32_t rank)
@@ -446,16 +465,21 @@ void muster_team_end(struct muster_team *team)
         return;
     }
     uint64_t start = muster__os_now_ns();
-    for (uint32_t rank = 0; rank < size; rank++) {
+    /* The last first: it is woken last, and then the others are gone already. */
+    for (uint32_t rank = size; rank-- > 0;) {
         struct muster__rank *entry = &team->ranks[rank];
         if (entry->pidfd < 0)
             continue;
-        int code, status;
-        while (idle && muster__os_now_ns() - start < MUSTER__END_WAIT_NS &&
-               muster__os_reap(entry->pidfd, false, &code, &status) == 0)
-            (void)muster__os_wait_readable(entry->pidfd, 100);
-        muster__os_kill(entry->pidfd, 9);
-        muster__os_reap(entry->pidfd, true, &code, &status);
+        int code, status, reaped = 0;
+        while (idle && reaped == 0 && muster__os_now_ns() - start < MUSTER__END_WAIT_NS) {
+            reaped = muster__os_reap(entry->pidfd, false, &code, &status);
+            if (reaped == 0)
+                (void)muster__os_wait_readable(entry->pidfd, 100);
+        }
+        if (reaped <= 0) {
+            muster__os_kill(entry->pidfd, 9);
+            muster__os_reap(entry->pidfd, true, &code, &status);
+        }
         /* By hand: a process forked since holds a copy, so closing alone leaves it in epoll. */
         muster__os_epoll_remove(team->epoll, entry->pidfd);
         muster__os_close(entry->pidfd);

@@ -47,9 +47,10 @@ struct muster_team {
     bool someone_died;   /* during the job last dispatched */
     bool running;        /* that job has not been joined */
     int epoll, eventfd;
-    int worker_socket;    /* in a worker: its end */
-    char worker_name[24]; /* of the one that is started next; the kernel keeps 15 characters */
-    bool has_rehearsed;   /* muster__os_rehearse_worker */
+    int worker_socket;      /* in a worker: its end */
+    char worker_name[24];   /* of the one that is started next; the kernel keeps 15 characters */
+    bool has_rehearsed;     /* muster__os_rehearse_worker */
+    uint64_t other_signals; /* that the worker which is started next has to set */
     struct muster__patience patience;
     struct muster__server *server; /* leader only; NULL: ranks are forked from the leader */
 };

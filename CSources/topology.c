@@ -306,8 +306,14 @@ static int read_nodes(struct muster__reader *reader, struct muster_topology *top
     if (status)
         return status;
 
+    return muster__topology_read_allowed_nodes(reader, topology);
+}
+
+int muster__topology_read_allowed_nodes(struct muster__reader *reader,
+                                        struct muster_topology *topology)
+{
     uint64_t mask[NODE_IDS_MAX / 64] = {0};
-    status = read_allowed_nodes(reader, mask);
+    int status = read_allowed_nodes(reader, mask);
     for (uint32_t i = 0; i < topology->node_count; i++) {
         struct muster_node *node = &topology->nodes[i];
         node->allowed = (mask[node->id / 64] >> node->id % 64 & 1) && node->memory_total_bytes > 0;
@@ -315,8 +321,10 @@ static int read_nodes(struct muster__reader *reader, struct muster_topology *top
     return status;
 }
 
-static int read_allowed_cpus(struct muster__reader *reader, struct muster_topology *topology)
+int muster__topology_read_allowed_cpus(struct muster__reader *reader,
+                                       struct muster_topology *topology)
 {
+    topology->usable_cpu_count = 0;
     uint32_t bits = topology->cpus[topology->cpu_count - 1].id / 64 * 64 + 64;
     bits = bits < CPU_MASK_BITS_MIN ? CPU_MASK_BITS_MIN : bits;
     uint64_t *mask = calloc(bits / 64, sizeof *mask);
@@ -345,7 +353,7 @@ static int read_host(struct muster__reader *reader, struct muster_topology *topo
     if (status == 0)
         status = read_siblings(reader, topology);
     if (status == 0)
-        status = read_allowed_cpus(reader, topology);
+        status = muster__topology_read_allowed_cpus(reader, topology);
     if (status == 0)
         status = muster__topology_read_caches(reader, topology);
     /* glibc answers from the auxiliary vector: no system call. */

@@ -39,6 +39,13 @@ int64_t muster__reader_ids(struct muster__reader *reader, const char *list);
 /* The CPU of this number. NULL when the host can't have it. */
 struct muster_cpu *muster__topology_cpu(const struct muster_topology *topology, uint32_t id);
 
+/* Say of a topology that has its CPUs, or its nodes from node directories, which of them this
+ * process may use. */
+int muster__topology_read_allowed_cpus(struct muster__reader *reader,
+                                       struct muster_topology *topology);
+int muster__topology_read_allowed_nodes(struct muster__reader *reader,
+                                        struct muster_topology *topology);
+
 /* Sets the cache sizes of a topology that has its CPUs. */
 int muster__topology_read_caches(struct muster__reader *reader, struct muster_topology *topology);
 

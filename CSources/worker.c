@@ -32,7 +32,7 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
     /* The parent may have died before the signal was asked for: then it is another now. */
     if (muster__os_die_with_parent() < 0 || muster__os_parent() != parent)
         muster__os_exit(127);
-    muster__os_worker_signals();
+    muster__os_worker_signals(team->other_signals);
     muster__os_name_thread(team->worker_name);
     team->worker_socket = socket;
     if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)

@@ -38,7 +38,7 @@ extension Binding {
     ///   not there or not for this process; `.system`.
     public func seats(size: Int) throws(MusterError) -> [Seat] {
         var host: UnsafeMutablePointer<muster_topology>?
-        let status = muster_topology_create(nil, &host)
+        let status = muster_topology_recall(&host)
         guard status == 0, let host else {
             throw .system(.system, "this host", "can't read its topology", status: status)
         }

@@ -97,7 +97,7 @@ final class TeamCore {
         }
         try TeamCore.refuseInStrayServer(subject)
         var host: UnsafeMutablePointer<muster_topology>?
-        let read = muster_topology_create(nil, &host)
+        let read = muster_topology_recall(&host)
         guard read == 0, let host else {
             throw .system(.system, subject, "can't read this host's topology", status: read)
         }
@@ -175,33 +175,36 @@ final class TeamCore {
         if !(own..<size).contains(where: { muster_team_holds(team, UInt32($0)) }) {
             knownKernels = start == .server ? 0 : kernels.entries.count
         }
+        if start == .threads { return try startThreads() }
+        var rank: UInt32 = 0
+        let status = muster_team_spawn_vacant(team, &rank)
+        try enter(rank, status)
+    }
+
+    private func startThreads() throws(MusterError) {
         for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
-            if start == .threads {
-                let status = muster_team_adopt(team, rank)
-                guard status == 0, let thread = startThread(self, rank: rank) else {
-                    throw .system(.start, "rank \(rank)", "can't start a thread", status: status)
-                }
-                threads.append(thread)
-                continue
+            let status = muster_team_adopt(team, rank)
+            guard status == 0, let thread = startThread(self, rank: rank) else {
+                throw .system(.start, "rank \(rank)", "can't start a thread", status: status)
             }
-            try fork(rank)
+            threads.append(thread)
         }
     }
 
     /// Gives one vacant rank a process. In the new worker it does not return.
     func startRank(_ rank: UInt32) throws(MusterError) {
         try checkThreads()
-        try fork(rank)
+        try enter(rank, muster_team_spawn(team, rank))
     }
 
-    private func fork(_ rank: UInt32) throws(MusterError) {
-        let pid = muster_team_spawn(team, rank)
-        if pid == 0 { live(rank: rank) }
-        guard pid > 0 else {
+    /// After a fork: goes on as the leader, or becomes the rank. `status`: as muster_team_spawn has it.
+    private func enter(_ rank: UInt32, _ status: Int32) throws(MusterError) {
+        if status == 0 { live(rank: rank) }
+        guard status > 0 else {
             if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
             throw .system(
                 .start, "rank \(rank) of \(size)",
-                "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: pid)
+                "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: status)
         }
     }
 

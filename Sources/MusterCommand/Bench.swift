@@ -7,6 +7,7 @@ import MusterBench
 
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "bench",
         abstract: "Measure this machine, and Muster's own costs.",
         discussion: """
             Without a test, a tour of about a minute: bandwidth and latency by node, by size and under \

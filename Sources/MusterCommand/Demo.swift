@@ -8,6 +8,7 @@ import TextTable
 struct Demo: JSONCommand {
     static let schema = "muster.demo/1"
     static let configuration = CommandConfiguration(
+        commandName: "demo",
         abstract: "What goes wrong when a worker's own number serves as its rank.",
         discussion: """
             N processes are to work on N sections of an array, each section once. Three \

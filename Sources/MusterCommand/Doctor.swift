@@ -6,6 +6,7 @@ import Muster
 struct Doctor: JSONCommand {
     static let schema = "muster.doctor/1"
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Finds what on this machine stands in the way, and how to mend it.",
         discussion: """
             Checked are: whether this process may place memory and bind ranks (tried out), cpusets, \

@@ -7,6 +7,7 @@ import Muster
 struct Hello: JSONCommand {
     static let schema = "muster.hello/1"
     static let configuration = CommandConfiguration(
+        commandName: "hello",
         abstract: "Shows the ranks of a team: process, CPU and node of each.",
         discussion: """
             Each rank fills in its own line in shared memory; then the audit says whether each did so \

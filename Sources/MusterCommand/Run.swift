@@ -8,6 +8,7 @@ import MusterBench
 struct Run: ParsableCommand {
     static let schema = "muster.run/1"
     static let configuration = CommandConfiguration(
+        commandName: "run",
         abstract: "Starts any program as a team of ranks.",
         discussion: """
             Starts N processes of PROGRAM. Each finds in its environment who it is: MUSTER_RANK, \

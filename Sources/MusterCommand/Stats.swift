@@ -9,6 +9,7 @@ import Muster
 struct Stats: JSONCommand {
     static let schema = "muster.stats/1"
     static let configuration = CommandConfiguration(
+        commandName: "stats",
         abstract: "Statistics and a histogram of a .npy file.",
         discussion: """
             Sum, mean, standard deviation (of a population), extremes and histogram are over finite \

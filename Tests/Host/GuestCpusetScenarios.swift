@@ -78,3 +78,39 @@ func guestMigrated(_: [String]) throws {
     }
     print("migrated: found when verified")
 }
+
+/// A CPU that goes off line between two teams is none that the second one's ranks are bound to, and
+/// one that comes back is.
+func guestHotplug(_: [String]) throws {
+    let cpus = try Topology.read().cpus.filter { $0.isOnline }.map(\.id)
+    guard let last = cpus.last, last != cpus.first else {
+        return print("hotplug: skipped, one CPU only")
+    }
+    /// CPUs on line, as teams know them and as they are.
+    func onLine(_ read: (UnsafeMutablePointer<UnsafeMutablePointer<muster_topology>?>) -> Int32)
+        throws -> [UInt32]
+    {
+        var raw: UnsafeMutablePointer<muster_topology>?
+        try claim(equal: read(&raw), 0, "reading the host")
+        defer { muster_topology_destroy(raw) }
+        return (0..<Int(raw!.pointee.cpu_count)).map { raw!.pointee.cpus[$0] }
+            .filter { $0.online == 1 }.map(\.id)
+    }
+    func cpusOfTeam() throws -> [Int?] {
+        try claim(
+            equal: try onLine { muster_topology_recall($0) },
+            try onLine { muster_topology_create(nil, $0) }, "CPUs on line")
+        let team = try Team(size: cpus.count)
+        try claim(try team.eachRank(Nothing()).isClean, "a loop")
+        return team.seats.map(\.cpu)
+    }
+    try claim(equal: Set(try cpusOfTeam()), Set(cpus.map(Optional.some)), "all CPUs")
+    let file = "/sys/devices/system/cpu/cpu\(last)/online"
+    try write("0", to: file)
+    let without = Result { try cpusOfTeam() }
+    try write("1", to: file)
+    // More ranks than CPUs: bound to none.
+    try claim(equal: try without.get(), cpus.map { _ in nil }, "without CPU \(last)")
+    try claim(equal: Set(try cpusOfTeam()), Set(cpus.map(Optional.some)), "all CPUs again")
+    print("hotplug: CPU \(last) went and came back")
+}

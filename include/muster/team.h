@@ -284,6 +284,12 @@ const unsigned char *muster_team_distances(const struct muster_team *team, uint3
  * it. */
 int muster_team_spawn(struct muster_team *team, uint32_t rank);
 
+/* Starts a worker for each vacant rank, as muster_team_spawn does for one, by rising rank.
+ *
+ * Returns: in the leader 1: every rank is held; in a new worker 0, and its rank; or the errno of
+ * the first that could not be started, and its rank. */
+int muster_team_spawn_vacant(struct muster_team *team, uint32_t *rank);
+
 /* For tests under a thread sanitizer: declares that a thread of this process will run a rank.
  * Returns: 0, or -EBUSY: held, or no such rank. */
 int muster_team_adopt(struct muster_team *team, uint32_t rank);

@@ -1,8 +1,9 @@
 /* topology.h - nodes, CPUs, memory and distances of this host, or of a recorded /sys tree.
  *
- * Everything is read when asked, never cached: CPUs go off line, cpusets change. Node ids are the
- * kernel's and may have gaps, so loop over `nodes`, never over 0..<count of ids. A recorded tree is
- * a directory with the files of /sys (and, where it has them, /proc) under the same relative paths;
+ * Everything is read when asked, since CPUs go off line and cpusets change; what a program that
+ * starts one team after the other asks again and again can be recalled. Node ids are the kernel's
+ * and may have gaps, so loop over `nodes`, never over 0..<count of ids. A recorded tree is a
+ * directory with the files of /sys (and, where it has them, /proc) under the same relative paths;
  * it needs no privileges and no NUMA. What it says in proc/self/status was allowed to the process
  * that recorded it.
  */
@@ -72,6 +73,13 @@ struct muster_topology {
  * Ownership: the caller frees it with muster_topology_destroy.
  * Source: Documentation/ABI/stable/sysfs-devices-node, sysfs-devices-system-cpu. */
 int muster_topology_create(const char *root, struct muster_topology **topology);
+
+/* Reads this host, but for what can't have changed since this function read it last: cores,
+ * packages, caches and distances are read again only where the CPUs or nodes on line are others.
+ * Sizes of memory are what they were then. A tenth of the cost of muster_topology_create, whose
+ * result, errors and ownership it has. Concurrency: any thread; one that comes while another is at
+ * it reads all. */
+int muster_topology_recall(struct muster_topology **topology);
 
 /* Frees a topology. NULL is allowed. */
 void muster_topology_destroy(struct muster_topology *topology);

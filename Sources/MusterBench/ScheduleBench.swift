@@ -5,24 +5,28 @@ public import Muster
 
 /// Times loops of empty chunks of one element, under each schedule.
 ///
-/// A sample is the time of a whole loop over its chunks, audit included, divided by their number.
-/// With one rank that is the cost of a claim and a commit; with more it shows whether ranks hinder
-/// each other. The leader waits.
+/// A sample is the time of whole loops, audit included, divided by the number of their chunks; short
+/// ones are repeated for a millisecond or two. With one rank that is the cost of a claim and a commit;
+/// with more it shows whether ranks hinder each other.
 public struct ScheduleBench {
     /// Most chunks of a loop.
     public static let mostChunks = Int(MUSTER_CHUNKS_MAX)
     /// Most chunks of a loop that is recorded: more make no other picture, and a large file.
     private static let mostTraced = 4096
+    /// Loops of a sample take at least so long.
+    private static let sampleNanoseconds = 2e6
 
     /// Where ranks run.
     public var binding: Binding = .spread
     /// Has one more loop recorded, after the last sample of each schedule; nil: it has not.
     public var tracer: Tracer?
+    /// Whether the leader is rank 0, as the first thread of an OpenMP program is.
+    public var leader: Team.Leader = .waits
     let rankCounts: [Int]
     let chunkCounts: [Int]
     let samples: Int
 
-    /// Teams of 1 and of `ranks`; loops of each of `chunkCounts`; `samples` loops each, at least 1.
+    /// Teams of 1 and of `ranks`; loops of each of `chunkCounts`; `samples` of each, at least 1.
     public init(ranks: Int, chunkCounts: [Int], samples: Int = 5) {
         precondition(ranks >= 1 && samples >= 1 && chunkCounts.allSatisfy { $0 >= 1 })
         rankCounts = ranks == 1 ? [1] : [1, ranks]
@@ -37,17 +41,24 @@ public struct ScheduleBench {
         let loops = rankCounts.count * chunkCounts.count * Schedule.allCases.count * (samples + 1)
         var done = 0
         for ranks in rankCounts {
-            let team = try Team(size: ranks, binding: binding)
+            let team = try Team(size: ranks, leader: leader, binding: binding)
             for chunks in chunkCounts {
                 for schedule in Schedule.allCases {
                     var values: [Double] = []
+                    var repeats = 1
                     for round in 0...samples {
                         let started = nanoseconds()
-                        let report = try team.run(
-                            Empty(), count: chunks, grain: 1, schedule: schedule)
-                        let elapsed = nanoseconds() - started
-                        total.add(report)
-                        if round > 0 { values.append(elapsed / Double(chunks)) }
+                        for _ in 0..<repeats {
+                            total.add(
+                                try team.run(Empty(), count: chunks, grain: 1, schedule: schedule))
+                        }
+                        let mean = (nanoseconds() - started) / Double(repeats)
+                        if round == 0 {
+                            repeats = Int(
+                                max(1, min(10_000, ScheduleBench.sampleNanoseconds / mean)))
+                        } else {
+                            values.append(mean / Double(chunks))
+                        }
                         done += 1
                         progress(Double(done) / Double(loops))
                     }
@@ -61,7 +72,8 @@ public struct ScheduleBench {
                     }
                     rows.append(
                         Row(
-                            test: "schedule/\(schedule)/\(chunks)", kernel: "empty", ranks: ranks,
+                            test: "schedule/\(leader == .works ? "leader-works/" : "")"
+                                + "\(schedule)/\(chunks)", kernel: "empty", ranks: ranks,
                             quantity: .time, samples: Samples(values)))
                 }
             }

@@ -10,12 +10,13 @@ struct BenchSchedule: BenchCommand {
         abstract: "Time of a chunk with nothing to do, under each schedule.",
         discussion: """
             Loops of empty chunks of one element, roll and audit on, for teams of 1 and of \
-            N ranks; the leader waits. A sample is the time of a loop divided by its \
-            chunks: with one rank the cost of a claim and a commit.
+            N ranks. A sample is the time of a loop divided by its chunks, short loops \
+            repeated for 2 ms: with one rank the cost of a claim and a commit.
 
             EXAMPLES
               muster bench schedule
               muster bench schedule -n 4 --chunks 100000000 --samples 1
+              muster bench schedule --leader works --chunks 10000
             """)
 
     @OptionGroup var team: TeamOptions
@@ -26,6 +27,16 @@ struct BenchSchedule: BenchCommand {
         parsing: .unconditionalSingleValue,
         help: "Chunks of a loop; may be given again. (default: 1000000 and 10000000)")
     var chunks: [Int] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Whether the leader is rank 0 (works), or every rank another process (waits).",
+            valueName: "waits|works"))
+    var leader: Leader = .waits
+
+    enum Leader: String, ExpressibleByArgument, CaseIterable {
+        case waits, works
+    }
 
     func validate() throws {
         for chunks in chunks where chunks < 1 || chunks > ScheduleBench.mostChunks {
@@ -39,6 +50,7 @@ struct BenchSchedule: BenchCommand {
             ranks: try team.size(), chunkCounts: chunks.isEmpty ? [1_000_000, 10_000_000] : chunks,
             samples: options.samples ?? 5)
         bench.binding = team.binding
+        bench.leader = leader == .works ? .works : .waits
         let trace = try tracing.open()
         bench.tracer = trace?.tracer
         let measurement = try measured { try bench.run(progress: $0) }
@@ -47,7 +59,10 @@ struct BenchSchedule: BenchCommand {
             method: [
                 "empty chunks of one element, roll and audit on; ns of the whole loop, from "
                     + "dispatch to audit, divided by its chunks",
-                "the leader waits: every rank is another process; first loop dropped",
+                (leader == .works
+                    ? "leader-works: the leader is rank 0"
+                    : "the leader waits: every rank is another process")
+                    + "; first loop dropped, short loops repeated",
             ])
     }
 }

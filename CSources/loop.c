@@ -144,7 +144,7 @@ static int begin_same(struct muster_loop *loop, uint64_t capacity, uint64_t numb
     enter_job(loop, number);
     /* Its block is known, and noted at once. */
     if (loop->schedule == MUSTER_STATIC && loop->block.first < loop->block.end) {
-        loop->position = 1;
+        loop->position = loop->is_last = 1;
         note_current(loop, loop->block);
     }
     return 0;
@@ -356,7 +356,7 @@ bool muster_loop_claim(struct muster_loop *loop)
 
 bool muster_loop_more(struct muster_loop *loop)
 {
-    if (loop->next == loop->end && !muster_loop_claim(loop))
+    if (loop->next == loop->end && (loop->is_last || !muster_loop_claim(loop)))
         return false;
     if (__builtin_expect(loop->traced, 0)) {
         if (__atomic_load_n(loop->cancelled, __ATOMIC_RELAXED) == loop->job)
@@ -379,10 +379,10 @@ void muster_loop_cancel(struct muster_loop *loop)
     __atomic_store_n(loop->cancelled, loop->job, __ATOMIC_RELEASE);
 }
 
-void muster_loop_end(struct muster_loop *loop)
+uint64_t muster_loop_end(struct muster_loop *loop)
 {
-    (void)loop;
     MUSTER__POINT(MUSTER_POINT_LOOP_ENDED);
+    return muster_roll_tally(&loop->roll);
 }
 
 /* -- traced jobs ---------------------------------------------------------------------------- */

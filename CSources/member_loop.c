@@ -373,7 +373,7 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
     struct muster_member *me = loop->member;
     if (!me->loop_open)
         return -EINVAL;
-    muster_loop_end(&loop->loop);
+    (void)muster_loop_end(&loop->loop);
     int status = meet_at_end(me);
     if (status < 0)
         muster__timeline_over(me, false);

@@ -19,10 +19,12 @@ struct RankPart {
     let rank: UInt32
     /// This rank's way through a job; `taken` and `touched` are kept from one to the next.
     private let loop: UnsafeMutablePointer<muster_loop>
+    private let slot: UnsafeMutablePointer<muster_slot>
 
     init(team: OpaquePointer, rank: UInt32) {
         self.team = team
         self.rank = rank
+        slot = muster_team_slot(team, rank)
         loop = muster_loop_create()
     }
 
@@ -36,23 +38,22 @@ struct RankPart {
     func run(
         _ job: UnsafeMutablePointer<muster_job>, _ number: UInt64, _ type: (any _Work.Type)?
     ) {
-        let slot = muster_team_slot(team, rank)!
         var outcome = MUSTER_OUTCOME_KERNEL
+        var tally: UInt64 = 0
         let status = muster_loop_begin(loop, team, rank)
         if status != 0 {
             outcome = MUSTER_OUTCOME_ERROR
             slot.pointee.outcome_status = status
         } else if let type {
-            outcome = run(type, muster_job_arguments(job)!, slot, number)
+            outcome = run(type, muster_job_arguments(job)!, number)
+            tally = muster_loop_end(loop)
         }
         // Not before: the leader looks for `done` in this line, which each store takes from it.
-        let tally = status == 0 ? muster_roll_tally(&loop.pointee.roll) : 0
         muster_slot_conclude(slot, outcome.rawValue, tally, number)
     }
 
     private func run(
-        _ type: any _Work.Type, _ arguments: UnsafeMutableRawPointer,
-        _ slot: UnsafeMutablePointer<muster_slot>, _ number: UInt64
+        _ type: any _Work.Type, _ arguments: UnsafeMutableRawPointer, _ number: UInt64
     ) -> muster_outcome {
         var outcome = MUSTER_OUTCOME_FINE
         do {
@@ -60,7 +61,7 @@ struct RankPart {
         } catch {
             // First what the kernel has changed, then the word about it.
             let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
-            outcome = describe(error, at: loop.pointee.next &- 1, slot)
+            outcome = describe(error, at: loop.pointee.next &- 1)
             if undone < 0 {
                 outcome = MUSTER_OUTCOME_ERROR
                 slot.pointee.outcome_status = undone
@@ -70,13 +71,12 @@ struct RankPart {
             muster_team_cancel(team)
             loop.pointee.taken.update(repeating: 0, count: Int(MUSTER_ARRAYS_MAX))
         }
-        muster_loop_end(loop)
         return outcome
     }
 
     /// Leaves the error's words in the slot.
     private func describe(
-        _ error: any Error, at chunk: UInt64, _ slot: UnsafeMutablePointer<muster_slot>
+        _ error: any Error, at chunk: UInt64
     ) -> muster_outcome {
         var outcome = MUSTER_OUTCOME_THREW
         slot.pointee.outcome_chunk = chunk
@@ -115,8 +115,8 @@ struct Worker {
     mutating func run() {
         // A rank that starts between jobs begins after the last one, whose number its slot has.
         var seen = muster_team_slot(part.team, part.rank).pointee.done
+        let job = muster_team_job(part.team)!
         while muster_worker_wait(part.team, part.rank, &seen) == 1 {
-            let job = muster_team_job(part.team)!
             part.run(job, seen, find(job))
             muster_worker_done(part.team, part.rank, seen)
         }

@@ -133,7 +133,7 @@ import Testing
         #expect(muster_team_cancelled(team.team))
         for rank in 0..<2 {
             #expect(!muster_loop_next(&loops[rank], &chunk))
-            muster_loop_end(&loops[rank])
+            _ = muster_loop_end(&loops[rank])
             muster_worker_done(team.team, UInt32(rank), number)
         }
         var audit = muster_audit()

@@ -100,7 +100,7 @@ final class SimulatedTeam {
         }
         if let fault = steps(shape, order, &random) { return fault }
         for rank in 0..<size {
-            muster_loop_end(loops + rank)
+            _ = muster_loop_end(loops + rank)
             muster_worker_done(team, UInt32(rank), number)
         }
         if muster_team_join(team, 0) != 1 { return "the join does not see that all are done" }

@@ -60,10 +60,9 @@ private final class Committers {
     }
 
     private func finish(_ rank: Int, _ number: UInt64) {
-        muster_loop_end(loops + rank)
+        let tally = muster_loop_end(loops + rank)
         muster_slot_conclude(
-            muster_team_slot(team.team, UInt32(rank)), MUSTER_OUTCOME_FINE.rawValue,
-            muster_roll_tally(&loops[rank].roll), number)
+            muster_team_slot(team.team, UInt32(rank)), MUSTER_OUTCOME_FINE.rawValue, tally, number)
         muster_worker_done(team.team, UInt32(rank), number)
     }
 

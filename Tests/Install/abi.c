@@ -309,7 +309,7 @@ AT(muster_loop, space_bytes, 336);
 AT(muster_loop, touching, 344);
 AT(muster_loop, timeline, 352);
 AT(muster_loop, stolen, 400);
-AT(muster_loop, reserved, 404);
+AT(muster_loop, is_last, 404);
 AT(muster_loop, shape, 408);
 AT(muster_loop, block, 416);
 AT(muster_loop, taken, 432);

@@ -67,8 +67,8 @@ struct muster_loop {
     uint64_t touching; /* chunk that touched[MUSTER_ARRAYS_MAX].serial stands for */
     struct muster_timeline_writer timeline;
     uint32_t stolen; /* the interval claimed last is from another rank's part; set in traced jobs */
-    uint32_t reserved;
-    uint64_t shape; /* of the job slot that the above was found in; 0: it has to be found anew */
+    uint32_t is_last; /* 1: nothing is left beyond next ..< end, whoever is asked */
+    uint64_t shape;   /* of the job slot that the above was found in; 0: it has to be found anew */
     struct muster_interval block; /* static: this rank's part */
 
     /* Kept from job to job. */
@@ -177,8 +177,10 @@ int muster_loop_undo(struct muster_loop *loop, uint64_t chunk);
 void muster_loop_cancel(struct muster_loop *loop);
 
 /* Ends this rank's part. What it took last stays noted: were it cleared, a successor of a rank that
- * dies before it has said that it is done would deal itself the same chunks again. */
-void muster_loop_end(struct muster_loop *loop);
+ * dies before it has said that it is done would deal itself the same chunks again.
+ *
+ * Returns: muster_roll_tally of its roll. */
+uint64_t muster_loop_end(struct muster_loop *loop);
 
 #ifdef __cplusplus
 }

@@ -37,6 +37,7 @@ struct FamiliarLoop {
             grain: chosenGrain, elements: elements)
     }
 
+    @inline(__always)
     func matches(_ plan: LoopPlan) -> Bool {
         count == plan.count && grain == plan.grain && schedule == plan.schedule
             && batch == plan.batch && isByRank == plan.isByRank && recovery == plan.recovery
@@ -90,7 +91,7 @@ extension TeamCore {
         if number == 0 { return false }
         isRunning = true
         if leaderWorks {
-            ownRank!.run(muster_team_job(team), number, type)
+            ownRank!.run(job, number, type)
             muster_worker_done(team, 0, number)
         }
         let isClean = muster_team_finish(team)
@@ -112,7 +113,7 @@ extension TeamCore {
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {
-            ownRank!.run(muster_team_job(team), $0, type)
+            ownRank!.run(job, $0, type)
         }
         try judge(&report, losses, failed)
         unusual = report
@@ -129,9 +130,7 @@ extension TeamCore {
     /// it uses other arrays than the one before: those have to be checked.
     private func replaceArguments(_ work: UnsafeRawPointer, _ bytes: Int, _ kernel: Int) -> Bool {
         if bytes == 0 { return true }
-        let slot =
-            UnsafeMutableRawPointer(muster_job_arguments(muster_team_job(team))!)
-            + ArgumentLayout.kernel
+        let slot = UnsafeMutableRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
         if memcmp(slot, work, bytes) == 0 { return true }
         for access in kernels.entries[kernel].accesses {
             let size = MemoryLayout<_ArrayHandle>.size

@@ -49,6 +49,8 @@ public struct Team: ~Copyable {
     }
 
     let core: TeamCore
+    /// Number of ranks.
+    public let size: Int
 
     /// Starts a team.
     ///
@@ -68,18 +70,17 @@ public struct Team: ~Copyable {
         core = try TeamCore(
             size: size, leaderWorks: leader == .works, start: start.source(ranks: size),
             binding: binding, wait: wait)
+        self.size = size
     }
 
     /// For tests under a thread sanitizer: ranks are threads of this process.
     package init(threads size: Int, leader: Leader = .waits) throws(MusterError) {
         core = try TeamCore(
             size: size, leaderWorks: leader == .works, start: .threads, binding: .none)
+        self.size = size
     }
 
     deinit { core.end() }
-
-    /// Number of ranks.
-    public var size: Int { core.size }
 
     /// The CPU and home node of each rank.
     public var seats: [Seat] { core.seats }

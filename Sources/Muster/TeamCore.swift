@@ -47,6 +47,7 @@ struct LoopPlan {
 
 final class TeamCore {
     let team: OpaquePointer
+    let job: UnsafeMutablePointer<muster_job>
     let size: Int
     let leaderWorks: Bool
     let start: RankSource
@@ -116,6 +117,7 @@ final class TeamCore {
             throw .system(.memory, subject, "can't make its shared memory", status: status)
         }
         team = made
+        job = muster_team_job(made)
         self.size = size
         self.leaderWorks = leaderWorks
         self.start = start
@@ -321,7 +323,6 @@ final class TeamCore {
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
             try restartWorkers()
         }
-        let job = muster_team_job(team)!
         job.pointee.kind = MUSTER_JOB_LOOP.rawValue
         job.pointee.schedule = plan.schedule.code
         job.pointee.first_chunk = 0

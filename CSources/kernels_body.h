@@ -32,6 +32,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "wider intermediate results would change bi
 #define WIDTH   MUSTER__WIDTH
 #define LANES   ((size_t)MUSTER_KERNEL_LANES)
 #define VECTORS (LANES / WIDTH)
+#define LINE    8 /* elements of a line of memory */
 #define BLOCK   ((size_t)MUSTER_KERNEL_BLOCK)
 
 /* Lanes live in registers only where the loop over a group's vectors is unrolled. */
@@ -184,18 +185,23 @@ static void add(double *restrict to, const double *restrict a, const double *res
 }
 
 static void triad(double *restrict to, const double *restrict a, double factor,
-                  const double *restrict b, size_t count, bool streaming)
-{
-    ELEMENTWISE(a[i] + factor * b[i], load(a + v) + factor * load(b + v))
-}
+                  const double *restrict b, size_t count, bool streaming){
+    ELEMENTWISE(a[i] + factor * b[i], load(a + v) + factor * load(b + v))}
 
 /* ---- reductions over doubles ---- */
 
-static double sum(const double *a, size_t count)
+/* ahead: how many elements further memory is asked for meanwhile; 0: not at all. It may lie beyond
+ * the end. */
+INLINE double sum_asking(const double *a, size_t count, size_t ahead)
 {
     vector total[VECTORS] = {{0}};
     size_t i = 0;
     for (; count - i >= LANES; i += LANES) {
+        if (ahead) {
+            UNROLL
+            for (size_t line = 0; line < LANES; line += LINE)
+                __builtin_prefetch((const char *)(a + i) + 8 * (ahead + line));
+        }
         UNROLL
         for (size_t v = 0; v < VECTORS; v++)
             total[v] += load(a + i + v * WIDTH);
@@ -205,6 +211,16 @@ static double sum(const double *a, size_t count)
     for (size_t l = 0; i < count; i++, l++)
         lanes[l] += a[i];
     return one_nan(fold(lanes));
+}
+
+static double sum(const double *a, size_t count)
+{
+    return sum_asking(a, count, 0);
+}
+
+static double sum_ahead(const double *a, size_t count)
+{
+    return sum_asking(a, count, 1024);
 }
 
 static double dot(const double *a, const double *b, size_t count)
@@ -294,21 +310,17 @@ static void minmax(const double *a, size_t count, double *minimum, double *maxim
 
 #include "kernels_statistics.h"
 
-static const struct muster_kernels table = {
-    .variant = MUSTER__VARIANT,
-    .fill = fill,
-    .copy = copy,
-    .scale = scale,
-    .add = add,
-    .triad = triad,
-    .sum = sum,
-    .dot = dot,
-    .minmax = minmax,
-    .moments = moments,
-    .histogram = histogram,
-};
+/* clang-format off */
+#define KERNELS(sum_used)                                                                          \
+    {                                                                                              \
+        .variant = MUSTER__VARIANT, .fill = fill, .copy = copy, .scale = scale, .add = add,        \
+        .triad = triad, .sum = (sum_used), .dot = dot, .minmax = minmax, .moments = moments,       \
+        .histogram = histogram,                                                                    \
+    }
+/* clang-format on */
 
 const struct muster_kernels *MUSTER__TABLE(void)
 {
-    return &table;
+    static const struct muster_kernels plain = KERNELS(sum), asking = KERNELS(sum_ahead);
+    return muster__asks_ahead() ? &asking : &plain;
 }

@@ -92,6 +92,10 @@ void muster__os_end_child(int pid);   /* kills and reaps a child that has no pid
 int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
 int muster__os_parent(void);
 int muster__os_pid(void);
+/* The same without a system call, for a process that has called muster__os_mark_process: this looks
+ * at a page that the kernel clears in each child. 0: such a child, which has not. */
+int muster__os_marked_pid(void);
+void muster__os_mark_process(void);
 uint32_t muster__os_user(void); /* effective user */
 uint32_t muster__os_page_bytes(void);
 int muster__os_thread_count(void);

@@ -114,6 +114,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
         options->wait > MUSTER_WAIT_SLEEP)
         return -EINVAL;
     uint32_t size = options->size;
+    muster__os_mark_process();
     struct muster_team *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
@@ -509,6 +510,11 @@ void muster_team_destroy(struct muster_team *team)
 }
 
 /* -- looking -------------------------------------------------------------------------------- */
+
+bool muster_team_leads(const struct muster_team *team)
+{
+    return muster__os_marked_pid() == team->plan.leader_pid;
+}
 
 struct muster_job *muster_team_job(struct muster_team *team)
 {

@@ -75,8 +75,13 @@ static muster_kernel find(const struct muster_work_order *order)
 {
     const void *address = order->in_program ? muster_program_address((int64_t)order->kernel)
                                             : (const void *)(uintptr_t)order->kernel;
-    if (!order->in_program && !muster_address_is_static(address))
-        return NULL; /* from a library loaded since the fork */
+    /* Asking takes longer than an empty loop, so not for the kernel that ran last. */
+    static const void *known;
+    if (!order->in_program && address != __atomic_load_n(&known, __ATOMIC_RELAXED)) {
+        if (!muster_address_is_static(address))
+            return NULL; /* from a library loaded since the fork */
+        __atomic_store_n(&known, address, __ATOMIC_RELAXED);
+    }
     muster_kernel kernel;
     memcpy(&kernel, &address, sizeof kernel); /* a cast between the two is no ISO C */
     return kernel;

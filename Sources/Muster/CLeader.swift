@@ -9,9 +9,19 @@ package import CMuster
 final class CLeader {
     let team: Team
     private(set) var arrays: [UnsafeRawPointer: CArray] = [:]
-    var report: CReport?
+    /// The last loop's audit.
+    var audit: AuditReport? { didSet { words = nil } }
+    private var words: CReport?
+    /// The last loop, where one like it can be run without looking at everything again.
+    var familiar: CFamiliarLoop?
 
     init(_ team: consuming Team) { self.team = team }
+
+    /// The audit as C reads it, made when it is asked for.
+    var report: CReport? {
+        if words == nil { words = audit.map(CReport.init) }
+        return words
+    }
 
     var pointer: OpaquePointer { OpaquePointer(Unmanaged.passUnretained(self).toOpaque()) }
 

@@ -48,15 +48,15 @@ struct FamiliarLoop {
 extension TeamCore {
     /// Notes a loop that went well, and whose job is in the job slot. Not of files, which are looked
     /// at after each loop, nor while loops are recorded: that takes longer than the long way does.
-    func remember<Work: _Work>(
-        _ type: Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan, _ entry: KernelEntry,
-        _ report: AuditReport
+    func remember(
+        _ type: any _Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan,
+        _ entry: KernelEntry, _ accesses: [AccessField], _ report: AuditReport
     ) {
         guard recording == nil, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
             plan.stallTimeout == nil,
             muster_team_job(team).pointee.schedule == plan.schedule.code
         else { return }
-        for access in entry.accesses {
+        for access in accesses {
             let handle = work.loadUnaligned(
                 fromByteOffset: access.offset, as: _ArrayHandle.self)
             if arrays.isFile(handle.id) { return }
@@ -127,7 +127,8 @@ extension TeamCore {
     }
 
     /// Puts the kernel's bytes into the job slot where they are others than there. Returns false where
-    /// it uses other arrays than the one before: those have to be checked.
+    /// it uses other arrays than the one before: those have to be checked. (Of a C kernel its caller has
+    /// found that they are the same.)
     private func replaceArguments(_ work: UnsafeRawPointer, _ bytes: Int, _ kernel: Int) -> Bool {
         if bytes == 0 { return true }
         let slot = UnsafeMutableRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel

@@ -1,12 +1,71 @@
 // LaunchLoop.swift - the loops of a leader in C, and their reports.
 
 package import CMuster
+internal import Glibc
 
 /// What a loop of a C leader is to do, checked.
 private struct CLoop {
     let plan: LoopPlan
     let order: CKernelOrder
     let given: muster_loop_options
+}
+
+/// A loop that went well, as a C leader gave it: one that differs in argument bytes only is not read
+/// again. What may have happened to the team and its arrays since then, the team knows.
+final class CFamiliarLoop {
+    let plan: LoopPlan
+    let byteCount: Int
+    private let given: muster_loop_options
+    private let uses: UnsafeMutableRawPointer
+    private let useBytes: Int
+    private let work: UnsafeMutableRawPointer
+
+    init(
+        _ given: muster_loop_options, _ plan: LoopPlan, _ bytes: UnsafeRawBufferPointer
+    ) {
+        self.plan = plan
+        self.given = given
+        useBytes = Int(given.use_count) * MemoryLayout<muster_use>.stride
+        uses = .allocate(byteCount: max(1, useBytes), alignment: 16)
+        if useBytes > 0 { uses.copyMemory(from: given.uses, byteCount: useBytes) }
+        byteCount = bytes.count
+        work = .allocate(byteCount: byteCount, alignment: 16)
+        work.copyMemory(from: bytes.baseAddress!, byteCount: byteCount)
+    }
+
+    deinit {
+        uses.deallocate()
+        work.deallocate()
+    }
+
+    func matches(_ options: UnsafePointer<muster_loop_options>) -> Bool {
+        guard Int(options.pointee.size_bytes) == MemoryLayout<muster_loop_options>.size else {
+            return false
+        }
+        let other = options.pointee
+        // Function pointers of C have no equality in Swift.
+        guard
+            unsafeBitCast(other.kernel, to: UInt.self)
+                == unsafeBitCast(given.kernel, to: UInt.self),
+            other.progress == nil, other.schedule == given.schedule, other.count == given.count,
+            other.grain == given.grain, other.use_count == given.use_count,
+            other.argument_bytes == given.argument_bytes, other.by_rank == given.by_rank,
+            other.recovery == given.recovery, other.redo_limit == given.redo_limit,
+            other.stall_ns == given.stall_ns
+        else { return false }
+        guard other.argument_bytes == 0 || other.arguments != nil else { return false }
+        return useBytes == 0 || (other.uses != nil && memcmp(uses, other.uses, useBytes) == 0)
+    }
+
+    /// The kernel's bytes, with these arguments.
+    func bytes(_ options: UnsafePointer<muster_loop_options>) -> UnsafeRawPointer {
+        let count = Int(options.pointee.argument_bytes)
+        if count > 0 {
+            (work + byteCount - count).copyMemory(
+                from: options.pointee.arguments, byteCount: count)
+        }
+        return UnsafeRawPointer(work)
+    }
 }
 
 private let schedules: [Schedule] = [.static, .cyclic, .dynamic, .guided, .staticSteal]
@@ -18,7 +77,9 @@ extension CLeader {
         collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
     ) throws(MusterError) {
         try checkLeader("loop")
-        report = nil
+        if partialBytes == 0, let given, try runAgain(given) { return }
+        audit = nil
+        familiar = nil
         let loop = try read(given)
         let core = team.core
         if let progress = loop.given.progress {
@@ -34,13 +95,37 @@ extension CLeader {
         do throws(MusterError) {
             let entry = core.kernels.entry(for: CKernel.self)
             let order = loop.order
-            let made = try order.bytes.span.bytes.withUnsafeBytes { bytes throws(MusterError) in
-                try core.run(
+            try order.bytes.span.bytes.withUnsafeBytes { bytes throws(MusterError) in
+                let made = try core.run(
                     entry, bytes, order.accesses, loop.plan, partialBytes, collect: collect)
+                audit = made
+                if partialBytes > 0 || loop.given.progress != nil { return }
+                core.remember(CKernel.self, bytes, loop.plan, entry, order.accesses, made)
+                if core.familiar != nil {
+                    familiar = CFamiliarLoop(loop.given, loop.plan, bytes)
+                }
             }
-            report = CReport(made)
         } catch {
-            report = error.report.map(CReport.init)
+            audit = error.report
+            throw error
+        }
+    }
+
+    /// Runs a loop like the last one. Returns false, and has done nothing, where it is another.
+    private func runAgain(
+        _ given: UnsafePointer<muster_loop_options>
+    ) throws(MusterError) -> Bool {
+        guard let familiar, familiar.matches(given) else { return false }
+        do throws(MusterError) {
+            guard
+                try team.core.runAgain(
+                    CKernel.self, familiar.bytes(given), familiar.byteCount, familiar.plan)
+            else { return false }
+            audit = team.core.takeReport()
+            return true
+        } catch {
+            audit = error.report
+            self.familiar = nil
             throw error
         }
     }

@@ -75,10 +75,9 @@ final class TeamCore {
     var isTraced = false
     /// The timeline being recorded.
     @exclusivity(unchecked) var recording: Recording?
-    private let leaderPID = muster_process_id()
     /// False in a process that the leader has forked on its own account: it has a copy of this object,
     /// and must leave the team's memory alone.
-    var isLeader: Bool { muster_process_id() == leaderPID }
+    var isLeader: Bool { muster_team_leads(team) }
     /// Deaths outside loops, by phase.
     private(set) var deathsBetweenLoops: [Int: Int] = [:]
 
@@ -279,7 +278,9 @@ final class TeamCore {
         return try withUnsafeBytes(of: work) { bytes throws(MusterError) in
             let report = try run(
                 entry, bytes, entry.accesses, plan, partialBytes, collect: collect)
-            if partialBytes == 0 { remember(Work.self, bytes, plan, entry, report) }
+            if partialBytes == 0 {
+                remember(Work.self, bytes, plan, entry, entry.accesses, report)
+            }
             return report
         }
     }

@@ -374,6 +374,9 @@ uint64_t muster_team_progress(const struct muster_team *team);
 /* The same of one rank. */
 uint64_t muster_team_rank_progress(const struct muster_team *team, uint32_t rank);
 
+/* Whether the calling process is the one that created the team, not one that it has forked. */
+bool muster_team_leads(const struct muster_team *team);
+
 /* Whether a job has been dispatched and its end not been seen. */
 bool muster_team_running(const struct muster_team *team);
 

@@ -200,7 +200,7 @@ INLINE double sum_asking(const double *a, size_t count, size_t ahead)
         if (ahead) {
             UNROLL
             for (size_t line = 0; line < LANES; line += LINE)
-                __builtin_prefetch((const char *)(a + i) + 8 * (ahead + line));
+                __builtin_prefetch((const void *)((uintptr_t)(a + i) + 8 * (ahead + line)));
         }
         UNROLL
         for (size_t v = 0; v < VECTORS; v++)

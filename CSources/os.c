@@ -25,6 +25,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
@@ -371,23 +374,29 @@ static int *mark;
 void muster__os_mark_process(void)
 {
     ENTER(); /* not injected: there is another way */
-    if (!mark) {
-        size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
-        void *page =
-            mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (page != MAP_FAILED && madvise(page, bytes, MADV_WIPEONFORK) == 0)
-            mark = page;
-        else if (page != MAP_FAILED)
-            munmap(page, bytes);
+    int *page = __atomic_load_n(&mark, __ATOMIC_ACQUIRE);
+    if (page) {
+        __atomic_store_n(page, getpid(), __ATOMIC_RELAXED);
+        return;
     }
-    if (mark)
-        *mark = getpid();
+    size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
+    page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page != MAP_FAILED) {
+        *page = getpid();
+        int *none = NULL;
+        /* Release: whoever sees the page sees the number in it. */
+        if (madvise(page, bytes, MADV_WIPEONFORK) != 0 ||
+            !__atomic_compare_exchange_n(&mark, &none, page, false, __ATOMIC_RELEASE,
+                                         __ATOMIC_RELAXED))
+            munmap(page, bytes); /* another thread was first */
+    }
     errno = errno_before;
 }
 
 int muster__os_marked_pid(void)
 {
-    return mark ? *mark : muster__os_pid();
+    const int *page = __atomic_load_n(&mark, __ATOMIC_ACQUIRE);
+    return page ? __atomic_load_n(page, __ATOMIC_RELAXED) : muster__os_pid();
 }
 
 static int count_entry(const char *name, void *context)

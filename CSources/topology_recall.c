@@ -53,7 +53,8 @@ static bool has_same_cpus(struct muster__reader *reader, const struct muster_top
     return seen == count;
 }
 
-/* A kernel without node directories is read anew each time. */
+/* Also whether the same ones have memory, without which none may be allocated there. A kernel
+ * without node directories is read anew each time. */
 static bool has_same_nodes(struct muster__reader *reader, const struct muster_topology *host)
 {
     int64_t count = read_ids(reader, MUSTER__NODES "/online");
@@ -62,7 +63,15 @@ static bool has_same_nodes(struct muster__reader *reader, const struct muster_to
     for (uint32_t i = 0; i < host->node_count; i++)
         if (reader->ids[i] != host->nodes[i].id)
             return false;
-    return true;
+    int64_t with_memory = read_ids(reader, MUSTER__NODES "/has_memory"), seen = 0;
+    for (uint32_t i = 0; i < host->node_count; i++) {
+        if (host->nodes[i].memory_total_bytes == 0)
+            continue;
+        if (seen >= with_memory || reader->ids[seen] != host->nodes[i].id)
+            return false;
+        seen++;
+    }
+    return seen == with_memory;
 }
 
 /* A copy of what is kept, if that is still so. NULL: it is not, or could not be found out. */

@@ -92,8 +92,8 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
     struct muster_slot *slot = &team->slots[rank];
     for (;;) {
         *seen = wait_for_epoch(team, rank, *seen);
-        /* The audit has read it, and this rank will write there: the line is on its way meanwhile.
-         */
+        /* An audit may have read it, and this rank will write there: the line is on its way
+         * meanwhile. */
         __builtin_prefetch(team->rolls[rank], 1);
         MUSTER__POINT(MUSTER_POINT_JOB_SEEN);
         int status = 0;

@@ -84,11 +84,14 @@ extension TeamCore {
         let now = coarseNanoseconds()
         // Time to look whether all ranks are there: the long way does.
         if now &- lastSeen > TeamCore.trustNanoseconds { return false }
-        lastSeen = now
 
         let requestsBefore = muster_team_cancel_requests(team)
         let number = muster_team_dispatch_same(team)
-        if number == 0 { return false }
+        if number == 0 {
+            vacantKnown = true
+            return false
+        }
+        lastSeen = now
         isRunning = true
         if leaderWorks {
             ownRank!.run(job, number, type)

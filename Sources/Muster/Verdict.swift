@@ -123,19 +123,23 @@ extension TeamCore {
         var findings = [muster_finding](repeating: muster_finding(), count: 1000)
         var audit = muster_audit()
         let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
+        var missing: [Range<Int>] = []
+        var repeated: [AuditReport.Repeat] = []
         for finding in findings.prefix(Int(max(0, found))) {
             let range = Int(finding.first)..<Int(finding.end)
             if finding.repeated == 0 {
-                report.missing.append(range)
+                missing.append(range)
                 continue
             }
             var ranks = [UInt32](repeating: 0, count: size)
             let held = muster_team_audit_ranks(
                 team, muster_interval(first: finding.first, end: finding.end), &ranks,
                 UInt64(size))
-            report.repeated.append(
+            repeated.append(
                 .init(chunks: range, ranks: ranks.prefix(Int(max(0, held))).map(Int.init)))
         }
+        report.missing = missing
+        report.repeated = repeated
     }
 
     private func explain(_ failed: FailedPart, _ report: AuditReport) -> MusterError {

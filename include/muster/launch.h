@@ -262,7 +262,8 @@ struct muster_loop_options {
  * an array of another team, one that is used twice and not only read, one that is written and
  * mapped for reading, too many uses, argument bytes or chunks, a chunk too large for the journal,
  * or an enumerator or size_bytes that this library does not know; MUSTER_ERROR_NO_KERNEL: a kernel
- * that is in no file that the ranks have; MUSTER_ERROR_NOT_LEADER. */
+ * that is in no file that the ranks have; MUSTER_ERROR_NOT_LEADER. A kernel must stay loaded
+ * between loops that use it. */
 int muster_leader_run(struct muster_leader *leader, const struct muster_loop_options *options,
                       struct muster_error *error);
 

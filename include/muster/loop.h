@@ -1,7 +1,8 @@
 /* loop.h - the hot loop: claim a chunk, run it, commit it.
  *
- * One `struct muster_loop` stands on each rank's stack for the length of a job and is that rank's
- * own memory. What other processes need to know of it goes through the slot (current) and the roll.
+ * One `struct muster_loop` belongs to each rank for as long as it lives, all zero at first, and is
+ * that rank's own memory: what it has found out of a job slot is kept for the next job. What other
+ * processes need to know of it goes through the slot (current) and the roll.
  * Claim and commit are inline for loops in C; loops in Swift have their own, which call
  * muster_loop_more and muster_loop_commit_apart. The claims that touch shared words are one call
  * away.

@@ -193,7 +193,7 @@ struct muster_team_block {
     uint64_t reserved1[2];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
-    /* Written before the epoch, but for muster_team_dispatch_same. */
+    /* Written before the epoch; not written by muster_team_dispatch_same. */
     uint64_t shape; /* number of the job that the job slot was last written for, but for arguments:
                        what ranks have found out of it then is good for the newest job too */
     uint64_t loop;  /* number of the loop of job `shape`; a later job is a loop by itself */

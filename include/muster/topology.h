@@ -75,10 +75,10 @@ struct muster_topology {
 int muster_topology_create(const char *root, struct muster_topology **topology);
 
 /* Reads this host, but for what can't have changed since this function read it last: cores,
- * packages, caches and distances are read again only where the CPUs or nodes on line are others.
- * Sizes of memory are what they were then. A tenth of the cost of muster_topology_create, whose
- * result, errors and ownership it has. Concurrency: any thread; one that comes while another is at
- * it reads all. */
+ * packages, caches and distances are read again only where other CPUs or nodes are on line, or
+ * other nodes have memory. Sizes of memory are what they were then. A tenth of the cost of
+ * muster_topology_create, whose result, errors and ownership it has. Concurrency: any thread; one
+ * that comes while another is at it reads all. */
 int muster_topology_recall(struct muster_topology **topology);
 
 /* Frees a topology. NULL is allowed. */

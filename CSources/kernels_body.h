@@ -185,10 +185,28 @@ static void add(double *restrict to, const double *restrict a, const double *res
 }
 
 static void triad(double *restrict to, const double *restrict a, double factor,
-                  const double *restrict b, size_t count, bool streaming){
-    ELEMENTWISE(a[i] + factor * b[i], load(a + v) + factor * load(b + v))}
+                  const double *restrict b, size_t count, bool streaming)
+{
+    ELEMENTWISE(a[i] + factor * b[i], load(a + v) + factor * load(b + v))
+}
 
 /* ---- reductions over doubles ---- */
+
+static double dot(const double *a, const double *b, size_t count)
+{
+    vector total[VECTORS] = {{0}};
+    size_t i = 0;
+    for (; count - i >= LANES; i += LANES) {
+        UNROLL
+        for (size_t v = 0; v < VECTORS; v++)
+            total[v] += load(a + i + v * WIDTH) * load(b + i + v * WIDTH);
+    }
+    double lanes[16];
+    memcpy(lanes, total, sizeof lanes);
+    for (size_t l = 0; i < count; i++, l++)
+        lanes[l] += a[i] * b[i];
+    return one_nan(fold(lanes));
+}
 
 /* ahead: how many elements further memory is asked for meanwhile; 0: not at all. It may lie beyond
  * the end. */
@@ -215,28 +233,7 @@ INLINE double sum_asking(const double *a, size_t count, size_t ahead)
 
 static double sum(const double *a, size_t count)
 {
-    return sum_asking(a, count, 0);
-}
-
-static double sum_ahead(const double *a, size_t count)
-{
-    return sum_asking(a, count, 1024);
-}
-
-static double dot(const double *a, const double *b, size_t count)
-{
-    vector total[VECTORS] = {{0}};
-    size_t i = 0;
-    for (; count - i >= LANES; i += LANES) {
-        UNROLL
-        for (size_t v = 0; v < VECTORS; v++)
-            total[v] += load(a + i + v * WIDTH) * load(b + i + v * WIDTH);
-    }
-    double lanes[16];
-    memcpy(lanes, total, sizeof lanes);
-    for (size_t l = 0; i < count; i++, l++)
-        lanes[l] += a[i] * b[i];
-    return one_nan(fold(lanes));
+    return muster__asks_ahead() ? sum_asking(a, count, 1024) : sum_asking(a, count, 0);
 }
 
 struct extremes {
@@ -310,17 +307,21 @@ static void minmax(const double *a, size_t count, double *minimum, double *maxim
 
 #include "kernels_statistics.h"
 
-/* clang-format off */
-#define KERNELS(sum_used)                                                                          \
-    {                                                                                              \
-        .variant = MUSTER__VARIANT, .fill = fill, .copy = copy, .scale = scale, .add = add,        \
-        .triad = triad, .sum = (sum_used), .dot = dot, .minmax = minmax, .moments = moments,       \
-        .histogram = histogram,                                                                    \
-    }
-/* clang-format on */
+static const struct muster_kernels table = {
+    .variant = MUSTER__VARIANT,
+    .fill = fill,
+    .copy = copy,
+    .scale = scale,
+    .add = add,
+    .triad = triad,
+    .sum = sum,
+    .dot = dot,
+    .minmax = minmax,
+    .moments = moments,
+    .histogram = histogram,
+};
 
 const struct muster_kernels *MUSTER__TABLE(void)
 {
-    static const struct muster_kernels plain = KERNELS(sum), asking = KERNELS(sum_ahead);
-    return muster__asks_ahead() ? &asking : &plain;
+    return &table;
 }

@@ -13,7 +13,7 @@ const struct muster_kernels *muster__kernels_portable(void);
 const struct muster_kernels *muster__kernels_avx2(void);
 const struct muster_kernels *muster__kernels_avx512(void);
 
-/* Which of a variant's two sums is the quicker one here. */
+/* Whether a sum is quicker here where it asks for memory ahead of what it reads. */
 bool muster__asks_ahead(void);
 
 /* Extremes of two numbers that are not NaN. -0.0 counts as less than +0.0, so that the order in

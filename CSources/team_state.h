@@ -63,7 +63,12 @@ struct muster__mapping {
     uint32_t mapped; /* 0: take it away */
 };
 
-#define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* of the server's pidfd in epoll */
+/* In epoll: ranks' pidfds have their rank, the others these. */
+#define MUSTER__EVENT_TAG  UINT64_MAX       /* the eventfd */
+#define MUSTER__SERVER_TAG (UINT64_MAX - 1) /* the server's pidfd */
+
+/* Whether every rank that has a process has ended the job last dispatched. (dispatch.c) */
+bool muster__all_done(struct muster_team *team);
 
 /* worker.c: what is done before a worker is forked, since each would do it for itself; and what a
  * new worker does first. */

@@ -202,7 +202,6 @@ extension TeamCore {
         checkIdle()
         precondition(isLeader, "a team can only be used by the process that made it")
         familiar = nil
-        let job = muster_team_job(team)!
         for _ in 0..<3 {
             fill(job)
             forgetDeaths()

@@ -54,7 +54,7 @@ extension TeamCore {
     ) {
         guard recording == nil, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
             plan.stallTimeout == nil,
-            muster_team_job(team).pointee.schedule == plan.schedule.code
+            job.pointee.schedule == plan.schedule.code
         else { return }
         for access in accesses {
             let handle = work.loadUnaligned(

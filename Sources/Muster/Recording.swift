@@ -93,7 +93,7 @@ extension TeamCore {
         }
         recording!.loops.append(
             RecordedLoop(
-                number: muster_team_job(team).pointee.loop, kernel: Int(kernel), arrays: arrays,
+                number: job.pointee.loop, kernel: Int(kernel), arrays: arrays,
                 chunks: report.chunks, grain: report.grain, elements: report.elements,
                 schedule: report.schedule, isClean: report.isClean, begin: begin,
                 end: monotonicNanoseconds(),

@@ -171,7 +171,6 @@ extension TeamCore {
         _ report: inout AuditReport, _ losses: inout Losses, _ plan: LoopPlan,
         _ requestsBefore: UInt64, underway: UInt64? = nil, ownPart: (UInt64) -> Void
     ) throws(MusterError) -> FailedPart? {
-        let job = muster_team_job(team)!
         var stall = plan.stallTimeout.map { StallWatch($0, size: size) }
         var leastMissing = Int.max
         var fruitless = 0
@@ -279,7 +278,7 @@ extension TeamCore {
     }
 
     private func endStalled(_ losses: inout Losses, _ stall: inout StallWatch, now: UInt64) {
-        let number = muster_team_job(team).pointee.number
+        let number = job.pointee.number
         for rank in 0..<UInt32(size) where muster_team_holds(team, rank) {
             if muster_team_slot(team, rank).pointee.done == number { continue }
             if stall.isStalled(self, rank, now: now), muster_team_kill(team, rank) == 0 {
@@ -320,7 +319,7 @@ extension TeamCore {
     ) throws(MusterError) {
         if muster_team_holds(team, death.rank) { return }
         // Its error is the loop's, whoever comes after it.
-        let number = muster_team_job(team).pointee.number
+        let number = job.pointee.number
         if let failed = outcome(of: death.rank, number) {
             losses.failed = losses.failed ?? failed
             cancel()
@@ -356,7 +355,6 @@ extension TeamCore {
             repeating: muster_finding(), count: Int(MUSTER_LIST_MAX) / 2)
         let found = muster_team_audit(team, &audit, &findings, UInt64(findings.count))
         let list = muster_team_list(team)!
-        let job = muster_team_job(team)!
         let most = Int(MUSTER_LIST_MAX)
         // Small enough that the ranks that are left can share the work out.
         let portion = max(1, audit.missing / UInt64(4 * size))

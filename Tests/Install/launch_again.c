@@ -23,15 +23,20 @@ static struct arguments arguments;
 static struct muster_use uses[2];
 static struct muster_loop_options loop;
 
-static int add(const struct muster_work *work)
+static void change(const struct muster_work *work, uint64_t by)
 {
-    const struct arguments *given = work->arguments;
     struct muster_tile tile = {0};
     while (muster_work_update(work, 0, &tile)) {
         uint64_t *values = tile.elements;
         for (uint64_t i = tile.first; i < tile.end; i++)
-            values[i] += given->number;
+            values[i] += by;
     }
+}
+
+static int add(const struct muster_work *work)
+{
+    const struct arguments *given = work->arguments;
+    change(work, given->number);
     if (work->chunk.index != 5 || given->what == NONE)
         return 0;
     if (given->what == RETURN_7)
@@ -45,12 +50,7 @@ static int add(const struct muster_work *work)
 static int subtract(const struct muster_work *work)
 {
     const struct arguments *given = work->arguments;
-    struct muster_tile tile = {0};
-    while (muster_work_update(work, 0, &tile)) {
-        uint64_t *values = tile.elements;
-        for (uint64_t i = tile.first; i < tile.end; i++)
-            values[i] -= given->number;
-    }
+    change(work, -given->number);
     return 0;
 }
 

@@ -471,13 +471,3 @@ int muster_team_server_process(const struct muster_team *team)
 {
     return team->server ? team->server->pid : 0;
 }
-
-uint64_t muster_process_private_bytes(void)
-{
-    char text[256];
-    unsigned long long size = 0, resident = 0, shared = 0;
-    if (muster__os_read_text("/proc/self/statm", text, sizeof text) < 0 ||
-        sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3 || shared > resident)
-        return 0;
-    return (resident - shared) * muster__os_page_bytes();
-}

@@ -124,6 +124,7 @@ extension MusterError {
     /// The names that a remedy has in Swift, and in C.
     private static let names = [
         (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
+        ("start: .forkServer", "start = MUSTER_START_SERVER"),
         ("recovery: .fail", "recovery = MUSTER_FAIL"),
         ("mirror() on the array", "muster_array_mirror"),
     ]
@@ -155,7 +156,7 @@ package func muster_leader_create(
         let options = try options(
             given, least: MemoryLayout<muster_leader_options>.size, empty: muster_leader_options(),
             "leader options")
-        let starts: [Team.Start] = [.automatic, .fork, .forkServer]
+        let starts: [Team.Start] = [.fork, .forkServer]
         guard Int(options.start) < starts.count else {
             throw invalid("start \(options.start)", "is none of enum muster_start")
         }

@@ -9,17 +9,14 @@ internal import CMuster
 extension Team {
     /// How the ranks of a team become processes.
     public enum Start: Sendable {
-        /// By fork where that is possible and quick: where this process has one thread, and forking so
-        /// many ranks copies less than 256 MiB of private memory's page tables. Else by a fork server,
-        /// where ``Team/serveIfAsked()`` is in `main`; where it is not, by fork.
-        case automatic
-        /// By fork. This process must have one thread; ranks see all that its variables hold; each
-        /// takes some 40 ms per GiB of this process's private memory.
+        /// By fork, the default. This process must have one thread. Ranks see what its variables
+        /// hold. Each rank takes some 40 ms per GiB of this process's private memory.
         case fork
         /// By a fork server: the program is executed once more, and that clean process forks the ranks.
-        /// For leaders with threads and large private heaps. Needs ``Team/serveIfAsked()`` in `main`.
-        /// Ranks see none of this process's variables, and no descriptors but standard in, out and
-        /// error.
+        /// For leaders with threads or large private heaps. Needs ``Team/serveIfAsked()`` in `main`.
+        /// Ranks see none of this process's variables: each global has its initial value. They have
+        /// no descriptors but standard input, output and error. Because a kernel that reads a global
+        /// computes something else there, a team has a server only if you ask for it.
         case forkServer
     }
 
@@ -74,22 +71,11 @@ extension TeamProgram {
     }
 }
 
-/// Above it a fork of the leader is what takes longest: 10 ms (40 ms per GiB), as long as executing a
-/// program takes.
-private let quickForkBytes: UInt64 = 256 << 20
-
 extension Team.Start {
-    /// The choice, for a team of so many ranks.
-    func source(ranks: Int) -> RankSource {
+    var source: RankSource {
         switch self {
-        case .fork: return .fork
-        case .forkServer: return .server
-        case .automatic:
-            guard muster_server_is_possible() else { return .fork }
-            if muster_process_threads() > 1 { return .server }
-            let (bytes, overflow) = muster_process_private_bytes().multipliedReportingOverflow(
-                by: UInt64(max(0, ranks)))
-            return overflow || bytes >= quickForkBytes ? .server : .fork
+        case .fork: .fork
+        case .forkServer: .server
         }
     }
 }

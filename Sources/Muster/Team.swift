@@ -59,17 +59,18 @@ public struct Team: ~Copyable {
     ///   - leader: Whether this process is rank 0.
     ///   - binding: Where the ranks run. A leader that works is bound for the team's life; one that
     ///     waits is left alone. Where the system refuses, ranks run where it lets them.
-    ///   - start: How the other ranks become processes.
+    ///   - start: How the other ranks become processes. It decides what kernels see of this program's
+    ///     variables.
     ///   - wait: What processes do that wait: for a loop, or for the end of one.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
     ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
-        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .automatic,
+        size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .fork,
         wait: Wait = .automatic
     ) throws(MusterError) {
         core = try TeamCore(
-            size: size, leaderWorks: leader == .works, start: start.source(ranks: size),
-            binding: binding, wait: wait)
+            size: size, leaderWorks: leader == .works, start: start.source, binding: binding,
+            wait: wait)
         self.size = size
     }
 

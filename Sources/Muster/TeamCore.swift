@@ -196,7 +196,8 @@ final class TeamCore {
                     reason:
                         "this process has \(threadCount) threads, and workers are forked: create "
                         + "the team before anything starts a thread (Dispatch, async, a library), or "
-                        + "make Team.serveIfAsked() the first line of main, for the fork server")
+                        + "ask for start: .forkServer, with Team.serveIfAsked() as the first line of "
+                        + "main; its ranks see each global variable with its initial value")
             }
         }
     }

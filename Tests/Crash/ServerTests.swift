@@ -89,8 +89,8 @@ extension CrashTests {
     @Suite(.serialized) struct Servers {
         @Test func aLeaderWithThreadsHasATeam() throws { try run("server-threads") }
 
-        @Test func automaticMeansForkForASmallLeaderOnly() throws {
-            #expect(try run("automatic", 256) == ["small: fork", "large: server"])
+        @Test func kernelsSeeTheSameVariablesHoweverLargeTheLeaderIs() throws {
+            #expect(try run("same-start", 300) == ["small: 7", "large: 7, by a server: 0"])
         }
 
         /// Times are printed, not judged.

@@ -82,12 +82,12 @@ func serverProcess() throws -> Int {
     return children[0]
 }
 
-/// A leader with threads: `.forkServer` and `.automatic` give a team, `.fork` is refused.
+/// A leader with threads: `.forkServer` gives a team, `.fork` and the default are refused.
 func serverForThreads(_: [String]) throws {
     try withThread {
-        for start in [Team.Start.forkServer, .automatic] {
-            try leavingNothing("threads, \(start)") {
-                let team = try Team(size: 3, start: start)
+        do {
+            try leavingNothing("threads") {
+                let team = try Team(size: 3, start: .forkServer)
                 let server = try serverProcess()
                 try claim(
                     !(try members(of: team)).contains { Int($0.pid) == server },
@@ -104,9 +104,13 @@ func serverForThreads(_: [String]) throws {
                 try claim(equal: try serverProcess(), server, "another server")
             }
         }
-        let error = try refusal("fork") { try Team(size: 3, start: .fork) }
-        try claim(equal: error.code, .threads, "\(error)")
-        try claim(error.description.contains("Team.serveIfAsked()"), "no remedy: \(error)")
+        for error in [
+            try refusal("fork") { try Team(size: 3, start: .fork) },
+            try refusal("the default") { try Team(size: 3) },
+        ] {
+            try claim(equal: error.code, .threads, "\(error)")
+            try claim(error.description.contains("start: .forkServer"), "no remedy: \(error)")
+        }
     }
     // A team that was made by a thread which has ended meanwhile.
     try leavingNothing("a thread that has ended") {
@@ -128,18 +132,30 @@ func serverForThreads(_: [String]) throws {
     }
 }
 
-/// What an automatic start chooses: prints "server" or "fork" for one thread, and with a heap of so
-/// many MiB. Argument: MiB.
-func automaticStart(_ arguments: [String]) throws {
-    func choice() throws -> String {
-        let team = try Team(size: 2, start: .automatic)
-        return contents(of: "/proc/self/task/\(getpid())/children")
-            .split(whereSeparator: \.isWhitespace).compactMap { Int($0) } == team.processIDs
-            ? "fork" : "server"
+/// What a program learns after its first line. A server's ranks have its initial value.
+nonisolated(unsafe) private var learnt = 0
+
+private struct WriteLearnt: Kernel {
+    let to: SharedArray<Int64>.Output
+    func process(_ chunk: borrowing Chunk) throws {
+        to.write(chunk) { to in for i in to.indices { to[i] = Int64(learnt) } }
     }
-    try leavingNothing("automatic") { print("small: \(try choice())") }
+}
+
+/// A team has the same start, and its kernels see the same, whatever the leader's heap is. Argument: MiB.
+func sameStart(_ arguments: [String]) throws {
+    func seen(_ start: Team.Start?) throws -> Int64 {
+        let team = try start.map { try Team(size: 2, start: $0) } ?? Team(size: 2)
+        let array = try team.array(of: Int64.self, count: 8)
+        try team.run(WriteLearnt(to: array.output))
+        return array[7]
+    }
+    learnt = 7
+    try leavingNothing("same start") { print("small: \(try seen(nil))") }
     let heap = try touched(mebibytes: try number(arguments, 0))
-    try leavingNothing("automatic") { print("large: \(try choice())") }
+    try leavingNothing("same start") {
+        print("large: \(try seen(nil)), by a server: \(try seen(.forkServer))")
+    }
     munmap(heap.baseAddress, heap.count)
 }
 
@@ -195,8 +211,7 @@ func forgottenLine(_: [String]) throws {
         try claim(error.description.contains("Team.serveIfAsked()"), "no remedy: \(error)")
         try claimNoChild("a refused team")
         print(error)
-        // One thread: automatic means fork.
-        let team = try Team(size: 2, start: .automatic)
+        let team = try Team(size: 2)
         _ = try members(of: team)
     }
     try withThread {
@@ -222,7 +237,7 @@ func teamProgram(_: [String]) throws { try Program.main() }
 /// A program that reaches its line in the leader only. The copy can't make a team, in whatever way.
 func strayServer(_: [String]) throws {
     if muster_server_is_stray() {
-        for start in [Team.Start.fork, .forkServer, .automatic] {
+        for start in [Team.Start.fork, .forkServer] {
             let error = try refusal("a stray server's team") { try Team(size: 2, start: start) }
             guard error.code == .start, error.description.contains(MUSTER_SERVER_VARIABLE) else {
                 _exit(8)
@@ -266,7 +281,7 @@ func strangeVariable(_: [String]) throws {
     for value in ["", "1", "1:", "1:1", "99:\(getppid())", "1:\(getpid())", "1:-3", "x"] {
         setenv(MUSTER_SERVER_VARIABLE, value, 1)
         Team.serveIfAsked()
-        for start in [Team.Start.fork, .forkServer, .automatic] {
+        for start in [Team.Start.fork, .forkServer] {
             let error = try refusal(value) { try Team(size: 2, start: start) }
             try claim(equal: error.code, .start, "\(error)")
             try claimNoChild(value)

@@ -51,7 +51,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
     "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
-    "server-threads": serverForThreads, "automatic": automaticStart, "times": startTimes,
+    "server-threads": serverForThreads, "same-start": sameStart, "times": startTimes,
     "forgotten": forgottenLine, "program": teamProgram, "stray": strayServer, "never": neverServes,
     "threads-first": badServer, "crashing": badServer, "variable": strangeVariable,
     "server-redo": serverRedo, "server-death": serverDeath, "server-deaths": serverDeaths,

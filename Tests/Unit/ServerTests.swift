@@ -109,10 +109,6 @@ private let mebibyte: UInt64 = 1 << 20
             #expect(muster_program_address(offset) == nil)
         }
     }
-
-    @Test func thisProcessHasPrivateMemory() {
-        #expect(muster_process_private_bytes() > 100_000)
-    }
 }
 
 @Suite struct ServerTests {

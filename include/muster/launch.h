@@ -90,11 +90,9 @@ struct muster_error {
 
 /* Where a team's ranks come from. */
 enum muster_start {
-    MUSTER_START_AUTOMATIC = 0, /* by fork where this process has one thread and little private
-                                   memory; else by a fork server, where muster_leader_serve was
-                                   called */
-    MUSTER_START_FORK = 1,      /* by fork: this process must have one thread */
-    MUSTER_START_SERVER = 2     /* by a clean copy of this program: needs muster_leader_serve */
+    MUSTER_START_FORK = 0, /* by fork: this process must have one thread; ranks see its variables */
+    MUSTER_START_SERVER = 1 /* by a clean copy of this program: needs muster_leader_serve; in its
+                               ranks each global variable has its initial value */
 };
 
 /* How a team should be. */

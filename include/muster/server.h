@@ -81,10 +81,6 @@ bool muster_team_server_trouble(const struct muster_team *team,
 /* The server's pid; 0: none is running, as far as the leader knows. */
 int muster_team_server_process(const struct muster_team *team);
 
-/* Private memory of this process that is in RAM, in bytes: what a fork takes time for. Returns: 0
- * where /proc can't tell. */
-uint64_t muster_process_private_bytes(void);
-
 /* -- places in the program ------------------------------------------------------------------ */
 
 /* Where an address lies in the program's own image, which another process that executes the same

@@ -40,7 +40,8 @@ static int ask_environment(void)
  * of its ranks would do all the work. Returns: 0: it has not been. */
 static uint32_t lost_team(void)
 {
-    const char *team = getenv(MUSTER_VARIABLE_TEAM), *text = getenv(MUSTER_VARIABLE_SIZE);
+    const char *team = muster__os_variable(MUSTER_VARIABLE_TEAM);
+    const char *text = muster__os_variable(MUSTER_VARIABLE_SIZE);
     uint32_t size;
     if ((team && *team) || !text || !muster__text_number(text, UINT32_MAX, &size) || size < 2)
         return 0;
@@ -51,12 +52,16 @@ static int find_place(const struct muster_join_options *options, struct place *p
 {
     *place = (struct place){.address = options->address, .rank = options->rank};
     if (!place->address) {
-        place->address = getenv(MUSTER_VARIABLE_TEAM);
+        /* Alone, each rank would do all the work: refused, and not taken for a team of one. */
+        if (muster__os_is_raised() &&
+            (getenv(MUSTER_VARIABLE_TEAM) || getenv(MUSTER_VARIABLE_SIZE)))
+            return -EACCES;
+        place->address = muster__os_variable(MUSTER_VARIABLE_TEAM);
         if (!place->address || !*place->address) {
             place->address = NULL;
             return lost_team() > 0 ? -ENOTCONN : ask_environment();
         }
-        const char *rank = getenv(MUSTER_VARIABLE_RANK);
+        const char *rank = muster__os_variable(MUSTER_VARIABLE_RANK);
         if (!rank || !muster__text_number(rank, UINT32_MAX, &place->rank))
             return -EINVAL;
     }
@@ -313,6 +318,12 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
         break;
     case -EPROTO:
         advice = "the launcher is of another version of Muster than this program";
+        break;
+    case -EACCES:
+        advice =
+            "this program has privileges of its own (set-user-ID, set-group-ID or file "
+            "capabilities), so it does not act on MUSTER_TEAM: start a program without them, or "
+            "unset the variables MUSTER_* to run it alone";
         break;
     case -EPERM:
         advice = "the launcher at MUSTER_TEAM belongs to another user";

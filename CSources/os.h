@@ -97,6 +97,14 @@ int muster__os_pid(void);
 int muster__os_marked_pid(void);
 void muster__os_mark_process(void);
 uint32_t muster__os_user(void); /* effective user */
+/* Whether this process has privileges that the process which executed it may lack: a set-user-ID or
+ * set-group-ID program, file capabilities, or ids that have been changed since. */
+bool muster__os_is_raised(void);
+/* A variable of the environment; NULL: not set, or muster__os_is_raised. Everything that Muster
+ * reads from the environment to act on it is read by this. */
+const char *muster__os_variable(const char *name);
+/* Whether executing this program's file would grant privileges (1) or not (0). */
+int muster__os_program_raises(void);
 uint32_t muster__os_page_bytes(void);
 int muster__os_thread_count(void);
 /* Workers ignore INT, TERM and HUP, have the default for the rest, and block none. The first says

@@ -297,6 +297,10 @@ int muster_team_use_server(struct muster_team *team, const uint32_t *cpus)
 {
     if (!muster_server_is_possible())
         return -EPERM;
+    /* Executed once more, such a program would have privileges that this process may have dropped,
+     * or take its environment for a stranger's and run its own job again. */
+    if (muster__os_is_raised() || muster__os_program_raises() != 0)
+        return -EACCES;
     struct muster__server *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;

@@ -259,7 +259,7 @@ static uint32_t answer_all(struct server *server, int32_t *cpu)
 /* The leader's pid from the variable; 0: there is none, or it is nobody's we know. */
 static int asking_process(void)
 {
-    const char *text = getenv(MUSTER_SERVER_VARIABLE);
+    const char *text = muster__os_variable(MUSTER_SERVER_VARIABLE);
     unsigned version = 0;
     int pid = 0, end_of_text = 0;
     if (!text || sscanf(text, "%u:%d%n", &version, &pid, &end_of_text) != 2 ||
@@ -268,11 +268,14 @@ static int asking_process(void)
     return pid > 0 ? pid : 0;
 }
 
-static bool is_socket(int fd)
+/* Whether the descriptor is a socket whose other end the leader, of this user, has made. */
+static bool is_leaders(int fd, int leader_pid)
 {
     uint64_t size_bytes;
-    uint32_t mode_bits;
-    return muster__os_stat(fd, &size_bytes, &mode_bits) == 0 && S_ISSOCK(mode_bits);
+    uint32_t mode_bits, user;
+    int pid;
+    return muster__os_stat(fd, &size_bytes, &mode_bits) == 0 && S_ISSOCK(mode_bits) &&
+           muster__os_peer(fd, &pid, &user) == 0 && pid == leader_pid && user == muster__os_user();
 }
 
 int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
@@ -293,7 +296,7 @@ int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
         muster__os_close(server.leader);
         return 0;
     }
-    if (!is_socket(server.socket))
+    if (!is_leaders(server.socket, server.leader_pid))
         muster__os_exit(EXIT_BROKEN);
     muster__os_worker_signals(MUSTER__ALL_SIGNALS);
     muster__os_name_thread("muster-server");
@@ -314,5 +317,5 @@ bool muster_server_is_possible(void)
 
 bool muster_server_is_stray(void)
 {
-    return getenv(MUSTER_SERVER_VARIABLE) != NULL;
+    return muster__os_variable(MUSTER_SERVER_VARIABLE) != NULL;
 }

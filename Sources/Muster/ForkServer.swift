@@ -5,6 +5,7 @@
 // process, and the words for what can go wrong.
 
 internal import CMuster
+internal import Glibc
 
 extension Team {
     /// How the ranks of a team become processes.
@@ -103,6 +104,15 @@ extension TeamCore {
                     "this process has not come to the line that a fork server needs: make "
                     + "Team.serveIfAsked() the first line of main, or the program a TeamProgram",
                 errorNumber: 1)
+        }
+        guard status != -EACCES else {
+            throw MusterError(
+                .start, subject: "fork server",
+                reason:
+                    "this program has privileges of its own (set-user-ID, set-group-ID, file "
+                    + "capabilities, or ids that it has changed), and a copy of it would get back what "
+                    + "this process has dropped: start the team by fork",
+                errorNumber: EACCES)
         }
         guard status == 0 else {
             throw .system(.memory, "fork server", "no memory for it", status: status)

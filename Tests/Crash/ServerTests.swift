@@ -104,6 +104,12 @@ extension CrashTests {
 
         @Test func theLineCanBeTheProtocols() throws { #expect(try run("program") == ["ran"]) }
 
+        /// Making such a program needs root, as CI has it.
+        @Test(.enabled(if: geteuid() == 0, "only root can make a set-user-ID program"))
+        func aSetUserIDProgramObeysNobodysEnvironment() throws {
+            #expect(try run("raised") == ["main of its own", "main of its own"])
+        }
+
         @Test func aForgottenLineIsAnErrorAndStartsNothing() throws { try run("forgotten") }
 
         @Test func aLineThatOnlyTheLeaderReachesIsAnError() throws {

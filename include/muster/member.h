@@ -100,11 +100,12 @@ struct muster_member_description {
  * another team of one); -ENOTCONN: MUSTER_SIZE is above 1 and MUSTER_TEAM is not set, or empty; or
  * another launcher (mpirun, srun, ...) started several of these without `muster run` between:
  * muster_join_advice says which; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no
- * launcher at this address; -EPERM: it belongs to another user; -ECONNRESET: it ended meanwhile;
- * -ESHUTDOWN: the rank was given up, or its process has left; -EPROTO, -EUCLEAN: what the
- * launcher sent is not a team of this version, or makes no sense; -ENOMEM: also of address space,
- * of which the team takes about 1 GiB a rank, up to 64 GiB, nearly all of it untouched; -EMFILE; or
- * an errno. Ownership: muster_leave. */
+ * launcher at this address; -EPERM: it belongs to another user; -EACCES: MUSTER_TEAM or
+ * MUSTER_SIZE is set and this process has privileges that its environment's owner may lack;
+ * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up, or its process has left;
+ * -EPROTO, -EUCLEAN: what the launcher sent is not a team of this version, or makes no sense;
+ * -ENOMEM: also of address space, of which the team takes about 1 GiB a rank, up to 64 GiB, nearly
+ * all of it untouched; -EMFILE; or an errno. Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.

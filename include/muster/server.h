@@ -69,7 +69,8 @@ bool muster_server_is_stray(void);
  * nothing yet.
  *
  * cpus: CPU of each rank, or MUSTER_NO_CPU; NULL: none is bound. Copied. Returns: 0, -ENOMEM;
- * -EPERM: the line was not reached in this process. */
+ * -EPERM: the line was not reached in this process; -EACCES: this process, or the program's file,
+ * has privileges of its own (set-user-ID, set-group-ID, file capabilities, changed ids). */
 int muster_team_use_server(struct muster_team *team, const uint32_t *cpus);
 
 /* What went wrong with the server since muster_team_forget_deaths.

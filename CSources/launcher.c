@@ -74,6 +74,8 @@ int muster_launcher_create(const struct muster_launcher_options *options,
     if (status == 0)
         status = listen_somewhere(made);
     if (status < 0) {
+        if (options->shortage && status == -EMFILE)
+            muster_limits_blame(status, 1, false, options->shortage);
         muster_launcher_destroy(made);
         return status;
     }

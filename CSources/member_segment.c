@@ -6,17 +6,11 @@
  */
 #include "member_state.h"
 
+#include <muster/limits.h>
 #include <string.h>
 
 #define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */
 #define PAGE         4096u
-
-/* Capacity of a roll below which a team is refused. */
-#define CHUNKS_LEAST (1ull << 20)
-
-/* Address space for all rolls together. Each member maps all of it; what no loop uses takes no
- * memory. With few ranks that is room for MUSTER_CHUNKS_MAX chunks. */
-#define ROLLS_MOST_BYTES (64ull << 30)
 
 _Static_assert(sizeof(struct muster__member_block) == 4 * MUSTER_LINE_BYTES, "one writer a line");
 _Static_assert(sizeof(struct muster__post) == 2 * MUSTER_LINE_BYTES, "one writer a line");
@@ -62,20 +56,28 @@ int muster__member_segment(const struct muster_launcher_options *options,
                            struct muster_segment *segment, struct muster__member_plan *plan,
                            struct muster__member_parts *parts)
 {
-    uint64_t capacity = MUSTER_CHUNKS_MAX;
-    while (capacity > CHUNKS_LEAST &&
-           muster_roll_bytes(capacity) > ROLLS_MOST_BYTES / options->size)
-        capacity /= 2;
-    int status = -ENOMEM;
-    for (; status == -ENOMEM && capacity >= CHUNKS_LEAST; capacity /= 2) {
-        int refused = muster__member_plan(options->size, capacity, plan);
-        if (refused == 0)
-            refused = muster__plan_timelines(options->timeline_events, plan);
-        if (refused < 0)
-            return refused;
+    struct muster_limits limits;
+    struct muster_shortage shortage = {.limit = MUSTER_LIMIT_NONE};
+    uint64_t capacity = 0;
+    int status = muster__member_plan(options->size, 1, plan);
+    if (status == 0)
+        status = muster__plan_timelines(options->timeline_events, plan);
+    if (status < 0)
+        return status;
+    muster_limits_read(&limits);
+    /* All but the rolls. */
+    uint64_t fixed_bytes = plan->total_bytes - options->size * plan->roll_bytes;
+    status = muster_reservation_members(&limits, options->size, fixed_bytes, &capacity, &shortage);
+    if (status == 0) {
+        (void)muster__member_plan(options->size, capacity, plan);
+        (void)muster__plan_timelines(options->timeline_events, plan);
         status = muster_segment_create("muster-members", MUSTER_SEGMENT_MEMBERS, plan->total_bytes,
                                        segment);
+        if (status < 0)
+            muster_limits_blame(status, plan->total_bytes, false, &shortage);
     }
+    if (status < 0 && options->shortage)
+        *options->shortage = shortage;
     if (status < 0)
         return status;
     muster__member_parts(plan, segment->address, parts);

@@ -59,6 +59,30 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write); /* MADV
 int muster__os_advise(void *address, uint64_t size_bytes, int advice);
 int muster__os_collapse(void *address, uint64_t size_bytes); /* MADV_COLLAPSE: all, or an error */
 
+/* -- limits (os_limit.c) -------------------------------------------------------------------- */
+
+enum muster__resource {
+    MUSTER__ADDRESSES, /* RLIMIT_AS */
+    MUSTER__DATA,
+    MUSTER__FILE, /* RLIMIT_FSIZE */
+    MUSTER__STACK,
+    MUSTER__LOCKED, /* RLIMIT_MEMLOCK */
+    MUSTER__PROCESSES,
+    MUSTER__FILES
+};
+
+/* What this process has of it. */
+struct muster__used {
+    uint64_t address_bytes, resident_bytes;
+    uint64_t data_bytes; /* with its stack */
+};
+
+uint64_t muster__os_limit(enum muster__resource resource); /* soft; UINT64_MAX: none */
+void muster__os_used(struct muster__used *used);           /* zeros without /proc */
+uint64_t muster__os_open_files(uint64_t below);            /* descriptors below a number */
+/* Whether a reservation takes memory: an emulator may keep a record of each page. Tries it. */
+bool muster__os_addresses_cost(uint64_t probe_bytes);
+
 /* -- NUMA ----------------------------------------------------------------------------------- */
 
 /* mode: MPOL_*; nodes: bit mask of mask_bits bits, rounded up to a whole of 64. */

@@ -3,18 +3,15 @@
  * Invariant: free extents are sorted, apart, never touching (neighbours are merged), and together
  * with the allocated ones cover arena and window exactly. Nothing here is in shared memory.
  */
-#include <muster/segment.h>
+#include <muster/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "os.h"
+#include "space_private.h"
 
-#define MIB             (1ull << 20)
 #define GIB             (1ull << 30)
-#define UNIT            (2 * MIB) /* a huge page on x86-64 and on aarch64 with 4 KiB pages */
-#define SPACE_MOST      (8192 * GIB)
-#define SPACE_LEAST     (8 * GIB)
+#define UNIT            MUSTER__SPACE_UNIT
 #define EXTENTS_MOST    (2 * MUSTER_ARRAYS_MAX + 4)
 #define DONT_DUMP       16 /* MADV_DONTDUMP */
 #define CGROUP_ROOT     "/sys/fs/cgroup"
@@ -41,24 +38,32 @@ static int reserve(struct muster_space *space)
 
 int muster_space_create(struct muster_space *space)
 {
+    struct muster_limits limits;
+    struct muster_reservation planned;
+    struct muster_shortage shortage;
+    muster_limits_read(&limits);
+    int status = muster_reservation_plan(&limits, 0, 0, &planned, &shortage);
+    return status < 0 ? status : muster__space_make(&planned, space);
+}
+
+int muster__space_make(struct muster_reservation *planned, struct muster_space *space)
+{
     struct muster_space made = {.arena_fd = -1};
     made.free_extents = malloc(EXTENTS_MOST * sizeof *made.free_extents);
     if (!made.free_extents)
         return -ENOMEM;
-    int status = -ENOMEM;
-    /* Half as much again and again: an aarch64 kernel may have 39-bit addresses, a shell ulimit -v,
-     * the thread sanitizer its own layout. */
-    for (made.size_bytes = SPACE_MOST; status == -ENOMEM && made.size_bytes >= SPACE_LEAST;
-         made.size_bytes /= 2) {
+    int status;
+    /* Half as much again and again: an aarch64 kernel may have 39-bit addresses, the thread
+     * sanitizer its own layout, and mlockall a limit of its own (-EAGAIN). */
+    do {
+        made.size_bytes = planned->space_bytes;
         status = reserve(&made);
-        if (status == 0)
-            break;
-    }
+    } while ((status == -ENOMEM || status == -EAGAIN) && muster_reservation_shrink(planned) == 0);
     if (status < 0) {
         free(made.free_extents);
         return status;
     }
-    made.arena_bytes = made.size_bytes / 4;
+    made.arena_bytes = planned->arena_bytes;
 
     void *address = NULL;
     int fd = muster__os_memfd("muster-arrays");
@@ -85,7 +90,7 @@ int muster_space_create(struct muster_space *space)
 int muster_space_attach(int arena_fd, uint64_t size_bytes, uint64_t arena_bytes,
                         struct muster_space *space)
 {
-    if (size_bytes > SPACE_MOST || size_bytes % UNIT != 0 || arena_bytes > size_bytes ||
+    if (size_bytes > MUSTER__SPACE_MOST || size_bytes % UNIT != 0 || arena_bytes > size_bytes ||
         arena_bytes == 0 || arena_bytes % UNIT != 0)
         return -EUCLEAN;
     uint64_t file_bytes = 0;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "space_private.h"
 #include "team_state.h"
 
 _Static_assert(sizeof(struct muster_slot) == 4 * MUSTER_LINE_BYTES + MUSTER_MESSAGE_BYTES,
@@ -22,9 +23,7 @@ _Static_assert(offsetof(struct muster_team_block, cancelled) % MUSTER_LINE_BYTES
 _Static_assert(offsetof(struct muster_team_block, counter) % MUSTER_LINE_BYTES == 0, "counter");
 _Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are aligned to 16");
 
-#define PAGE         4096ull
 #define BLOCK_OFFSET MUSTER__BLOCK_OFFSET
-#define CHUNKS_LEAST (1ull << 20) /* roll capacity below which a team is refused */
 
 static uint64_t rounded(uint64_t bytes, uint64_t unit)
 {
@@ -67,32 +66,42 @@ static void choose_wait(struct muster_team_block *plan, const struct muster_team
     plan->yields = wait == MUSTER_WAIT_YIELD;
 }
 
-static int make_control(struct muster_team *team, struct muster_team_block *plan)
+/* Decides what is reserved, and makes the control segment. */
+static int make_control(struct muster_team *team, struct muster_team_block *plan,
+                        struct muster_reservation *planned, struct muster_shortage *shortage)
 {
-    plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, PAGE);
-    plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), PAGE);
-    plan->list_offset = rounded(plan->job_offset + sizeof(struct muster_job), PAGE);
+    uint64_t page = plan->page_bytes;
+    plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, page);
+    plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), page);
+    plan->list_offset = rounded(plan->job_offset + sizeof(struct muster_job), page);
     plan->distances_offset =
-        rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), PAGE);
+        rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), page);
     plan->mirrors_offset =
-        rounded(plan->distances_offset + muster__most_places(plan->size) * plan->size, PAGE);
+        rounded(plan->distances_offset + muster__most_places(plan->size) * plan->size, page);
     plan->journals_offset =
-        rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), PAGE);
-    int status = -ENOMEM;
-    /* Rolls and journals are address space until they are written, but a process may have little of
-     * that. */
-    for (uint64_t chunks = MUSTER_CHUNKS_MAX; status == -ENOMEM && chunks >= CHUNKS_LEAST;
-         chunks /= 2) {
-        plan->chunk_capacity = chunks;
-        plan->journal_bytes =
-            rounded(MUSTER_JOURNAL_BYTES_MAX / (MUSTER_CHUNKS_MAX / chunks), PAGE);
-        plan->rolls_offset = plan->journals_offset + plan->size * plan->journal_bytes;
-        plan->roll_bytes = muster_roll_bytes(chunks);
-        status = muster_segment_create("muster-control", MUSTER_SEGMENT_CONTROL,
-                                       plan->rolls_offset + plan->size * plan->roll_bytes,
-                                       &team->control);
-    }
+        rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), page);
+    struct muster_limits limits;
+    muster_limits_read(&limits);
+    int status =
+        muster_reservation_plan(&limits, plan->size, plan->journals_offset, planned, shortage);
+    if (status < 0)
+        return status;
+    plan->chunk_capacity = planned->chunk_capacity;
+    plan->journal_bytes = planned->journal_bytes;
+    plan->rolls_offset = plan->journals_offset + plan->size * plan->journal_bytes;
+    plan->roll_bytes = muster_roll_bytes(plan->chunk_capacity);
+    status = muster_segment_create("muster-control", MUSTER_SEGMENT_CONTROL, planned->control_bytes,
+                                   &team->control);
+    if (status < 0)
+        muster_limits_blame(status, planned->control_bytes, false, shortage);
     return status;
+}
+
+/* Descriptors of a team: of the two segments, of epoll and the eventfd; and two of each rank that
+ * is another process. */
+static uint64_t files_of(const struct muster_team_block *plan)
+{
+    return 4 + 2ull * (plan->size - plan->leader_works);
 }
 
 static int make_waiting(struct muster_team *team)
@@ -129,13 +138,23 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
                                      .leader_pid = muster__os_pid(),
                                      .page_bytes = muster__os_page_bytes()};
     choose_wait(&plan, options);
+    struct muster_reservation planned;
+    struct muster_shortage shortage = {.limit = MUSTER_LIMIT_NONE};
+    /* Before anything is started, not at the rank for which there are none. */
     if (status == 0)
-        status = make_control(made, &plan);
+        status = muster_limits_files(files_of(&plan), &shortage);
     if (status == 0)
-        status = muster_space_create(&made->space);
+        status = make_control(made, &plan, &planned, &shortage);
+    if (status == 0) {
+        status = muster__space_make(&planned, &made->space);
+        if (status < 0)
+            muster_limits_blame(status, planned.space_bytes, false, &shortage);
+    }
     if (status == 0)
         status = make_waiting(made);
     if (status < 0) {
+        if (options->shortage)
+            *options->shortage = shortage;
         muster_team_destroy(made);
         return status;
     }

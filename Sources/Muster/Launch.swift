@@ -111,6 +111,7 @@ package final class Launch {
     ///   process is left then.
     package func run() throws(MusterError) -> LaunchReport {
         do throws(MusterError) {
+            try checkFiles()
             for rank in 0..<plan.size where report.cause == nil {
                 try start(rank)
                 takeSignals()
@@ -137,6 +138,18 @@ package final class Launch {
     }
 
     // MARK: - Starting
+
+    /// Sees before anything is started whether there are descriptors for all of it: the ends of pipes
+    /// that stay here for each rank, and those that starting one takes for a moment.
+    private func checkFiles() throws(MusterError) {
+        let pipes = plan.outputDirectory != nil ? 0 : muster_relay_is_one(relay) ? 1 : 2
+        var shortage = muster_shortage()
+        let status = muster_limits_files(UInt64(plan.size * pipes + 7), &shortage)
+        guard status == 0 else {
+            throw .system(
+                .start, "a team of \(plan.size)", "can't be started", status: status, shortage)
+        }
+    }
 
     private func start(_ rank: Int) throws(MusterError) {
         var outputs: [Int32] = [-1, -1]
@@ -276,7 +289,7 @@ package final class Launch {
     }
 
     private func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {
-        plan.shortage(.start, subject, what, status)
+        .system(.start, subject, what, status: status, needed: 1, processes: true)
     }
 
     // MARK: - Running

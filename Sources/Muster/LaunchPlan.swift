@@ -62,23 +62,6 @@ package struct LaunchPlan: Sendable {
     package func globalRank(_ rank: Int) -> Int { outer.hostRank * size + rank }
     /// Ranks of all hosts.
     package var globalSize: Int { outer.hostSize * size }
-
-    /// An error about what is short on this host, with where to get more.
-    func shortage(
-        _ code: MusterError.Code, _ subject: String, _ what: String, _ status: Int32
-    ) -> MusterError {
-        let remedy =
-            switch status {
-            case -24: "; ulimit -n says how many, and \(size) ranks take up to 5 each"  // EMFILE
-            case -27: "; ulimit -f says how much may be written"  // EFBIG
-            case -11:  // EAGAIN
-                "; ulimit -u, or a cgroup's pids.max, says how many processes"
-            default: ""
-            }
-        let error = MusterError.system(code, subject, what, status: status)
-        return MusterError(
-            code, subject: subject, reason: error.reason + remedy, errorNumber: error.errorNumber)
-    }
 }
 
 /// What became of a launch.

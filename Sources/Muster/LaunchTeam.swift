@@ -19,6 +19,7 @@ final class LaunchTeam {
         let nodes = seats.map { Int32($0.homeNode) }
         let cpus = seats.map { Int32($0.cpu ?? -1) }
         let isBound = cpus.allSatisfy { $0 >= 0 }
+        var shortage = muster_shortage()
         let usable = isBound ? Set(cpus).count : try Topology.read().usableCPUCount
         var made: OpaquePointer?
         let status = nodes.withUnsafeBufferPointer { nodes in
@@ -33,11 +34,15 @@ final class LaunchTeam {
                 options.nodes = nodes.baseAddress
                 options.cpus = cpus.baseAddress
                 options.timeline_events = UInt64(plan.timelineEvents)
-                return muster_launcher_create(&options, &made)
+                return withUnsafeMutablePointer(to: &shortage) {
+                    options.shortage = $0
+                    return muster_launcher_create(&options, &made)
+                }
             }
         }
         guard status == 0, let made else {
-            throw plan.shortage(.system, "a team of \(plan.size)", "can't be made", status)
+            throw .system(
+                .memory, "a team of \(plan.size)", "can't be made", status: status, shortage)
         }
         launcher = made
     }

@@ -80,9 +80,44 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         _ code: Code, _ subject: String, _ what: String, status: some BinaryInteger
     ) -> MusterError {
         let number = Int32(clamping: -Int64(status))
+        // Any call that opens something can meet this limit.
+        if number == 24 /* EMFILE */ {
+            return system(code, subject, what, status: -number, needed: 1)
+        }
         return MusterError(
-            code, subject: subject, reason: "\(what): \(statusText(Int32(clamping: status)))",
-            errorNumber: number)
+            code, subject: subject, reason: "\(what): \(statusText(-number))", errorNumber: number)
+    }
+
+    /// The same where a limit of this process may be to blame (`muster_shortage_text`): then it is named,
+    /// with its value, what was needed, and how it is raised.
+    static func system(
+        _ code: Code, _ subject: String, _ what: String, status: Int32, _ shortage: muster_shortage
+    ) -> MusterError {
+        var shortage = shortage
+        let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { text in
+            muster_shortage_text(&shortage, text.baseAddress, text.count) > 0
+                ? String(cString: text.baseAddress!) : statusText(status)
+        }
+        return MusterError(
+            code, subject: subject, reason: "\(what): \(text)",
+            errorNumber: Int32(clamping: -Int64(status)))
+    }
+
+    /// The same where the C core has not said what ran short. `needed`: bytes, descriptors or processes,
+    /// see `muster_limits_blame`.
+    static func system(
+        _ code: Code, _ subject: String, _ what: String, status: Int32, needed: UInt64,
+        processes: Bool = false
+    ) -> MusterError {
+        var shortage = muster_shortage()
+        muster_limits_blame(status, needed, processes, &shortage)
+        // No limit of this process's: then one of the system's.
+        if shortage.limit == MUSTER_LIMIT_NONE.rawValue, status == -11 /* EAGAIN */, processes {
+            return system(
+                code, subject, "\(what) (limits: ulimit -u, pids.max, kernel.pid_max)",
+                status: status)
+        }
+        return system(code, subject, what, status: status, shortage)
     }
 }
 

@@ -84,9 +84,16 @@ final class TeamCore {
         options.spin_ns = -1
         options.wait = wait.code
         var made: OpaquePointer?
-        let status = muster_team_create(&options, &made)
+        var shortage = muster_shortage()
+        let status = withUnsafeMutablePointer(to: &shortage) {
+            options.shortage = $0
+            return muster_team_create(&options, &made)
+        }
         guard status == 0, let made else {
-            throw .system(.memory, subject, "can't make its shared memory", status: status)
+            throw .system(
+                .memory, subject,
+                status == -EMFILE ? "can't be made" : "can't make its shared memory",
+                status: status, shortage)
         }
         team = made
         job = muster_team_job(made)
@@ -176,9 +183,10 @@ final class TeamCore {
         if status == 0 { live(rank: rank) }
         guard status > 0 else {
             if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
+            // Also those that have been started by now are needed.
             throw .system(
-                .start, "rank \(rank) of \(size)",
-                "can't start a worker (limits: ulimit -u, ulimit -n, pids.max)", status: status)
+                .start, "rank \(rank) of \(size)", "can't start a worker", status: status,
+                needed: UInt64(size) - UInt64(rank), processes: true)
         }
     }
 

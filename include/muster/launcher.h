@@ -17,6 +17,7 @@
 #define MUSTER_LAUNCHER_H
 
 #include <muster/base.h>
+#include <muster/limits.h>
 #include <muster/member.h>
 #include <muster/timeline.h>
 
@@ -42,6 +43,8 @@ struct muster_launcher_options {
     const int32_t *cpus;      /* CPU that each rank is bound to, -1: none; NULL: none is */
     uint64_t timeline_events; /* chunks, and loops, of each rank that are recorded at most, up to
                                  MUSTER_EVENTS_MAX; 0: none */
+    struct muster_shortage
+        *shortage; /* receives what ran short where the call fails; may be NULL */
 };
 
 /* What has happened. */

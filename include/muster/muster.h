@@ -13,6 +13,7 @@
 #include <muster/kernels.h>
 #include <muster/launch.h>
 #include <muster/launcher.h>
+#include <muster/limits.h>
 #include <muster/loop.h>
 #include <muster/member.h>
 #include <muster/mirror.h>

@@ -82,8 +82,9 @@ struct muster_space {
 
 /* Reserves a space and maps its arena.
  *
- * Takes up to 8 TiB of addresses, and as little as 8 GiB where the process may have no more.
- * Returns: 0, -ENOMEM, or an errno. Ownership: muster_space_destroy. */
+ * Takes 8 TiB of addresses, or what the limits of this process leave (limits.h).
+ * Returns: 0; -ENOMEM; -EFBIG: not even 2 MiB may be a file's size; or an errno. Ownership:
+ * muster_space_destroy. */
 int muster_space_create(struct muster_space *space);
 
 /* Reserves a space of the same size as another process's, and maps that one's arena; addresses may

@@ -23,6 +23,7 @@
 
 #include <muster/base.h>
 #include <muster/journal.h>
+#include <muster/limits.h>
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>
@@ -243,6 +244,8 @@ struct muster_team_options {
     uint32_t usable_cpus;  /* from muster_topology_create: decides about spinning */
     int32_t spin_ns;       /* -1: chosen; else how long a wait looks before it sleeps */
     uint32_t wait;         /* enum muster_wait */
+    struct muster_shortage
+        *shortage; /* receives what ran short where the call fails; may be NULL */
 };
 
 /* -- leader --------------------------------------------------------------------------------- */
@@ -250,7 +253,8 @@ struct muster_team_options {
 /* Makes the shared memory of a team. No process is started.
  *
  * Returns: 0; -EINVAL: size 0 or above MUSTER_RANKS_MAX, or a size_bytes or a wait that this
- * library does not know; -ENOMEM; -EMFILE; or an errno. Ownership: muster_team_destroy. */
+ * library does not know; -ENOMEM, -EFBIG, -EMFILE: it does not fit into a limit; or an errno.
+ * Ownership: muster_team_destroy. */
 int muster_team_create(const struct muster_team_options *options, struct muster_team **team);
 
 /* Ends all workers: asks them to leave, kills those that don't within a second or are in a job,

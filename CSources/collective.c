@@ -23,8 +23,9 @@ int muster_member_broadcast(struct muster_member *me, void *data, uint64_t size_
 {
     if (!muster_member_alive(me, root))
         return muster__meet_refusing(me, -EINVAL);
-    if (!muster__whole(me))
-        return -EOWNERDEAD;
+    int ready = muster__ready(me);
+    if (ready < 0)
+        return ready;
     uint64_t call = muster__call(MUSTER__CALL_BROADCAST, size_bytes, root, 0), done = 0;
     do {
         uint64_t bytes = piece(done, size_bytes, MUSTER__MAIL_BYTES);
@@ -84,8 +85,9 @@ static int combine_pieces(struct muster_member *me, uint64_t call, unsigned char
                           uint64_t count, struct muster__numbers *numbers, enum wanted wanted,
                           uint32_t scan)
 {
-    if (!muster__whole(me))
-        return -EOWNERDEAD;
+    int ready = muster__ready(me);
+    if (ready < 0)
+        return ready;
     uint64_t value_bytes = muster_type_bytes(numbers->type), done = 0;
     _Alignas(16) unsigned char small[8 * 16];
     unsigned char *stack = small;

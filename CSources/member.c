@@ -81,6 +81,8 @@ static int take_team(struct muster_member *me, int fd, uint32_t rank,
         return status;
     me->size = me->plan.size;
     me->rank = rank;
+    /* A child that this process forks is no member: worker.c says why. */
+    muster__os_keep_from_children(me->control.address, me->control.size_bytes);
     if (rank >= me->size)
         return -EUCLEAN;
     me->post = &me->parts.posts[rank];
@@ -230,6 +232,8 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
     struct muster_member *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
+    muster__os_mark_process();
+    made->pid = muster__os_pid();
     made->socket = made->control.fd = -1;
     status = place.address ? join_launcher(made, &place) : join_nobody(made);
     if (status < 0) {
@@ -255,6 +259,8 @@ int muster_leave(struct muster_member *me)
 {
     if (!me)
         return 0;
+    if (muster__is_copy(me))
+        return -EPERM; /* the rank is its parent's */
     int status = me->socket >= 0 ? say_leave(me, me->rank) : 0;
     forget(me);
     return status;

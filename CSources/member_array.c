@@ -135,6 +135,7 @@ static int find_or_map(struct muster_member *me, const char *name, uint64_t size
     muster__os_close(fd);
     if (status < 0)
         return status;
+    muster__os_keep_from_children(array->address, array->mapped_bytes);
     me->array_count++;
     *address = array->address;
     return 0;
@@ -159,8 +160,9 @@ static int agree(struct muster_member *me, uint64_t call, int status)
 int muster__member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                          void **address)
 {
-    if (!muster__whole(me))
-        return -EOWNERDEAD;
+    int ready = muster__ready(me);
+    if (ready < 0)
+        return ready;
     uint64_t hash = muster__hash_text(MUSTER__HASH_START, name);
     void *found = NULL;
     int status = find_or_map(me, name, size_bytes, &found);

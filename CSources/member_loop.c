@@ -112,8 +112,9 @@ int muster_member_loop_begin(struct muster_member *me,
     if (chunks > me->plan.roll_capacity)
         return muster__meet_refusing(me, -E2BIG);
     /* Survivors may be in a loop still that deals by the words below. */
-    if (!muster__whole(me))
-        return -EOWNERDEAD;
+    int ready = muster__ready(me);
+    if (ready < 0)
+        return ready;
     unsigned char *room = NULL;
     if (options->partial_bytes > 0) {
         int status = partials(me, chunks * options->partial_bytes, &room);
@@ -272,8 +273,8 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
 {
     struct muster_member *me = made->member;
     struct muster_loop *loop = &made->loop;
-    if (!me->loop_open)
-        return -EINVAL;
+    if (!me->loop_open || muster__is_copy(me))
+        return me->loop_open ? -EPERM : -EINVAL;
     uint64_t breaks = __atomic_load_n(made->breaks, __ATOMIC_ACQUIRE);
     if (breaks != made->watched) {
         if (!me->loop_adopts)
@@ -371,8 +372,8 @@ static int meet_at_end(struct muster_member *me)
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report)
 {
     struct muster_member *me = loop->member;
-    if (!me->loop_open)
-        return -EINVAL;
+    if (!me->loop_open || muster__is_copy(me))
+        return me->loop_open ? -EPERM : -EINVAL;
     (void)muster_loop_end(&loop->loop);
     int status = meet_at_end(me);
     if (status < 0)

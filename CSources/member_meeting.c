@@ -159,8 +159,9 @@ static int meet(struct muster_member *me, uint64_t call, struct wait *wait)
 
 int muster__meet(struct muster_member *me, uint64_t call)
 {
-    if (!muster__whole(me))
-        return -EOWNERDEAD;
+    int ready = muster__ready(me);
+    if (ready < 0)
+        return ready;
     struct wait wait = {.tolerant = false};
     return meet(me, call, &wait);
 }
@@ -238,6 +239,8 @@ void muster__count_live(struct muster_member *me, const uint32_t *states)
 
 int muster_recover(struct muster_member *me)
 {
+    if (muster__is_copy(me))
+        return -EPERM;
     for (;;) {
         uint64_t breaks = breaks_now(me);
         if (breaks == me->generation)

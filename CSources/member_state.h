@@ -232,6 +232,7 @@ struct muster_member {
     struct muster__post *post; /* of this rank */
     const struct muster_roll **rolls;
     uint32_t rank, size;
+    int pid;             /* of the process that joined */
     uint64_t generation; /* UINT64_MAX: muster_recover must come first */
     uint64_t sequence;   /* meetings in this generation */
     uint32_t *states;    /* room for one a rank */
@@ -261,6 +262,12 @@ struct muster_member {
     struct muster_interval *holes;
     uint64_t hole_count, hole_capacity;
 };
+
+/* Whether this process was forked by the member, whose rank and memory it does not have. */
+static inline bool muster__is_copy(const struct muster_member *me)
+{
+    return muster__os_marked_pid() != me->pid;
+}
 
 /* -- member_meeting.c ----------------------------------------------------------------------- */
 
@@ -296,6 +303,15 @@ int muster__meet_refusing(struct muster_member *me, int status);
 static inline bool muster__whole(const struct muster_member *me)
 {
     return __atomic_load_n(&me->parts.block->breaks, __ATOMIC_ACQUIRE) == me->generation;
+}
+
+/* Whether this process can make a collective call. Returns: 0; -EPERM: it was forked by the member;
+ * -EOWNERDEAD: muster_recover must come first. */
+static inline int muster__ready(const struct muster_member *me)
+{
+    if (muster__is_copy(me))
+        return -EPERM;
+    return muster__whole(me) ? 0 : -EOWNERDEAD;
 }
 
 /* Takes the ranks that are in the team by these states (NULL: all) for those that meet from here

@@ -155,6 +155,20 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write)
     return 0;
 }
 
+void muster__os_forbid(void *address, uint64_t size_bytes)
+{
+    ENTER(); /* not injected: as muster__os_keep_from_children */
+    (void)mprotect(address, size_bytes, PROT_NONE);
+    errno = errno_before;
+}
+
+void muster__os_keep_from_children(void *address, uint64_t size_bytes)
+{
+    ENTER(); /* not injected: without it only a kernel that forks is not caught */
+    (void)madvise(address, size_bytes, MADV_DONTFORK);
+    errno = errno_before;
+}
+
 int muster__os_advise(void *address, uint64_t size_bytes, int advice)
 {
     INJECT();
@@ -267,6 +281,14 @@ int muster__os_cpu(uint32_t *cpu, uint32_t *node)
 
 /* -- processes ------------------------------------------------------------------------------ */
 
+/* Set while this thread forks for Muster. */
+static _Thread_local bool forks;
+
+bool muster__os_is_own_fork(void)
+{
+    return forks;
+}
+
 int muster__os_fork(void)
 {
     INJECT();
@@ -277,7 +299,9 @@ int muster__os_fork(void)
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
+    forks = true;
     int64_t pid = taken(fork(), errno_before);
+    forks = false;
     if (pid != 0)
         sigprocmask(SIG_SETMASK, &before, NULL);
     return (int)pid;

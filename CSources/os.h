@@ -57,6 +57,10 @@ int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writ
 int muster__os_unmap(void *address, uint64_t size_bytes);
 int muster__os_populate(void *address, uint64_t size_bytes, bool write); /* MADV_POPULATE_* */
 int muster__os_advise(void *address, uint64_t size_bytes, int advice);
+/* Memory that no child of this process gets: a copy of a rank finds nothing there, and the kernel
+ * ends it with SIGSEGV at its first access. Best effort; holes in the range are left alone. */
+void muster__os_forbid(void *address, uint64_t size_bytes); /* no access any more; best effort */
+void muster__os_keep_from_children(void *address, uint64_t size_bytes);
 int muster__os_collapse(void *address, uint64_t size_bytes); /* MADV_COLLAPSE: all, or an error */
 
 /* -- limits (os_limit.c) -------------------------------------------------------------------- */
@@ -103,7 +107,8 @@ int muster__os_cpu(uint32_t *cpu, uint32_t *node);
 
 /* -- processes ------------------------------------------------------------------------------ */
 
-int muster__os_fork(void); /* in the parent: the child's pid; in the child: 0 */
+int muster__os_fork(void);         /* in the parent: the child's pid; in the child: 0 */
+bool muster__os_is_own_fork(void); /* for fork handlers: this one is muster__os_fork's */
 int muster__os_pidfd(int pid);
 int muster__os_kill(int pidfd, int signal);
 /* Reaps a dead child. Returns 1 with *code and *status as waitid gives them, 0: still alive. */

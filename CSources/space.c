@@ -246,8 +246,11 @@ int muster_space_map(struct muster_space *space, struct muster_extent extent, in
         extent.size_bytes > space->size_bytes - extent.offset_bytes)
         return -EINVAL;
     void *address = NULL;
-    return muster__os_map(fd, file_offset_bytes, extent.size_bytes, writable,
-                          space->address + extent.offset_bytes, &address);
+    int status = muster__os_map(fd, file_offset_bytes, extent.size_bytes, writable,
+                                space->address + extent.offset_bytes, &address);
+    if (status == 0 && space->is_ranks)
+        muster__os_keep_from_children(address, extent.size_bytes);
+    return status;
 }
 
 /* -- memory --------------------------------------------------------------------------------- */

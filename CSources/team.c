@@ -162,6 +162,11 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     for (uint32_t rank = 0; rank < size; rank++)
         made->ranks[rank].pidfd = made->ranks[rank].socket = -1;
     if (plan.leader_works) {
+        status = muster__watch_copies(made);
+        if (status < 0) {
+            muster_team_destroy(made);
+            return status;
+        }
         muster_rank_hold(made->block, 0, plan.leader_pid);
         made->ranks[0].held = true;
     }
@@ -324,6 +329,7 @@ void muster_team_destroy(struct muster_team *team)
 {
     if (!team)
         return;
+    muster__forget_copies(team);
     if (team->block)
         muster_team_end(team);
     if (team->eventfd >= 0)

@@ -52,7 +52,8 @@ struct muster_team {
     bool has_rehearsed;     /* muster__os_rehearse_worker */
     uint64_t other_signals; /* that the worker which is started next has to set */
     struct muster__patience patience;
-    struct muster__server *server; /* leader only; NULL: ranks are forked from the leader */
+    struct muster_team *next_working; /* copies.c */
+    struct muster__server *server;    /* leader only; NULL: ranks are forked from the leader */
 };
 
 /* A mapping that travels to the workers. */
@@ -105,6 +106,11 @@ uint32_t muster__place(const struct muster_team *team, uint32_t rank);
 
 /* Maps this rank's copies of all mirrored arrays: a new worker, before its first job. (mirror.c) */
 int muster__enter_mirrors(struct muster_team *team, uint32_t rank);
+
+/* copies.c, for a leader that works: from now on a copy of it that a kernel forks finds nothing of
+ * the team; and no longer. Returns: 0, -ENOMEM. */
+int muster__watch_copies(struct muster_team *team);
+void muster__forget_copies(struct muster_team *team);
 
 /* How long a team that ends waits for its idle ranks to leave by themselves. */
 #define MUSTER__END_WAIT_NS 1000000000ull

@@ -35,6 +35,13 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
     muster__os_worker_signals(team->other_signals);
     muster__os_name_thread(team->worker_name);
     team->worker_socket = socket;
+    /* Order: before the rank is held, so before any kernel can run here.
+     * Why: a kernel may fork and both processes may come back from it. The copy has this rank's
+     * cursor and would claim and commit as the rank does, in the same roll.
+     * Breaks otherwise: chunks worked on twice, in an audit that finds each exactly once. */
+    muster__os_keep_from_children(team->control.address, team->control.size_bytes);
+    muster__os_keep_from_children(team->space.address, team->space.size_bytes);
+    team->space.is_ranks = 1;
     if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
         muster__os_exit(126);
     /* Before any job: the arrays that this rank has a copy of. */

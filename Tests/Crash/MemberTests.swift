@@ -43,6 +43,8 @@ extension CrashTests {
 
         @Test func ranksThatStartAgainRecover() throws { _ = try member("recovery") }
 
+        @Test func aCopyThatAMemberForksInALoopWorksOnNothing() throws { _ = try member("copies") }
+
         @Test func noCallerShutsOutAnother() throws { _ = try member("callers") }
 
         @Test func aMemberJoinsOnceItsAnswerIsOver() throws {

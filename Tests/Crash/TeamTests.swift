@@ -43,6 +43,13 @@ extension CrashTests {
             try run("loops", size, leader)
         }
 
+        /// By every schedule, and whoever runs the chunk.
+        @Test(arguments: schedules, leaders)
+        func aKernelThatForksAndComesBackTwiceWorksOnce(schedule: String, leader: String) throws {
+            try run("copies", 3, leader, schedule)
+            try run("served:copies", 3, leader, schedule)
+        }
+
         @Test func reductionsHaveTheSameBitsForAnyTeam() throws {
             let expected = try run("reductions", 1, "waits")
             #expect(expected.count == 14)

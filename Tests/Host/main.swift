@@ -57,7 +57,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "server-redo": serverRedo, "server-death": serverDeath, "server-deaths": serverDeaths,
     "served-kernels": servedKernels,
     "surroundings": surroundings, "deleted-program": deletedProgram,
-    "server-fault": faultInServer, "raised": raised, "raised-inner": raisedInner,
+    "server-fault": faultInServer, "copies": copies, "raised": raised, "raised-inner": raisedInner,
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
     "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,

@@ -34,6 +34,7 @@ int main(int count, char **arguments)
         {"interruption", interruption},
         {"launcher-gone", launcher_gone},
         {"supervision", supervision},
+        {"copies", copies},
         {"bench", bench},
     };
     for (size_t i = 0; count > 1 && i < sizeof scenarios / sizeof *scenarios; i++)

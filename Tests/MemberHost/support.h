@@ -111,6 +111,7 @@ int example(int count, char **arguments);
 int interruption(int count, char **arguments);
 int launcher_gone(int count, char **arguments);
 int supervision(int count, char **arguments);
+int copies(int count, char **arguments);
 int bench(int count, char **arguments);
 
 #endif

@@ -40,7 +40,9 @@
  * combined in rank order: the same bits in every rank and every run of the same size.
  *
  * Who may call: one thread at a time of the process that joined. A process that it forks afterwards
- * must not call any of it.
+ * is no member: the team's memory and arrays are not inherited, so that two processes never work as
+ * one rank. Functions return -EPERM there; an access to an array, and a loop that it goes on with,
+ * end it with SIGSEGV. Read what a child needs before the fork.
  */
 #ifndef MUSTER_MEMBER_H
 #define MUSTER_MEMBER_H

@@ -76,7 +76,7 @@ struct muster_space {
     int arena_fd;
     uint32_t free_count; /* leader only: free extents, by rising offset */
     uint32_t free_capacity;
-    uint32_t reserved;
+    uint32_t is_ranks; /* 1: a rank's, which its children don't get */
     struct muster_extent *free_extents;
 };
 

@@ -16,9 +16,9 @@
 #define GIB (1ull << 30)
 
 /* Where reserved addresses take memory, no more of them are reserved. QEMU's emulators of user
- * programs before version 8 keep 24 bytes for each page of 4 KiB, so this is 96 MiB. */
-#define COSTLY_ADDRESSES (16 * GIB)
-#define COST_PROBE       (4 * GIB)
+ * programs before version 8 keep 24 bytes for each page of 4 KiB, so this is 24 MiB. */
+#define COSTLY_ADDRESSES (4 * GIB)
+#define COST_PROBE       (512 * MIB)
 
 /* Rolls have room for MUSTER_CHUNKS_MAX >> step chunks. The last step still has room for a loop of
  * 2^32 elements with the grain that is chosen for it (schedule.h). */

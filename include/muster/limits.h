@@ -59,7 +59,7 @@ struct muster_reservation {
 /* Reads the limits of this process, now.
  *
  * Where reserved addresses take memory, as under some emulators of user programs, the limit on
- * addresses is what is taken and 16 GiB. */
+ * addresses is what is taken and 4 GiB. */
 void muster_limits_read(struct muster_limits *limits);
 
 /* Decides what a team reserves.

@@ -114,19 +114,20 @@ extension Schedule: ExpressibleByArgument {
     public static var allValueStrings: [String] { allCases.map(\.description) }
 }
 
-/// A number of bytes: "4096", "64KiB", "16 MiB", "2GiB", "1TiB".
-struct ByteCount: ExpressibleByArgument {
+/// A number of bytes, as `ByteText` reads it.
+struct ByteCount {
     let bytes: Int
 
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isASCII && $0.isNumber }
-        let unit = argument.dropFirst(digits.count).drop { $0 == " " }
-        guard let number = Int(digits) else { return nil }
-        let units = ["", "KiB", "MiB", "GiB", "TiB"]
-        guard let power = units.firstIndex(where: { $0 == unit }) else { return nil }
-        let product = number.multipliedReportingOverflow(by: 1 << (10 * power))
-        guard !product.overflow else { return nil }
-        bytes = product.partialValue
+    /// For help texts.
+    static let examples = "96M, 1.5GiB, 2GB (1G is 2^30 bytes, 1GB is 10^9)"
+
+    /// For `transform:` of an option: its errors then stand in the message.
+    init(argument: String) throws {
+        do {
+            bytes = try ByteText.bytes(argument)
+        } catch {
+            throw ValidationError(error.description)
+        }
     }
 
     func validate(atLeast least: Int, _ what: String) throws {

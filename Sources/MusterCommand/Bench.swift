@@ -209,7 +209,10 @@ struct BenchEffort: ParsableArguments {
 struct BenchWhere: ParsableArguments {
     @Option(
         parsing: .unconditional,
-        help: "Bytes of each array: 1073741824, 1GiB. (default: four times the last-level caches)")
+        help: ArgumentHelp(
+            "Bytes of each array: \(ByteCount.examples). (default: four times the last-level caches)"
+        ),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     @Option(

@@ -30,7 +30,11 @@ struct BenchPages: BenchCommand {
     @OptionGroup var tracing: TraceOptions
     @OptionGroup var check: PlacementCheck
 
-    @Option(parsing: .unconditional, help: "Bytes of the array, at least 4MiB. (default: 1GiB)")
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Bytes of the array, at least 4MiB: \(ByteCount.examples). (default: 1GiB)"),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     func validate() throws {

@@ -28,7 +28,10 @@ struct BenchRecovery: BenchCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "Bytes of the scaled array: 1GiB. (default: four times the last-level caches)")
+        help: ArgumentHelp(
+            "Bytes of the scaled array: \(ByteCount.examples). (default: four times the last-level caches)"
+        ),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     func validate() throws {

@@ -28,7 +28,10 @@ struct BenchStream: BenchCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "Bytes of each array: 1073741824, 1GiB. (default: four times the last-level caches)")
+        help: ArgumentHelp(
+            "Bytes of each array: \(ByteCount.examples). (default: four times the last-level caches)"
+        ),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     @Flag(help: "Write through the caches. Without it, large arrays are written past them.")

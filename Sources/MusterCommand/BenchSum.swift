@@ -24,7 +24,10 @@ struct BenchSum: BenchCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "Bytes of the array: 1073741824, 1GiB. (default: four times the last-level caches)")
+        help: ArgumentHelp(
+            "Bytes of the array: \(ByteCount.examples). (default: four times the last-level caches)"
+        ),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     func validate() throws {

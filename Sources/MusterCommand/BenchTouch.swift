@@ -23,7 +23,10 @@ struct BenchTouch: BenchCommand {
     @OptionGroup var check: PlacementCheck
 
     @Option(
-        parsing: .unconditional, help: "Bytes of the array: 1073741824, 1GiB. (default: 256MiB)")
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Bytes of the array: \(ByteCount.examples). (default: 256MiB)"),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     @Option(help: .private) var trace: String?

@@ -29,7 +29,9 @@ struct PlacementCommand: JSONCommand {
 
     @Option(
         parsing: .unconditional,
-        help: "Bytes of an array to make, in place of a file: 1073741824, 64MiB, 1GiB.")
+        help: ArgumentHelp(
+            "Bytes of an array to make, in place of a file: \(ByteCount.examples)."),
+        transform: ByteCount.init(argument:))
     var size: ByteCount?
 
     @OptionGroup var team: TeamOptions

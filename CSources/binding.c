@@ -106,27 +106,36 @@ static struct candidate *next_spread(const struct muster_topology *topology,
     return best;
 }
 
-/* Numbers the nodes so that each is the nearest to all before it together. CPUs of no known node
- * come last. */
+/* Numbers the nodes of candidates so that each is the nearest to all before it together; the first
+ * has the lowest number. Nodes that no rank can use don't count. CPUs of no known node come last.
+ */
 static void order_by_distance(const struct muster_topology *topology, struct candidate *candidates,
                               uint32_t count, uint32_t *orders)
 {
-    for (uint32_t node = 0; node < topology->node_count; node++)
-        orders[node] = UINT32_MAX;
-    orders[topology->node_count] = topology->node_count;
-    for (uint32_t next = 0; next < topology->node_count; next++) {
-        uint32_t best = 0;
+    uint32_t nodes = topology->node_count;
+    const uint32_t unused = UINT32_MAX, waiting = UINT32_MAX - 1;
+    for (uint32_t node = 0; node < nodes; node++)
+        orders[node] = unused;
+    for (uint32_t i = 0; i < count; i++)
+        orders[candidates[i].node] = waiting;
+    orders[nodes] = nodes;
+    for (uint32_t next = 0; next < nodes; next++) {
+        uint32_t best = nodes;
         uint64_t best_sum = UINT64_MAX;
-        for (uint32_t node = 0; node < topology->node_count; node++) {
+        for (uint32_t node = 0; node < nodes; node++) {
+            if (orders[node] != waiting)
+                continue;
             uint64_t sum = 0;
-            for (uint32_t other = 0; other < topology->node_count; other++)
-                if (orders[other] != UINT32_MAX)
+            for (uint32_t other = 0; other < nodes; other++)
+                if (orders[other] < nodes)
                     sum += distance(topology, other, node) + distance(topology, node, other);
-            if (orders[node] == UINT32_MAX && sum < best_sum) {
+            if (sum < best_sum) {
                 best = node;
                 best_sum = sum;
             }
         }
+        if (best == nodes)
+            break;
         orders[best] = next;
     }
     for (uint32_t i = 0; i < count; i++)
@@ -179,26 +188,16 @@ static int choose(const struct muster_topology *topology, uint32_t kind,
 
 /* -- seats ---------------------------------------------------------------------------------- */
 
-/* Where pages for a CPU of this node should lie: there, or where it has no memory, on the node that
- * the kernel's own first touch there takes (find_next_best_node): the nearest; of equally near ones
- * those without CPUs, then the next numbers before those below. */
+/* Where pages for a CPU of this node should lie; of no known node: on the first that may be used.
+ */
 static uint32_t home_of(const struct muster_topology *topology, uint32_t node)
 {
-    uint32_t best = node < topology->node_count ? node : 0, best_cost = UINT32_MAX;
-    for (uint32_t i = 0; i < topology->node_count; i++) {
-        if (!topology->nodes[i].allowed)
-            continue;
-        uint32_t cost = i;
-        if (node < topology->node_count)
-            cost = i == node ? 0
-                             : distance(topology, node, i) + (i < node) +
-                                   (topology->nodes[i].cpu_count > 0);
-        if (cost < best_cost) {
-            best = i;
-            best_cost = cost;
-        }
-    }
-    return topology->nodes[best].id;
+    if (node < topology->node_count)
+        return topology->nodes[node].home;
+    for (uint32_t i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].allowed)
+            return topology->nodes[i].id;
+    return topology->nodes[0].id;
 }
 
 /* Seats without CPUs. */

@@ -34,6 +34,9 @@
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 4u
 #endif
+#ifndef SYS_set_mempolicy_home_node
+#define SYS_set_mempolicy_home_node 450 /* on every architecture */
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -237,6 +240,14 @@ int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *s
     INJECT();
     ENTER();
     return (int)taken(move_pages(0, count, pages, nodes, status, nodes ? MPOL_MF_MOVE : 0),
+                      errno_before);
+}
+
+int muster__os_home_node(void *address, uint64_t size_bytes, uint32_t node)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(syscall(SYS_set_mempolicy_home_node, address, size_bytes, (long)node, 0l),
                       errno_before);
 }
 

@@ -100,6 +100,9 @@ int muster__os_set_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bi
 void muster__os_restore_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bits);
 /* Node of each page into status[], or a negative errno there; nodes != NULL moves them. */
 int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *status);
+/* Has the kernel look for pages of a range as if from a CPU of this node; the range has a policy of
+ * MPOL_BIND. -ENOSYS before Linux 5.17. */
+int muster__os_home_node(void *address, uint64_t size_bytes, uint32_t node);
 int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits); /* nodes this process may use */
 int muster__os_affinity_get(uint64_t *mask, uint32_t mask_bits); /* CPUs; returns bytes filled */
 int muster__os_affinity_set(const uint64_t *mask, uint32_t mask_bits);

@@ -356,6 +356,8 @@ static int read_host(struct muster__reader *reader, struct muster_topology *topo
         status = muster__topology_read_allowed_cpus(reader, topology);
     if (status == 0)
         status = muster__topology_read_caches(reader, topology);
+    if (status == 0)
+        status = muster__topology_read_homes(reader, topology);
     /* glibc answers from the auxiliary vector: no system call. */
     if (reader->is_live)
         topology->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -46,6 +46,10 @@ int muster__topology_read_allowed_cpus(struct muster__reader *reader,
 int muster__topology_read_allowed_nodes(struct muster__reader *reader,
                                         struct muster_topology *topology);
 
+/* Sets the homes of a topology that has its distances, and which of its nodes are allowed. Returns:
+ * 0 or -ENOMEM. */
+int muster__topology_read_homes(struct muster__reader *reader, struct muster_topology *topology);
+
 /* Sets the cache sizes of a topology that has its CPUs. */
 int muster__topology_read_caches(struct muster__reader *reader, struct muster_topology *topology);
 

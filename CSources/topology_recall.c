@@ -84,7 +84,8 @@ static struct muster_topology *recall(void)
     if (has_same_cpus(&reader, kept) && has_same_nodes(&reader, kept))
         host = duplicate(kept);
     if (host != NULL && (muster__topology_read_allowed_cpus(&reader, host) < 0 ||
-                         muster__topology_read_allowed_nodes(&reader, host) < 0)) {
+                         muster__topology_read_allowed_nodes(&reader, host) < 0 ||
+                         muster__topology_read_homes(&reader, host) < 0)) {
         muster_topology_destroy(host);
         host = NULL;
     }

@@ -26,8 +26,8 @@ public enum Binding: Sendable, Hashable {
 public struct Seat: Sendable, Hashable {
     /// The CPU that it is bound to, by the kernel's number; nil: to none.
     public let cpu: Int?
-    /// The node on which pages lie that are the rank's: its CPU's, or the nearest one that has memory
-    /// this process may use.
+    /// The node on which pages lie that are the rank's: its CPU's, or if that has no memory that
+    /// this process may use, the one on which the kernel's own first touch puts them.
     public let homeNode: Int
 }
 

@@ -2,6 +2,7 @@
 // size of team, held against rules and not against a second implementation.
 
 import CMuster
+import CMuster.Testing
 import Foundation
 import TestSupport
 import Testing
@@ -123,6 +124,7 @@ struct BindingTests {
                     let hasMemory = topology.pointee.nodes[i].memory_total_bytes > 0
                     topology.pointee.nodes[i].allowed = hasMemory && random.next() % 3 > 0 ? 1 : 0
                 }
+                #expect(muster_testing_predict_homes(topology) == 0)
                 checkAllSizes(topology, "\(name), seed \(seed), round \(round)")
             }
         }
@@ -163,7 +165,32 @@ struct BindingTests {
             // Nodes 0 and 2 are as near to node 1: as the kernel has it, the next number comes first.
             #expect(seats.map(\.home) == [0, 2, 2])
             topology.pointee.distances[3 + 0] = 15
+            #expect(muster_testing_predict_homes(topology) == 0)
             #expect(assign(topology, MUSTER_SPREAD, ranks: 3).seats.map(\.home) == [0, 0, 2])
+        }
+    }
+
+    @Test("Equally near nodes are dealt out in turn, as the recorded kernel did")
+    func homesInTurn() throws {
+        // Eight nodes of a CPU, of which 2, 3 and 4 have memory, all 20 apart: recorded in a guest of
+        // Linux 6.1, where a page that CPUs 0 to 7 touched lay on these nodes (6.12: the same).
+        try withTopology(folder.appendingPathComponent("homes-in-turn").path) { topology in
+            let seats = assign(topology, MUSTER_SPREAD, ranks: 8).seats
+            #expect(seats.map(\.home) == [2, 3, 2, 3, 4, 3, 2, 3])
+            // A cpuset leaves the order of the kernel's lists as it is.
+            topology.pointee.nodes[3].allowed = 0
+            #expect(muster_testing_predict_homes(topology) == 0)
+            #expect(assign(topology, MUSTER_SPREAD, ranks: 8).seats[3].home == 4)
+        }
+    }
+
+    @Test("Compact goes from node to nearest node of those that ranks can use")
+    func unusableNodes() throws {
+        // Node 0, which no rank may use, is 11 from nodes 1 and 2, which are 30 apart; 3 is 12 from 1.
+        try withTopology(folder.appendingPathComponent("node-without-ranks").path) { topology in
+            #expect(assign(topology, MUSTER_COMPACT, ranks: 4).seats.map(\.cpu) == [2, 3, 6, 7])
+            #expect(
+                assign(topology, MUSTER_COMPACT, ranks: 6).seats.map(\.home) == [1, 1, 3, 3, 2, 2])
         }
     }
 

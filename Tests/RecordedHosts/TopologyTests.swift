@@ -1,9 +1,9 @@
 // Topologies of machines we don't own, from `/sys` trees in `Hosts`, and of this machine.
 //
-// asymmetric-distances, eight-nodes, memory-only-node, memoryless-node and node-id-gap were recorded
-// in virtual machines on Linux 6.1, one-node on a cloud machine on Linux 6.18. The others were
-// written by hand after the kernel's documentation, for shapes that no machine at hand has. All are
-// cut down to the files that are read.
+// asymmetric-distances, eight-nodes, homes-in-turn, memory-only-node, memoryless-node, node-id-gap and
+// node-without-ranks (but for its list of CPUs) were recorded in virtual machines on Linux 6.1,
+// one-node on a cloud machine on Linux 6.18. The others were written by hand after the kernel's
+// documentation, for shapes that no machine at hand has. All are cut down to the files that are read.
 
 import CMuster
 import Foundation

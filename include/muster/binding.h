@@ -30,8 +30,9 @@ enum muster_binding {
 /* A rank's place. */
 struct muster_seat {
     uint32_t cpu;  /* the kernel's number, or MUSTER_NO_CPU */
-    uint32_t home; /* node where the rank's pages should lie: that of its CPU or, where that one has
-                      no memory that is allowed, the nearest one that has; never one without */
+    uint32_t home; /* node where the rank's pages should lie: that of its CPU or, if that one has no
+                      memory that is allowed, the one on which the kernel's own first touch puts
+                      them (struct muster_node, home) */
 };
 
 /* Gives each rank a seat.

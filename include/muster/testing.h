@@ -52,6 +52,12 @@ int muster_testing_move_pages(void **pages, uint64_t count, int *status);
  * balancing does (migrate_pages). Returns: how many could not be moved, or a negative errno. */
 int muster_testing_migrate(uint32_t from, uint32_t to);
 
+struct muster_topology;
+
+/* Predicts the home of each node that is not allowed, as for a recorded host: after a test has
+ * changed what is allowed, or to be held against what a kernel said. Returns: 0 or -ENOMEM. */
+int muster_testing_predict_homes(struct muster_topology *topology);
+
 /* Words that processes of a test share, acquire and release. */
 static inline uint64_t muster_testing_load(const uint64_t *word)
 {

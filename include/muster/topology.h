@@ -23,7 +23,9 @@ struct muster_node {
     uint64_t memory_total_bytes; /* 0: a node of CPUs only, or a host that does not say */
     uint64_t memory_free_bytes;  /* at most the total */
     uint32_t allowed; /* 1: has memory, and this process's cpuset lets it allocate here */
-    uint32_t reserved;
+    uint32_t home; /* id of the node where pages lie that a CPU of this one touches first: its own
+                      one if allowed; any other is asked of the kernel, or predicted for a
+                      recorded host */
 };
 
 /* One logical CPU that the host could have. */

@@ -20,6 +20,11 @@ int muster__affinity_get(uint64_t *mask, uint32_t mask_bits)
     return (int)(mask_bits / 8);
 }
 
+bool muster__affinity_is_held(void)
+{
+    return held.teams > 0;
+}
+
 static int bind(uint32_t cpu)
 {
     uint64_t mask[MUSTER__AFFINITY_BITS / 64] = {0};

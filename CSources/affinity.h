@@ -17,4 +17,7 @@
 /* CPUs that this thread could use were no team binding it. Returns as muster__os_affinity_get. */
 int muster__affinity_get(uint64_t *mask, uint32_t mask_bits);
 
+/* Whether a team binds this thread, so that the above is what was so before. */
+bool muster__affinity_is_held(void);
+
 #endif

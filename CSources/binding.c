@@ -53,7 +53,7 @@ static uint32_t collect(const struct muster_topology *topology, struct candidate
             const struct muster_cpu *other = &topology->cpus[j];
             if (!is_usable(other))
                 continue;
-            if (other->package == cpu->package)
+            if (other->package_cpu == cpu->package_cpu)
                 own.package = j;
             if (other->cache_cpu == cpu->cache_cpu && cpu->cache_cpu >= 0)
                 own.cache = j;

@@ -126,7 +126,7 @@ static int predict(struct muster_topology *topology)
         struct muster_node *node = &topology->nodes[own];
         uint32_t listed = 0, last = DISTANCE_LOCAL;
         for (uint32_t other = 0; other < count; other++) {
-            if (topology->nodes[other].memory_total_bytes == 0 || other == own)
+            if (!topology->nodes[other].has_memory || other == own)
                 continue;
             uint32_t distance = topology->distances[(size_t)own * count + other];
             if (distance == 0)

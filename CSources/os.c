@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,6 +287,19 @@ int muster__os_cpu(uint32_t *cpu, uint32_t *node)
     if (status == 0) {
         *cpu = c;
         *node = n;
+    }
+    return status;
+}
+
+int muster__os_memory(uint64_t *total_bytes, uint64_t *free_bytes)
+{
+    INJECT();
+    ENTER();
+    struct sysinfo info;
+    int status = (int)taken(sysinfo(&info), errno_before);
+    if (status == 0) {
+        *total_bytes = (uint64_t)info.totalram * info.mem_unit;
+        *free_bytes = (uint64_t)info.freeram * info.mem_unit;
     }
     return status;
 }

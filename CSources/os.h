@@ -107,6 +107,7 @@ int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits); /* nodes this p
 int muster__os_affinity_get(uint64_t *mask, uint32_t mask_bits); /* CPUs; returns bytes filled */
 int muster__os_affinity_set(const uint64_t *mask, uint32_t mask_bits);
 int muster__os_cpu(uint32_t *cpu, uint32_t *node);
+int muster__os_memory(uint64_t *total_bytes, uint64_t *free_bytes); /* sysinfo */
 
 /* -- processes ------------------------------------------------------------------------------ */
 

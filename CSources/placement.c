@@ -41,7 +41,7 @@ int muster_placement_add(struct muster_placement *placement, uint32_t node, uint
 static int check_node(const struct muster_topology *topology, uint32_t id)
 {
     int position = muster_topology_node_position(topology, id);
-    if (position < 0 || topology->nodes[position].memory_total_bytes == 0)
+    if (position < 0 || !topology->nodes[position].has_memory)
         return -ENODEV;
     return topology->nodes[position].allowed ? 0 : -EACCES;
 }
@@ -86,7 +86,7 @@ static uint32_t list_turns(const struct muster_placement *placement,
     uint32_t count = 0;
     for (uint32_t i = 0; i < topology->node_count; i++) {
         const struct muster_node *node = &topology->nodes[i];
-        if (node->id >= MUSTER_NODES_MAX || !node->allowed || node->memory_total_bytes == 0)
+        if (node->id >= MUSTER_NODES_MAX || !node->allowed || !node->has_memory)
             continue;
         if (named && !(placement->nodes[node->id / 64] >> (node->id % 64) & 1))
             continue;

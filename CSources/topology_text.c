@@ -133,19 +133,83 @@ int muster__text_size(const char *text, uint64_t *size_bytes)
     return 0;
 }
 
-int muster__text_row(const char *text, uint32_t *values, size_t count, uint32_t max)
+int64_t muster__text_row(const char *text, uint32_t *values, size_t count, uint32_t max)
 {
-    for (size_t i = 0; i < count; i++) {
+    int64_t found = 0;
+    while (!is_end(text)) {
         uint64_t number;
         const char *start = skip_blanks(text);
-        if (i > 0 && start == text)
+        if (found > 0 && start == text)
             return -EUCLEAN;
         text = start;
-        if (scan_number(&text, max, &number) || number == 0)
+        if (scan_number(&text, UINT32_MAX, &number))
             return -EUCLEAN;
-        values[i] = (uint32_t)number;
+        if ((uint64_t)found < count)
+            values[found] = number > max ? 0 : (uint32_t)number;
+        found++;
     }
-    return is_end(text) ? 0 : -EUCLEAN;
+    return found;
+}
+
+static int hex_digit(char character)
+{
+    if (character >= '0' && character <= '9')
+        return character - '0';
+    character |= 0x20;
+    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
+}
+
+/* Scans one group of at most eight hexadecimal digits, as strtoul would but for signs and blanks.
+ */
+static int scan_group(const char **text, uint32_t *group)
+{
+    const char *next = *text;
+    uint32_t bits = 0;
+    for (int digit; (digit = hex_digit(*next)) >= 0; next++) {
+        if (next - *text == 8)
+            return -EUCLEAN;
+        bits = bits << 4 | (uint32_t)digit;
+    }
+    if (next == *text)
+        return -EUCLEAN;
+    *text = next;
+    *group = bits;
+    return 0;
+}
+
+int64_t muster__text_map(const char *map, uint32_t *ids, size_t capacity)
+{
+    uint64_t count = 0, groups = 0;
+    const char *text = skip_blanks(map), *start = text;
+    for (;; text++) {
+        uint32_t group;
+        if (scan_group(&text, &group))
+            return -EUCLEAN;
+        if (is_end(text))
+            break;
+        if (*text != ',' || ++groups > LIST_NUMBER_MAX / 32)
+            return -EUCLEAN;
+    }
+    /* The lowest group is the last one: backwards, so that numbers rise. */
+    for (uint64_t first = 0;; first += 32) {
+        while (text > start && text[-1] != ',')
+            text--;
+        uint32_t group;
+        const char *at = text;
+        if (scan_group(&at, &group))
+            return -EUCLEAN;
+        for (uint32_t bit = 0; bit < 32; bit++) {
+            if (!(group >> bit & 1))
+                continue;
+            if (count < capacity)
+                ids[count] = (uint32_t)(first + bit);
+            count++;
+        }
+        if (text == start)
+            break;
+        text--; /* the comma */
+    }
+    return (int64_t)count;
 }
 
 bool muster__text_is(const char *text, const char *word)

@@ -17,9 +17,13 @@ bool muster__text_number(const char *text, uint32_t max, uint32_t *number);
 /* One size with its unit, K, M or G as powers of 1024: "32768K\n". */
 int muster__text_size(const char *text, uint64_t *size_bytes);
 
-/* A row of exactly `count` numbers, each 1 to `max`: "10 21 31\n". Values may be set even where
- * the row is bad. */
-int muster__text_row(const char *text, uint32_t *values, size_t count, uint32_t max);
+/* A row of numbers, "10 21 31\n", of which the first `count` are set; 0 for one above `max`.
+ * Returns how many the row has. Values may be set even where the row is bad. */
+int64_t muster__text_row(const char *text, uint32_t *values, size_t count, uint32_t max);
+
+/* A kernel's bit map, "00000000,000000ff\n": groups of 32 bits, the highest first. ids, capacity
+ * and the result are as in muster_list_parse. */
+int64_t muster__text_map(const char *map, uint32_t *ids, size_t capacity);
 
 /* The value in kB of the line that begins with `head`: "Node 0 MemTotal:  4548820 kB\n". */
 int muster__text_memory(const char *text, const char *head, uint64_t *size_bytes);

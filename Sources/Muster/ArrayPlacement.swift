@@ -235,7 +235,7 @@ extension TeamCore {
             return Dictionary(nodes.map { ($0, 1) }) { first, _ in first }
         case .interleave:
             let all = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
-            let usable = all.filter { $0.allowed != 0 && $0.memory_total_bytes > 0 }
+            let usable = all.filter { $0.allowed != 0 && $0.has_memory != 0 }
             return Dictionary(usable.map { (Int($0.id), 1) }) { first, _ in first }
         default: return [:]
         }

@@ -26,6 +26,8 @@ public struct Diagnosis: Sendable {
     public private(set) var clear: [String] = []
     /// Names of the checks that this host can't answer.
     public private(set) var unknown: [String] = []
+    /// What could not be read of the host, as in `Topology.notes`: nothing to mend, but to know.
+    public private(set) var notes: [String] = []
 
     /// Checks this host, as it is for this process.
     public init() throws(MusterError) {
@@ -47,6 +49,7 @@ public struct Diagnosis: Sendable {
             ("memory-limit", memoryLimit), ("address-space", addressSpace),
             ("overcommit", overcommit), ("cpu-quota", cpuQuota), ("cpu-frequency", cpuFrequency),
         ]
+        notes = (try? host.readCaches().notes) ?? host.notes
         for (id, check) in checks {
             switch check(host, files) {
             case .clear: clear.append(id)
@@ -105,7 +108,7 @@ private func affinityRefused(_: Topology, _ files: HostFiles) -> Outcome {
 
 private func cpuset(_ host: Topology, _: HostFiles) -> Outcome {
     let online = host.cpus.filter(\.isOnline)
-    let refusedNodes = host.nodes.filter { !$0.isAllowed && $0.memoryTotalBytes > 0 }.map(\.id)
+    let refusedNodes = host.nodes.filter { !$0.isAllowed && $0.hasMemory }.map(\.id)
     let usable = online.filter(\.isAllowed)
     guard usable.count < online.count || !refusedNodes.isEmpty else { return .clear }
     let nodes = refusedNodes.map(String.init).joined(separator: ", ")

@@ -101,19 +101,37 @@ package final class HostFiles {
 extension Topology {
     /// What a recording has beside the files that limits, pages and diagnoses ask for: those that the
     /// C core reads.
-    private static let recordedPatterns = [
-        "sys/devices/system/cpu/possible", "sys/devices/system/cpu/online",
-        "sys/devices/system/cpu/cpu*/topology/core_id",
-        "sys/devices/system/cpu/cpu*/topology/physical_package_id",
-        "sys/devices/system/cpu/cpu*/topology/thread_siblings_list",
-        "sys/devices/system/cpu/cpu*/cache/index*/level",
-        "sys/devices/system/cpu/cpu*/cache/index*/type",
-        "sys/devices/system/cpu/cpu*/cache/index*/size",
-        "sys/devices/system/cpu/cpu*/cache/index*/shared_cpu_list",
-        "sys/devices/system/node/online", "sys/devices/system/node/node*/cpulist",
-        "sys/devices/system/node/node*/meminfo", "sys/devices/system/node/node*/distance",
-        "proc/meminfo", "proc/self/status",
-    ]
+    private static let recordedPatterns =
+        [
+            "sys/devices/system/cpu/possible", "sys/devices/system/cpu/present",
+            "sys/devices/system/cpu/online", "sys/devices/system/cpu/cpu*/online",
+            "sys/devices/system/node/online", "sys/devices/system/node/has_memory",
+            "proc/meminfo", "proc/cmdline", "proc/self/status", "proc/self/cpuset",
+        ]
+        + [
+            "core_id", "physical_package_id", "die_id", "book_id", "drawer_id",
+            "thread_siblings_list", "core_cpus_list", "thread_siblings", "core_cpus",
+            "package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings",
+        ].map { "sys/devices/system/cpu/cpu*/topology/\($0)" }
+        + ["level", "type", "size", "shared_cpu_list", "shared_cpu_map"].map {
+            "sys/devices/system/cpu/cpu*/cache/index*/\($0)"
+        }
+        + ["cpulist", "cpumap", "meminfo", "distance"].map {
+            "sys/devices/system/node/node*/\($0)"
+        }
+
+    /// What a recording keeps of a file: the rest is about one process, or names disks and users.
+    private static func wanted(of text: String, in file: String) -> String {
+        switch file {
+        case "proc/self/status":
+            text.split(separator: "\n").filter { $0.contains("s_allowed_list:") }
+                .map { $0 + "\n" }.joined()
+        case "proc/cmdline":
+            text.split(whereSeparator: \.isWhitespace).filter { $0.hasPrefix("numa=") }
+                .joined(separator: " ") + "\n"
+        default: text
+        }
+    }
 
     /// Copies what `init(recordedAt:)` needs of this host into a directory, made where it is missing.
     ///
@@ -130,12 +148,7 @@ extension Topology {
         _ = host.pages(files)
         _ = Diagnosis(of: host, files)
         for (file, text) in (files.texts ?? [:]).sorted(by: { $0.key < $1.key }) {
-            var text = text
-            if file == "proc/self/status" {
-                // The rest is about one process of no interest.
-                text = text.split(separator: "\n").filter { $0.contains("s_allowed_list:") }
-                    .map { $0 + "\n" }.joined()
-            }
+            let text = Topology.wanted(of: text, in: file)
             let bytes = Array(text.utf8CString.dropLast())
             let status = muster_host_write(path, file, bytes, bytes.count)
             guard status == 0 else {

@@ -61,40 +61,4 @@ extension Topology {
             return Pages.Pool(pageBytes: size * 1024, total: total, free: free)
         }.sorted { $0.pageBytes < $1.pageBytes }
     }
-
-    /// Reads all caches of on-line CPUs, each once: by level, type and first CPU.
-    public func caches() -> [Cache] {
-        let files = HostFiles(root: root)
-        let online = Set(cpus.filter(\.isOnline).map(\.id))
-        var seen: Set<String> = []
-        var caches: [Cache] = []
-        for cpu in cpus where cpu.isOnline {
-            let folder = "sys/devices/system/cpu/cpu\(cpu.id)/cache"
-            for name in files.names(folder) where name.hasPrefix("index") {
-                guard let level = files.number("\(folder)/\(name)/level") else { continue }
-                let type = files.word("\(folder)/\(name)/type")
-                let sharers =
-                    files.list("\(folder)/\(name)/shared_cpu_list")?.filter(online.contains)
-                    ?? [cpu.id]
-                guard seen.insert("\(level) \(type ?? "") \(sharers)").inserted else { continue }
-                let size = files.word("\(folder)/\(name)/size").flatMap(HostFiles.size(of:))
-                caches.append(Cache(level: level, type: type, sizeBytes: size, cpus: sharers))
-            }
-        }
-        return caches.sorted {
-            ($0.level, $0.type ?? "", $0.cpus.first ?? 0)
-                < ($1.level, $1.type ?? "", $1.cpus.first ?? 0)
-        }
-    }
-}
-
-extension HostFiles {
-    /// "32768K" in bytes.
-    static func size(of word: String) -> UInt64? {
-        let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30]
-        guard let unit = word.last.flatMap({ shifts[$0] }),
-            let number = UInt64(word.dropLast()), number < 1 << 33
-        else { return nil }
-        return number << unit
-    }
 }

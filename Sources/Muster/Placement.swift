@@ -97,7 +97,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
 
     private static func noNode(on host: UnsafeMutablePointer<muster_topology>) -> String {
         let nodes = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
-            .filter { $0.memory_total_bytes > 0 }.map { String($0.id) }
+            .filter { $0.has_memory != 0 }.map { String($0.id) }
         return "no such node with memory; this host has \(nodes.joined(separator: ", "))"
     }
 

@@ -379,7 +379,7 @@ extension BenchTest {
         seconds: { _, _ in 2.5 }
     ) { run throws(MusterError) in
         let ranks = run.ranks
-        let usable = run.host.nodes.filter { $0.isAllowed && $0.memoryTotalBytes > 0 }.map(\.id)
+        let usable = run.host.nodes.filter { $0.isAllowed && $0.hasMemory }.map(\.id)
         guard let first = usable.first else {
             throw MusterError(
                 .placement, subject: "placement", reason: "no node has memory for this process")

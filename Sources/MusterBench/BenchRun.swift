@@ -181,14 +181,14 @@ public final class BenchRun {
                 ? "node \(cpu.id) has no CPUs"
                 : "this process may not use the CPUs of node \(cpu.id)"
         }
-        if memory.memoryTotalBytes == 0 { return "node \(memory.id) has no memory" }
+        if !memory.hasMemory { return "node \(memory.id) has no memory" }
         return memory.isAllowed ? nil : "this process may not use the memory of node \(memory.id)"
     }
 
     /// Where an array for `node` is really put: there, but for tests of the check.
     func placement(on node: Int) -> Placement {
         guard settings.isMisplaced else { return .bind(node: node) }
-        let other = host.nodes.first { $0.id != node && $0.isAllowed && $0.memoryTotalBytes > 0 }
+        let other = host.nodes.first { $0.id != node && $0.isAllowed && $0.hasMemory }
         return .bind(node: other?.id ?? node)
     }
 

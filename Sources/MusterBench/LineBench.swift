@@ -174,7 +174,7 @@ extension BenchTest {
                 defer { page.release() }
                 let team = try Team(size: 2, binding: .cpus([reader.id, holder.id]))
                 let home = holder.node.flatMap { id in
-                    run.host.nodes.first { $0.id == id && $0.isAllowed && $0.memoryTotalBytes > 0 }
+                    run.host.nodes.first { $0.id == id && $0.isAllowed && $0.hasMemory }
                 }
                 var memory = try team.array(
                     of: UInt64.self, count: MusterBench.lines * strideBytes / 8,

@@ -72,11 +72,11 @@ extension BenchTest {
                 + "bytes moved; page: ns a page; read back after each move, elements compared at the end"
         ], whyUntraced: "what it times is no loop of a team but the kernel, which moves pages",
         seconds: { host, _ in
-            let nodes = host.nodes.count { $0.memoryTotalBytes > 0 && $0.isAllowed }
+            let nodes = host.nodes.count { $0.hasMemory && $0.isAllowed }
             return Double(nodes * (nodes - 1)) * 0.4
         }
     ) { run throws(MusterError) in
-        let nodes = run.nodes.filter { $0.memoryTotalBytes > 0 && $0.isAllowed }
+        let nodes = run.nodes.filter { $0.hasMemory && $0.isAllowed }
         let kinds: [Pages] = run.settings.pages.map { [$0] } ?? [.small, .transparent]
         // Whole huge pages.
         let unit = Int(MUSTER_HUGE_PAGE_BYTES)

@@ -60,6 +60,8 @@ struct Doctor: JSONCommand {
             (found == 0 ? "nothing stands in the way" : Figures.count(found, "finding"))
                 + ", \(Figures.count(checks, "check"))"
                 + (unknown.isEmpty ? "" : "; not known here: \(unknown)"))
+        if !diagnosis.notes.isEmpty { Output.line() }
+        for note in diagnosis.notes { Output.line("note: \(Output.plain(note))") }
     }
 }
 
@@ -74,6 +76,7 @@ private struct DoctorJSON: Encodable {
     let findings: [Finding]
     let clear: [String]
     let unknown: [String]
+    let notes: [String]
 
     init(_ diagnosis: Diagnosis) {
         findings = diagnosis.findings.map {
@@ -81,5 +84,6 @@ private struct DoctorJSON: Encodable {
         }
         clear = diagnosis.clear
         unknown = diagnosis.unknown
+        notes = diagnosis.notes
     }
 }

@@ -56,8 +56,8 @@ struct TopologyCommand: JSONCommand {
             Output.note("\(record): \(count) files; show them with --from")
         }
         let host = try from.map { try Topology(recordedAt: $0) } ?? Topology.read()
-        if json { return try print(json: TopologyJSON(host)) }
-        TopologyView(host).print()
+        if json { return try print(json: try TopologyJSON(host)) }
+        try TopologyView(host).print()
     }
 }
 
@@ -66,8 +66,9 @@ private struct TopologyJSON: Encodable {
     struct Node: Encodable {
         let id: Int
         let cpus: [Int]
-        let memory_total_bytes: UInt64
-        let memory_free_bytes: UInt64
+        /// nil: the host does not say.
+        @OrNull var memory_total_bytes: UInt64?
+        @OrNull var memory_free_bytes: UInt64?
         let has_cpus: Bool
         let allowed: Bool
         let huge_pages: [Pool]
@@ -93,7 +94,7 @@ private struct TopologyJSON: Encodable {
         let cpu: Topology.CPU
 
         enum CodingKeys: CodingKey {
-            case id, node, core, package, online, allowed, core_cpu, cache_cpu
+            case id, node, core, package, online, allowed, core_cpu, package_cpu, cache_cpu
         }
         func encode(to encoder: any Encoder) throws {
             var json = encoder.container(keyedBy: CodingKeys.self)
@@ -104,6 +105,7 @@ private struct TopologyJSON: Encodable {
             try json.encode(cpu.isOnline, forKey: .online)
             try json.encode(cpu.isAllowed, forKey: .allowed)
             try json.encode(cpu.coreCPU, forKey: .core_cpu)
+            try json.encode(cpu.packageCPU, forKey: .package_cpu)
             try json.encode(cpu.cacheCPU, forKey: .cache_cpu)
         }
     }
@@ -158,13 +160,16 @@ private struct TopologyJSON: Encodable {
     let caches: [Cache]
     let pages: Pages
     let limits: Limits
+    let notes: [String]
 
-    init(_ host: Topology) {
+    init(_ host: Topology) throws {
         let found = host.pages()
         nodes = host.nodes.map {
-            Node(
-                id: $0.id, cpus: $0.cpus, memory_total_bytes: $0.memoryTotalBytes,
-                memory_free_bytes: $0.memoryFreeBytes, has_cpus: !$0.cpus.isEmpty,
+            let isKnown = !$0.hasMemory || $0.memoryTotalBytes > 0
+            return Node(
+                id: $0.id, cpus: $0.cpus, memory_total_bytes: isKnown ? $0.memoryTotalBytes : nil,
+                memory_free_bytes: !$0.hasMemory || $0.knowsFreeMemory ? $0.memoryFreeBytes : nil,
+                has_cpus: !$0.cpus.isEmpty,
                 allowed: $0.isAllowed,
                 huge_pages: found.nodePools[$0.id, default: []].map(Pool.init))
         }
@@ -176,7 +181,9 @@ private struct TopologyJSON: Encodable {
             }
         }
         cpus = host.cpus.map(CPU.init)
-        caches = host.caches().map(Cache.init)
+        let read = try host.readCaches()
+        caches = read.caches.map(Cache.init)
+        notes = read.notes
         pages = Pages(base: host.pageBytes, pages: found)
         limits = Limits(host: host, limits: host.limits())
     }

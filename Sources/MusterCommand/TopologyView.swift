@@ -6,10 +6,13 @@ import Muster
 struct TopologyView {
     private let host: Topology
     private let pages: Topology.Pages
+    private let caches: [Topology.Cache]
+    private let notes: [String]
 
-    init(_ host: Topology) {
+    init(_ host: Topology) throws {
         self.host = host
         pages = host.pages()
+        (caches, notes) = try host.readCaches()
     }
 
     /// Prints everything.
@@ -24,6 +27,8 @@ struct TopologyView {
         printCaches()
         printPages()
         printLimits()
+        if !notes.isEmpty { Output.line() }
+        for note in notes { Output.line("note: \(Output.plain(note))") }
     }
 
     private func printNodes() {
@@ -33,13 +38,14 @@ struct TopologyView {
                 + (hasPools ? [("huge pages", .right)] : [])
                 + [("CPUs", .right), ("CPU numbers", .left)])
         for node in host.nodes {
-            let hasMemory = node.memoryTotalBytes > 0
+            let hasMemory = node.hasMemory
+            let total = node.memoryTotalBytes > 0 ? Figures.capacity(node.memoryTotalBytes) : "?"
+            let free = node.knowsFreeMemory ? Figures.capacity(node.memoryFreeBytes) : "?"
             let remarks = node.cpus.isEmpty ? "none: memory only" : Figures.list(node.cpus)
             let refused = node.isAllowed || !hasMemory ? "" : " (memory not for us: cpuset)"
             table.add(
                 [
-                    "\(node.id)", hasMemory ? Figures.capacity(node.memoryTotalBytes) : "none",
-                    hasMemory ? Figures.capacity(node.memoryFreeBytes) : "-",
+                    "\(node.id)", hasMemory ? total : "none", hasMemory ? free : "-",
                 ] + (hasPools ? [pools(pages.nodePools[node.id] ?? [])] : [])
                     + ["\(node.cpus.count)", remarks + refused])
         }
@@ -85,7 +91,7 @@ struct TopologyView {
             parts.append("\(Figures.count(host.cpus.count - online.count)) off line")
         }
         let threads = Dictionary(grouping: online, by: \.coreCPU).values.map(\.count)
-        let packages = Set(online.compactMap(\.package))
+        let packages = Set(online.compactMap(\.packageCPU))
         let place = packages.isEmpty ? "" : " in \(Figures.count(packages.count, "package"))"
         var cores = Figures.count(threads.count, "core") + place
         if let most = threads.max(), most > 1 {
@@ -103,7 +109,7 @@ struct TopologyView {
     /// "L2 512 KiB x 4 (2 CPUs each)"
     private func printCaches() {
         var kinds: [(name: String, count: Int, least: Int, most: Int)] = []
-        for cache in host.caches() {
+        for cache in caches {
             let suffix = cache.type == "Data" ? "d" : cache.type == "Instruction" ? "i" : ""
             let size = cache.sizeBytes.map(Figures.capacity) ?? "of unknown size"
             let name = "L\(cache.level)\(suffix) \(size)"

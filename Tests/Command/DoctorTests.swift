@@ -130,7 +130,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         let result = try CommandRunner.run(["doctor", "--from", folder.path("host"), "--json"])
         #expect(result.status == 0 && result.errors == "")
         let json = try result.json()
-        #expect(Set(json.keys) == ["schema", "findings", "clear", "unknown"])
+        #expect(Set(json.keys) == ["schema", "findings", "clear", "unknown", "notes"])
         #expect(json["schema"] as? String == "muster.doctor/1")
         #expect(try findings(result).isEmpty)
         #expect(json["unknown"] as? [String] == tried)

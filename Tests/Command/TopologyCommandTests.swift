@@ -18,7 +18,7 @@ import Testing
         let json = try result.json()
         #expect(
             Set(json.keys)
-                == ["schema", "nodes", "distances", "cpus", "caches", "pages", "limits"])
+                == ["schema", "nodes", "distances", "cpus", "caches", "pages", "limits", "notes"])
         #expect(json["schema"] as? String == "muster.topology/1")
         let host = try Topology.read()
         let nodes = try #require(json["nodes"] as? [[String: Any]])
@@ -40,7 +40,8 @@ import Testing
         #expect(
             cpus.allSatisfy {
                 Set($0.keys) == [
-                    "id", "node", "core", "package", "online", "allowed", "core_cpu", "cache_cpu",
+                    "id", "node", "core", "package", "online", "allowed", "core_cpu",
+                    "package_cpu", "cache_cpu",
                 ]
             })
         let distances = try #require(json["distances"] as? [[String: Any]])

@@ -1,7 +1,7 @@
 /* fuzz_topology.c - the parsers of the kernel's texts, on any text.
  *
- * What must hold: no access outside the text or the numbers; a list's numbers rise, their count
- * does not depend on the room, and the list written again parses to the same.
+ * What must hold: no access outside the text or the numbers; the numbers of a list or of a bit map
+ * rise, their count does not depend on the room, and written again they parse to the same.
  */
 #include <muster/topology.h>
 
@@ -36,6 +36,39 @@ static void check_list(const char *text, uint64_t room)
     free(ids);
 }
 
+/* The map of these numbers, below 32 * groups, as a kernel writes it. */
+static char *write_map(const uint32_t *ids, uint64_t count, uint64_t groups)
+{
+    char *text = exactly(groups * 9 + 1);
+    uint64_t at = count;
+    for (uint64_t group = groups; group-- > 0;) {
+        uint32_t bits = 0;
+        for (; at > 0 && ids[at - 1] / 32 == group; at--)
+            bits |= 1u << ids[at - 1] % 32;
+        snprintf(text + (groups - 1 - group) * 9, 10, group > 0 ? "%08x," : "%08x", bits);
+    }
+    return text;
+}
+
+static void check_map(const char *text, uint64_t room)
+{
+    int64_t count = muster__text_map(text, NULL, 0);
+    HOLDS(count == -EUCLEAN || (count >= 0 && count <= 1048576), "%lld numbers", (long long)count);
+    uint32_t *ids = exactly(room * sizeof *ids);
+    int64_t again = muster__text_map(text, ids, room);
+    HOLDS(again == count, "%lld numbers, then %lld", (long long)count, (long long)again);
+    uint64_t held = count < 0 ? 0 : (uint64_t)count < room ? (uint64_t)count : room;
+    for (uint64_t i = 0; i < held; i++)
+        HOLDS(ids[i] <= 1048575 && (i == 0 || ids[i - 1] < ids[i]), "number %u", ids[i]);
+    char *rewritten = write_map(ids, held, held > 0 ? ids[held - 1] / 32 + 1 : 1);
+    uint32_t *others = exactly(held * sizeof *others);
+    HOLDS(muster__text_map(rewritten, others, held) == (int64_t)held, "%s", rewritten);
+    HOLDS(memcmp(ids, others, held * sizeof *ids) == 0, "%s", rewritten);
+    free(others);
+    free(rewritten);
+    free(ids);
+}
+
 static void check_values(const char *text, uint64_t columns)
 {
     int32_t integer = 7;
@@ -49,9 +82,10 @@ static void check_values(const char *text, uint64_t columns)
     if (muster__text_size(text, &size_bytes) == 0)
         HOLDS(size_bytes % 1024 == 0, "%llu", (unsigned long long)size_bytes);
     uint32_t *row = exactly(columns * sizeof *row);
-    if (muster__text_row(text, row, columns, 255) == 0)
-        for (uint64_t i = 0; i < columns; i++)
-            HOLDS(row[i] >= 1 && row[i] <= 255, "column %llu", (unsigned long long)i);
+    int64_t found = muster__text_row(text, row, columns, 255);
+    HOLDS(found >= -EUCLEAN, "%lld columns", (long long)found);
+    for (int64_t i = 0; i < found && (uint64_t)i < columns; i++)
+        HOLDS(row[i] <= 255, "column %lld", (long long)i);
     free(row);
     if (muster__text_memory(text, "MemTotal:", &size_bytes) == 0)
         HOLDS(size_bytes % 1024 == 0, "%llu", (unsigned long long)size_bytes);
@@ -69,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (input.left > 0)
         memcpy(text, input.next, input.left);
     check_list(text, room);
+    check_map(text, room);
     check_values(text, room % 9);
     free(text);
     return 0;

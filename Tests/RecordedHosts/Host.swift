@@ -23,13 +23,21 @@ struct Host: Equatable {
         var sharing = Sharing()
         var coreCPU: UInt32 { sharing.coreCPU }
         var cacheCPU: Int32 { sharing.cacheCPU }
+        var packageCPU: Int32 { sharing.packageCPU }
     }
 
     /// Left out of comparisons, so that hosts can be written down without it.
     struct Sharing: Equatable {
         var coreCPU: UInt32 = 0
         var cacheCPU: Int32 = -1
+        var packageCPU: Int32 = -1
         static func == (_: Sharing, _: Sharing) -> Bool { true }
+    }
+
+    /// The same.
+    struct Notes: Equatable {
+        var all: [String] = []
+        static func == (_: Notes, _: Notes) -> Bool { true }
     }
 
     var nodes: [Node]
@@ -39,6 +47,13 @@ struct Host: Equatable {
     var cacheKiB: UInt64
     var allCachesKiB: UInt64
     var pageBytes: UInt64 = 0
+    var noted = Notes()
+    var notes: [String] { noted.all }
+
+    /// What comparisons leave out, for those that want it.
+    var whole: [[Int64]] {
+        cpus.map { [Int64($0.coreCPU), Int64($0.packageCPU), Int64($0.cacheCPU)] }
+    }
 }
 
 struct Status: Error, Equatable, CustomStringConvertible {
@@ -76,7 +91,8 @@ func readHost(_ root: String?) throws -> Host {
                 Host.CPU(
                     id: $0.id, node: $0.node, core: $0.core, package: $0.package,
                     online: $0.online == 1, allowed: $0.allowed == 1,
-                    sharing: Host.Sharing(coreCPU: $0.core_cpu, cacheCPU: $0.cache_cpu))
+                    sharing: Host.Sharing(
+                        coreCPU: $0.core_cpu, cacheCPU: $0.cache_cpu, packageCPU: $0.package_cpu))
             },
             distances: nodes.indices.map { from in
                 let row = topology.distances + from * nodes.count
@@ -85,7 +101,13 @@ func readHost(_ root: String?) throws -> Host {
             usableCPUs: topology.usable_cpu_count,
             cacheKiB: topology.last_level_cache_bytes / 1024,
             allCachesKiB: topology.last_level_cache_total_bytes / 1024,
-            pageBytes: topology.page_bytes)
+            pageBytes: topology.page_bytes,
+            noted: Host.Notes(
+                all: (0..<Int(topology.note_count)).map { place in
+                    withUnsafeBytes(of: topology.notes[place].text) {
+                        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                    }
+                }))
     }
 }
 

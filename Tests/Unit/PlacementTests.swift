@@ -33,6 +33,7 @@ private final class Host {
         var node = muster_node()
         node.id = id
         node.memory_total_bytes = memory
+        node.has_memory = memory > 0 ? 1 : 0
         node.allowed = allowed ? 1 : 0
         return node
     }
@@ -41,7 +42,7 @@ private final class Host {
     {
         muster_cpu(
             id: id, node: node, core: 0, package: 0, online: online ? 1 : 0,
-            allowed: allowed ? 1 : 0, core_cpu: id, cache_cpu: -1)
+            allowed: allowed ? 1 : 0, core_cpu: id, package_cpu: 0, cache_cpu: -1)
     }
     static func odd() -> Host {
         Host(

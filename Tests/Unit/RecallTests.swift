@@ -20,11 +20,15 @@ private struct Host: Equatable {
             return [
                 Int64(cpu.id), Int64(cpu.node), Int64(cpu.core), Int64(cpu.package),
                 Int64(cpu.online), Int64(cpu.allowed), Int64(cpu.core_cpu), Int64(cpu.cache_cpu),
+                Int64(cpu.package_cpu),
             ]
         }
         nodes = (0..<Int(host.node_count)).map {
             let node = host.nodes[$0]
-            return [Int64(node.id), Int64(node.cpu_count), Int64(node.allowed)]
+            return [
+                Int64(node.id), Int64(node.cpu_count), Int64(node.allowed),
+                Int64(node.has_memory),
+            ]
         }
         distances = (0..<Int(host.node_count * host.node_count)).map { host.distances[$0] }
         others = [

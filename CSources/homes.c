@@ -6,8 +6,8 @@
  * was plugged in). So a live host is asked: one page is touched, and read back. What is predicted
  * stands for hosts that can't be asked, recorded ones or under a filter of system calls.
  */
+#include <linux/mempolicy.h>
 #include <muster/testing.h>
-#include <numaif.h>
 #include <stdlib.h>
 #include <string.h>
 

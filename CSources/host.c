@@ -1,8 +1,8 @@
 /* host.c - single files of a host, live or recorded, and what it lets a process do. */
 #include <limits.h>
+#include <linux/mempolicy.h>
 #include <muster/host.h>
 #include <muster/placement.h>
-#include <numaif.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -79,8 +79,6 @@ command -v python3 >/dev/null || fail \
     "python3 is missing, which makes the manual pages: apt-get install python3"
 compiler=$(command -v cc || command -v gcc || command -v clang) || fail \
     "a C compiler is missing: apt-get install gcc"
-echo '#include <numa.h>' | "$compiler" -E - >/dev/null 2>&1 || fail \
-    "libnuma's headers are missing: apt-get install libnuma-dev (dnf install numactl-devel)"
 
 # The nearest directory that is there must let us make the others.
 there=$target
@@ -124,7 +122,7 @@ if [ -z "$tool" ]; then
     archives=$scratch/archives
     rm -rf "$archives"
     mkdir "$archives"
-    for pair in libnuma.a:libnuma.a libstdc++.a:libstdc++.a libgcc_eh.a:libgcc_s.a; do
+    for pair in libstdc++.a:libstdc++.a libgcc_eh.a:libgcc_s.a; do
         archive=$("$compiler" -print-file-name="${pair%:*}")
         case $archive in */*) ln -s "$archive" "$archives/${pair#*:}" ;; esac
     done

@@ -1,11 +1,6 @@
 /* os.c - the system calls of os.h: memory, NUMA and processes. The others are in os_io.c. */
-#if !__has_include(<numaif.h>)
-#error "Muster needs libnuma's headers: install libnuma-dev (apt-get install libnuma-dev)"
-#endif
-
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <numaif.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -19,6 +14,7 @@
 #include <unistd.h>
 
 #include "os_call.h"
+#include "os_numa.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -195,15 +191,15 @@ int muster__os_mbind(void *address, uint64_t size_bytes, int mode, const uint64_
     INJECT();
     ENTER();
     /* The kernel reads maxnode - 1 bits (numa-facts: off by one), hence + 1. */
-    return (int)taken(mbind(address, size_bytes, mode, (const unsigned long *)nodes,
-                            nodes ? mask_bits + 1ul : 0ul, flags),
+    return (int)taken(muster__mbind(address, size_bytes, mode, (const unsigned long *)nodes,
+                                    nodes ? mask_bits + 1ul : 0ul, flags),
                       errno_before);
 }
 
 void muster__os_forget_policy(void *address, uint64_t size_bytes)
 {
     ENTER();
-    (void)mbind(address, size_bytes, MPOL_DEFAULT, NULL, 0, 0);
+    (void)muster__mbind(address, size_bytes, MPOL_DEFAULT, NULL, 0, 0);
     errno = errno_before;
 }
 
@@ -212,7 +208,7 @@ int muster__os_task_policy(int *mode, uint64_t *nodes, uint32_t mask_bits)
     INJECT();
     ENTER();
     memset(nodes, 0, mask_bits / 8);
-    return (int)taken(get_mempolicy(mode, (unsigned long *)nodes, mask_bits, NULL, 0),
+    return (int)taken(muster__get_mempolicy(mode, (unsigned long *)nodes, mask_bits, NULL, 0),
                       errno_before);
 }
 
@@ -221,7 +217,7 @@ int muster__os_set_task_policy(int mode, const uint64_t *nodes, uint32_t mask_bi
     INJECT();
     ENTER();
     return (int)taken(
-        set_mempolicy(mode, (const unsigned long *)nodes, nodes ? mask_bits + 1ul : 0ul),
+        muster__set_mempolicy(mode, (const unsigned long *)nodes, nodes ? mask_bits + 1ul : 0ul),
         errno_before);
 }
 
@@ -232,7 +228,8 @@ void muster__os_restore_task_policy(int mode, const uint64_t *nodes, uint32_t ma
     for (uint32_t word = 0; word < mask_bits / 64; word++)
         any |= nodes[word] != 0;
     /* MPOL_DEFAULT and MPOL_LOCAL refuse a mask. */
-    (void)set_mempolicy(mode, any ? (const unsigned long *)nodes : NULL, any ? mask_bits + 1ul : 0);
+    (void)muster__set_mempolicy(mode, any ? (const unsigned long *)nodes : NULL,
+                                any ? mask_bits + 1ul : 0);
     errno = errno_before;
 }
 
@@ -240,7 +237,7 @@ int muster__os_move_pages(void **pages, uint64_t count, const int *nodes, int *s
 {
     INJECT();
     ENTER();
-    return (int)taken(move_pages(0, count, pages, nodes, status, nodes ? MPOL_MF_MOVE : 0),
+    return (int)taken(muster__move_pages(0, count, pages, nodes, status, nodes ? MPOL_MF_MOVE : 0),
                       errno_before);
 }
 
@@ -259,7 +256,7 @@ int muster__os_memory_nodes(uint64_t *mask, uint32_t mask_bits)
     int mode = 0;
     memset(mask, 0, (mask_bits + 7) / 8);
     return (int)taken(
-        get_mempolicy(&mode, (unsigned long *)mask, mask_bits, NULL, MPOL_F_MEMS_ALLOWED),
+        muster__get_mempolicy(&mode, (unsigned long *)mask, mask_bits, NULL, MPOL_F_MEMS_ALLOWED),
         errno_before);
 }
 

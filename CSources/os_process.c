@@ -1,7 +1,6 @@
 /* os_process.c - the system calls of os_process.h. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <numaif.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "os_process.h"
 
 #include "os_call.h"
+#include "os_numa.h"
 
 /* -- starting ------------------------------------------------------------------------------- */
 
@@ -78,8 +78,8 @@ static _Noreturn void become(const struct muster__program *program, int parent, 
         syscall(SYS_sched_setaffinity, 0, program->cpu_bits / 8, program->cpus) < 0)
         tell(pipe, MUSTER_STEP_CPU);
     if (program->policy >= 0 &&
-        set_mempolicy(program->policy, (const unsigned long *)program->nodes,
-                      program->nodes ? program->node_bits + 1ul : 0ul) < 0)
+        muster__set_mempolicy(program->policy, (const unsigned long *)program->nodes,
+                              program->nodes ? program->node_bits + 1ul : 0ul) < 0)
         fail(pipe, MUSTER_STEP_PLACEMENT);
     /* Copies above the three first: one of them may be the number that another shall become. */
     int copies[3];

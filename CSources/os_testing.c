@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <muster/testing.h>
-#include <numaif.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "os_call.h"
+#include "os_numa.h"
 
 /* Counted from when a test armed it, by thread: tests run side by side in one process, and another
  * one's call must not be the one that fails. */
@@ -97,14 +97,14 @@ int muster_testing_refuse(enum muster_refusal what)
 int muster_testing_move_pages(void **pages, uint64_t count, int *status)
 {
     ENTER();
-    return (int)taken(move_pages(0, count, pages, NULL, status, 0), errno_before);
+    return (int)taken(muster__move_pages(0, count, pages, NULL, status, 0), errno_before);
 }
 
 int muster_testing_migrate(uint32_t from, uint32_t to)
 {
     ENTER();
     unsigned long old_nodes = 1ul << from, new_nodes = 1ul << to;
-    return (int)taken(migrate_pages(0, 64, &old_nodes, &new_nodes), errno_before);
+    return (int)taken(muster__migrate_pages(0, 64, &old_nodes, &new_nodes), errno_before);
 }
 
 /* -- named points --------------------------------------------------------------------------- */

@@ -2,12 +2,11 @@
  *
  * Invariant: nothing strict is asked for before every page is where it belongs. Committing under
  * MPOL_BIND ends in an out-of-memory kill where a node is full; under MPOL_PREFERRED pages spill to
- * other nodes, which is read back (residency.c), mended (commit.c), or an error. mbind is called
- * directly: libnuma's own placement calls return nothing and may print or exit.
+ * other nodes, which is read back (residency.c), mended (commit.c), or an error.
  */
+#include <linux/mempolicy.h>
 #include <muster/placement.h>
 #include <muster/schedule.h>
-#include <numaif.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  * process maps: so they are mapped first (reading only), then asked about (move_pages without
  * nodes).
  */
-#include <numaif.h>
+#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
 

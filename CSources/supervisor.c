@@ -5,8 +5,8 @@
  */
 #define _GNU_SOURCE
 #include <limits.h>
+#include <linux/mempolicy.h>
 #include <muster/supervisor.h>
-#include <numaif.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -36,7 +36,7 @@ private enum Library {
             [
                 "-std=gnu11", "-O1", "-shared", "-fPIC",
                 "-I", root.appendingPathComponent("include").path, "-o", path,
-            ] + files + ["-lnuma", "-ldl"], program: compiler)
+            ] + files + ["-ldl"], program: compiler)
         return result?.status == 0 ? path : nil
     }()
 

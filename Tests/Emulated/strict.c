@@ -16,13 +16,13 @@
 void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *at, size_t size);
 int __real_madvise(void *at, size_t size, int advice);
-long __real_mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
-                  unsigned long bits, unsigned flags);
+long __real_muster__mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
+                          unsigned long bits, unsigned flags);
 void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 int __wrap_munmap(void *at, size_t size);
 int __wrap_madvise(void *at, size_t size, int advice);
-long __wrap_mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
-                  unsigned long bits, unsigned flags);
+long __wrap_muster__mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
+                          unsigned long bits, unsigned flags);
 
 /* Whether a number is no multiple of the page size. */
 static int is_within(const char *call, uint64_t number)
@@ -53,9 +53,10 @@ int __wrap_madvise(void *at, size_t size, int advice)
     return is_within("madvise", (uintptr_t)at) ? -1 : __real_madvise(at, size, advice);
 }
 
-long __wrap_mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
-                  unsigned long bits, unsigned flags)
+long __wrap_muster__mbind(void *at, unsigned long size, int mode, const unsigned long *nodes,
+                          unsigned long bits, unsigned flags)
 {
-    return is_within("mbind", (uintptr_t)at) ? -1
-                                             : __real_mbind(at, size, mode, nodes, bits, flags);
+    return is_within("mbind", (uintptr_t)at)
+               ? -1
+               : __real_muster__mbind(at, size, mode, nodes, bits, flags);
 }

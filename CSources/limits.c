@@ -33,6 +33,9 @@
 #define MEMBER_SHARE      8u
 #define MEMBER_ROLLS_MOST (64 * GIB)
 
+/* An arena of this size takes up to half of its space. */
+#define ARENA_KEPT (32 * MIB)
+
 /* Of addresses beyond these, the program and the arrays get half each. */
 #define LITTLE (8 * GIB)
 
@@ -92,19 +95,20 @@ int muster_reservation_plan(const struct muster_limits *limits, uint32_t ranks,
 {
     uint64_t left = addresses_left(limits);
     uint64_t quarter = left == UINT64_MAX ? left : left / 4;
-    uint64_t journal = 0, control = 0;
+    uint64_t journal = 0, control = 0, least = 0;
     uint32_t step = 0;
     for (;; step++) {
+        /* A unit beside the space: its address is rounded up to one. */
         journal = journal_of(step, limits->page_bytes);
         control = control_of(step, ranks, fixed_bytes, journal);
-        if (step == STEPS - 1 || (control <= quarter && control <= limits->file_bytes))
+        least = control + MUSTER__SPACE_LEAST + MUSTER__SPACE_UNIT;
+        if (step == STEPS - 1 ||
+            (control <= quarter && control <= limits->file_bytes && least <= left))
             break;
     }
     uint64_t file_least = control > MUSTER__SPACE_UNIT ? control : MUSTER__SPACE_UNIT;
     if (file_least > limits->file_bytes)
         return refuse(-EFBIG, MUSTER_LIMIT_FILE_SIZE, limits->file_bytes, 0, file_least, shortage);
-    /* A unit beside: its address is rounded up to one. */
-    uint64_t least = control + MUSTER__SPACE_LEAST + MUSTER__SPACE_UNIT;
     if (least > left)
         return refuse(-ENOMEM, MUSTER_LIMIT_ADDRESSES, limits->address_bytes,
                       limits->address_used_bytes, least, shortage);
@@ -122,8 +126,10 @@ int muster_reservation_plan(const struct muster_limits *limits, uint32_t ranks,
                                                .journal_bytes = journal,
                                                .control_bytes = control,
                                                .space_bytes = space};
-    /* With few addresses arrays need them more than files do. */
-    uint64_t arena = left == UINT64_MAX ? space / 4 : space / 2;
+    /* What the arena has no room for is mapped into the window, but not partial results. */
+    uint64_t arena = space / 4;
+    if (arena < ARENA_KEPT)
+        arena = space / 2 < ARENA_KEPT ? space / 2 : ARENA_KEPT;
     if (arena > limits->file_bytes)
         arena = limits->file_bytes;
     reservation->arena_bytes = arena / MUSTER__SPACE_UNIT * MUSTER__SPACE_UNIT;
@@ -167,6 +173,40 @@ int muster_reservation_shrink(struct muster_reservation *reservation)
     return 0;
 }
 
+/* Whether a team has room for so many bytes more of one array or file. */
+static bool has_room(const struct muster_limits *limits, uint32_t ranks, uint64_t fixed_bytes,
+                     uint64_t bytes)
+{
+    struct muster_reservation planned;
+    struct muster_shortage shortage;
+    return muster_reservation_plan(limits, ranks, fixed_bytes, &planned, &shortage) == 0 &&
+           planned.space_bytes - planned.arena_bytes >= bytes;
+}
+
+int muster_reservation_shortage(const struct muster_limits *limits, uint32_t ranks,
+                                uint64_t fixed_bytes, uint64_t bytes,
+                                struct muster_shortage *shortage)
+{
+    *shortage = (struct muster_shortage){.limit = MUSTER_LIMIT_NONE};
+    struct muster_limits more = *limits;
+    if (limits->address_bytes == UINT64_MAX || bytes > MUSTER__SPACE_MOST / 2)
+        return 0;
+    /* The least limit that is enough, to a mebibyte. */
+    uint64_t least = limits->address_used_bytes, enough = least + 16 * bytes + 64 * GIB;
+    while (enough - least > MIB) {
+        more.address_bytes = least + (enough - least) / 2;
+        if (has_room(&more, ranks, fixed_bytes, bytes))
+            enough = more.address_bytes;
+        else
+            least = more.address_bytes;
+    }
+    if (enough <= limits->address_bytes)
+        return 0; /* others have taken the room */
+    refuse(0, MUSTER_LIMIT_ADDRESSES, limits->address_bytes, limits->address_used_bytes,
+           enough - limits->address_used_bytes, shortage);
+    return 1;
+}
+
 int muster_limits_files(uint64_t more, struct muster_shortage *shortage)
 {
     uint64_t most = muster__os_limit(MUSTER__FILES);
@@ -193,6 +233,13 @@ static void blame_memory(uint64_t needed, struct muster_shortage *shortage)
         refuse(0, MUSTER_LIMIT_ADDRESSES, addresses, used.address_bytes, needed, shortage);
     else if (data != UINT64_MAX && (used.data_bytes >= data || needed > data - used.data_bytes))
         refuse(0, MUSTER_LIMIT_DATA, data, used.data_bytes, needed, shortage);
+}
+
+int muster_limits_memory(uint64_t more, struct muster_shortage *shortage)
+{
+    *shortage = (struct muster_shortage){.limit = MUSTER_LIMIT_NONE};
+    blame_memory(more, shortage);
+    return shortage->limit == MUSTER_LIMIT_NONE ? 0 : -ENOMEM;
 }
 
 static void blame_processes(uint64_t needed, struct muster_shortage *shortage)

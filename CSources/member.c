@@ -72,11 +72,20 @@ static int find_place(const struct muster_join_options *options, struct place *p
     return 0;
 }
 
+/* What the last join of this thread that was refused ran short of, for muster_join_advice. */
+static _Thread_local struct muster_shortage refused;
+
 /* Takes the memory behind fd for this member's team. */
 static int take_team(struct muster_member *me, int fd, uint32_t rank,
                      const struct muster__answer *answer)
 {
     int status = muster__member_attach(fd, &me->control, &me->plan, &me->parts);
+    if (status == -ENOMEM) {
+        uint64_t size_bytes = 0;
+        uint32_t mode_bits = 0;
+        (void)muster__os_stat(fd, &size_bytes, &mode_bits);
+        muster_limits_blame(status, size_bytes, false, &refused);
+    }
     if (status < 0)
         return status;
     me->size = me->plan.size;
@@ -189,8 +198,11 @@ static int join_launcher(struct muster_member *me, const struct place *place)
 /* A team of one, on the same code as any other. */
 static int join_nobody(struct muster_member *me)
 {
-    struct muster_launcher_options options = {
-        .size_bytes = sizeof options, .size = 1, .spin_ns = 0, .global_size = 1};
+    struct muster_launcher_options options = {.size_bytes = sizeof options,
+                                              .size = 1,
+                                              .spin_ns = 0,
+                                              .global_size = 1,
+                                              .shortage = &refused};
     struct muster_segment made = {.fd = -1};
     struct muster__member_plan plan;
     struct muster__member_parts parts;
@@ -233,6 +245,7 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
     if (!made)
         return -ENOMEM;
     muster__os_mark_process();
+    refused = (struct muster_shortage){.limit = MUSTER_LIMIT_NONE};
     made->pid = muster__os_pid();
     made->socket = made->control.fd = -1;
     status = place.address ? join_launcher(made, &place) : join_nobody(made);
@@ -269,7 +282,7 @@ int muster_leave(struct muster_member *me)
 int muster_join_advice(int status, char *text, size_t size_bytes)
 {
     struct muster_environment found;
-    char environment[512] = "";
+    char environment[512] = "", limit[256];
     if (size_bytes == 0)
         return -EINVAL;
     int read = muster_environment_read(NULL, &found);
@@ -318,9 +331,14 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
                           : "MUSTER_RANK and MUSTER_TEAM are not as `muster run` sets them";
         break;
     case -ENOMEM:
-        advice =
-            "not enough memory or address space: a team maps about 1 GiB a rank, up to 64 GiB, "
-            "nearly all of it untouched; raise the limit (ulimit -v) or start fewer ranks";
+    case -EFBIG:
+    case -EMFILE:
+        if (refused.limit == MUSTER_LIMIT_NONE && status == -EMFILE)
+            muster_limits_blame(status, 1, false, &refused);
+        if (muster_shortage_text(&refused, limit, sizeof limit) > 0)
+            advice = limit;
+        else if (status == -ENOMEM)
+            advice = "not enough memory or address space (ulimit -v)";
         break;
     case -EPROTO:
         advice = "the launcher is of another version of Muster than this program";

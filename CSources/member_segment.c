@@ -144,7 +144,7 @@ int muster__array_memory(const char *name, uint64_t size_bytes)
         status = muster__os_seal_size(fd);
     if (status < 0) {
         muster__os_close(fd);
-        return status == -EFBIG ? -ENOMEM : status;
+        return status;
     }
     return fd;
 }

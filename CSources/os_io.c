@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -251,12 +252,38 @@ int muster__os_stat(int fd, uint64_t *size_bytes, uint32_t *mode_bits)
     return status;
 }
 
+/* A write beyond the limit on files raises SIGXFSZ, which would end the program: these let it come
+ * to nothing in this thread, and leave the program's dispositions alone. */
+static void hold_file_signal(sigset_t *before)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &one, before);
+}
+
+static void drop_file_signal(const sigset_t *before, bool raised)
+{
+    const struct timespec now = {0, 0};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGXFSZ);
+    int errno_before = errno;
+    if (raised && !sigismember(before, SIGXFSZ))
+        (void)sigtimedwait(&one, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+    errno = errno_before;
+}
+
 int muster__os_allocate(int fd, uint64_t size_bytes)
 {
     INJECT();
     ENTER();
     int64_t result;
+    sigset_t before;
+    hold_file_signal(&before);
     RETRY(result, fallocate(fd, 0, 0, (off_t)size_bytes));
+    drop_file_signal(&before, result == -EFBIG);
     return (int)result;
 }
 
@@ -283,14 +310,15 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes)
     INJECT();
     ENTER();
     size_t done = 0;
-    while (done < size_bytes) {
-        int64_t result;
+    int64_t result = 0;
+    sigset_t before;
+    hold_file_signal(&before);
+    while (done < size_bytes && result >= 0) {
         RETRY(result, write(fd, (const char *)buffer + done, size_bytes - done));
-        if (result < 0)
-            return result;
-        done += (size_t)result;
+        done += result > 0 ? (size_t)result : 0;
     }
-    return (int64_t)done;
+    drop_file_signal(&before, result == -EFBIG);
+    return result < 0 ? result : (int64_t)done;
 }
 
 int muster__os_make_directory(const char *path)

@@ -34,9 +34,9 @@ int muster_pool_free_pages(uint64_t page_bytes, uint32_t node, uint64_t *pages)
     return 0;
 }
 
-int muster_pool_create(uint64_t page_bytes, uint64_t size_bytes, int *fd)
+/* Takes over a memfd, or its error. */
+static int give_size(int made, uint64_t size_bytes, int *fd)
 {
-    int made = muster__os_memfd_pool("muster-pool", page_bytes);
     if (made < 0)
         return made;
     int status = muster__os_truncate(made, size_bytes);
@@ -48,4 +48,14 @@ int muster_pool_create(uint64_t page_bytes, uint64_t size_bytes, int *fd)
     }
     *fd = made;
     return 0;
+}
+
+int muster_pool_create(uint64_t page_bytes, uint64_t size_bytes, int *fd)
+{
+    return give_size(muster__os_memfd_pool("muster-pool", page_bytes), size_bytes, fd);
+}
+
+int muster_memory_create(uint64_t size_bytes, int *fd)
+{
+    return give_size(muster__os_memfd("muster-array"), size_bytes, fd);
 }

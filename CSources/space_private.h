@@ -11,7 +11,7 @@
 /* What arrays are rounded up to: a huge page on x86-64 and on aarch64 with 4 KiB pages. */
 #define MUSTER__SPACE_UNIT  (2ull << 20)
 #define MUSTER__SPACE_MOST  (8ull << 40)
-#define MUSTER__SPACE_LEAST (2 * MUSTER__SPACE_UNIT) /* an arena and a window of one unit each */
+#define MUSTER__SPACE_LEAST (4 * MUSTER__SPACE_UNIT) /* an arena and a window of two units each */
 
 /* Reserves a planned space, or a smaller one where the system refuses it: then the plan follows.
  * Returns: as muster_space_create; -EAGAIN: mlockall is in force, and its limit leaves no room. */

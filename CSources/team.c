@@ -104,6 +104,28 @@ static uint64_t files_of(const struct muster_team_block *plan)
     return 4 + 2ull * (plan->size - plan->leader_works);
 }
 
+void muster_team_shortage(const struct muster_team *team, uint64_t bytes,
+                          struct muster_shortage *shortage)
+{
+    struct muster_limits limits;
+    muster_limits_read(&limits);
+    uint64_t unit = MUSTER__SPACE_UNIT, own = team->control.size_bytes + team->space.size_bytes;
+    uint64_t whole = bytes > UINT64_MAX - unit ? bytes : rounded(bytes, unit);
+    if (team->space.arena_bytes < team->space.size_bytes / 4 && whole > limits.file_bytes) {
+        *shortage = (struct muster_shortage){
+            .limit = MUSTER_LIMIT_FILE_SIZE, .most = limits.file_bytes, .needed = whole};
+        return;
+    }
+    limits.address_used_bytes -= own < limits.address_used_bytes ? own : limits.address_used_bytes;
+    (void)muster_reservation_shortage(&limits, team->plan.size, team->plan.journals_offset, whole,
+                                      shortage);
+    /* The arena is as long as files may be, and full. */
+    if (shortage->limit == MUSTER_LIMIT_NONE && limits.file_bytes < UINT64_MAX)
+        *shortage = (struct muster_shortage){.limit = MUSTER_LIMIT_FILE_SIZE,
+                                             .most = limits.file_bytes,
+                                             .needed = team->space.arena_bytes + whole};
+}
+
 static int make_waiting(struct muster_team *team)
 {
     team->epoll = muster__os_epoll();

@@ -9,7 +9,7 @@ internal import CMuster
 enum MemorySource {
     case arena
     case file(BackingFile)
-    /// Memory of a pool's pages, by its descriptor.
+    /// Memory of a pool's pages, or what the arena has no room for, by its descriptor.
     case pool(Int32)
     /// A mirrored array's number, and where every process sees its copy.
     case mirror(UInt32, window: Extent)
@@ -38,13 +38,62 @@ extension TeamCore {
         if wish.placement == .mirrored, wish.bytes > 0 {
             return try mirroredMemory(for: wish, choice)
         }
-        let extent = try reserve(bytes: wish.bytes, of: wish.subject)
+        let extent: Extent
+        do throws(MusterError) {
+            extent = try reserve(bytes: wish.bytes, of: wish.subject)
+        } catch {
+            guard let memory = try windowMemory(for: wish, choice) else { throw error }
+            return memory
+        }
         do throws(MusterError) {
             return ArrayMemory(extent: extent, plan: try place(extent, wish, choice))
         } catch {
             free(extent)
             throw error
         }
+    }
+
+    /// The same in the window, for an array that the arena has no room for: limits can make it small
+    /// (limits.h). nil: there is none either, or not so much memory.
+    private func windowMemory(
+        for wish: ArrayWish, _ choice: PageChoice
+    ) throws(MusterError) -> ArrayMemory? {
+        var available: UInt64 = 0
+        if muster_memory_available(&available) == 0, UInt64(wish.bytes) > available { return nil }
+        var extent = muster_extent()
+        let space = muster_team_space(team)
+        guard muster_space_allocate(space, UInt64(wish.bytes), true, &extent) == 0 else {
+            return nil
+        }
+        let place = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+        var descriptor: Int32 = -1
+        guard muster_memory_create(extent.size_bytes, &descriptor) == 0 else {
+            freeWindow(place)
+            return nil
+        }
+        do throws(MusterError) {
+            try mapAnew(extent, descriptor, wish.subject)
+            return ArrayMemory(
+                extent: place, plan: try self.place(place, wish, choice), source: .pool(descriptor))
+        } catch {
+            release(place, .pool(descriptor))
+            throw error
+        }
+    }
+
+    /// Maps memory into the window, in every process.
+    private func mapAnew(
+        _ extent: muster_extent, _ descriptor: Int32, _ subject: String
+    ) throws(MusterError) {
+        let status = muster_space_map(muster_team_space(team), extent, descriptor, 0, true)
+        guard status == 0 else {
+            throw .system(.memory, subject, "can't be mapped", status: status)
+        }
+        let sent = muster_team_send_mapping(team, extent, descriptor, 0, true)
+        guard sent == 0 else {
+            throw .system(.memory, subject, "can't be mapped by all ranks", status: sent)
+        }
+        try attach(subject)
     }
 
     /// Gives an array's memory back, in every process.
@@ -90,8 +139,7 @@ extension TeamCore {
         let status = muster_space_allocate(space, UInt64(stride), true, &window)
         guard status == 0 else {
             free(extent)
-            throw .system(
-                .memory, wish.subject, "no room in the range of addresses", status: status)
+            throw noRoom(stride, wish.subject, status)
         }
         let place = Extent(offset: Int(window.offset_bytes), bytes: Int(window.size_bytes))
         var number: Int32 = -1

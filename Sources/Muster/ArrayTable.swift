@@ -144,13 +144,17 @@ extension TeamCore {
         var extent = muster_extent()
         let status = muster_space_allocate(
             muster_team_space(team), UInt64(bytes), false, &extent)
-        guard status == 0 else {
-            throw .system(
-                .memory, what,
-                "no room for \(formatBytes(UInt64(bytes))) in the range of addresses",
-                status: status)
-        }
+        guard status == 0 else { throw noRoom(bytes, what, status) }
         return Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+    }
+
+    /// An array or a file for which the range of addresses is too small, or too full.
+    func noRoom(_ bytes: Int, _ what: String, _ status: Int32) -> MusterError {
+        var shortage = muster_shortage()
+        muster_team_shortage(team, UInt64(bytes), &shortage)
+        return .system(
+            .memory, what, "no room for \(formatBytes(UInt64(bytes))) in the range of addresses",
+            status: status, shortage)
     }
 
     /// Has each rank populate its share, of whole units. `pieceCount`: of the pieces that stand in the
@@ -243,12 +247,7 @@ extension TeamCore {
         var extent = muster_extent()
         let space = muster_team_space(team)
         var status = muster_space_allocate(space, UInt64(file.byteCount), true, &extent)
-        guard status == 0 else {
-            throw .system(
-                .memory, file.path,
-                "no room for \(formatBytes(UInt64(file.byteCount))) in the range of addresses",
-                status: status)
-        }
+        guard status == 0 else { throw noRoom(file.byteCount, file.path, status) }
         // The kernel maps whole pages: what lies beyond the file's last page stays without access.
         let page = muster_team_page_bytes(team)
         let mapped = muster_extent(

@@ -226,8 +226,10 @@ extension SharedArray where Element: NPYElement {
         if written >= 0, status == 0, !isSpecial { status = muster_file_rename(draft, path) }
         guard written >= 0, status == 0 else {
             if draft != path { muster_file_remove(draft) }
+            let size = header.count + count * MemoryLayout<Element>.stride
             throw .system(
-                .file, path, "can't write it", status: written < 0 ? Int32(written) : status)
+                .file, path, "can't write it", status: written < 0 ? Int32(written) : status,
+                needed: UInt64(size))
         }
     }
 }

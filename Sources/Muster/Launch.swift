@@ -86,7 +86,10 @@ package final class Launch {
         if status == 0 { status = muster_relay_create(1, 2, &relay) }
         guard let supervisor, let relay, status == 0 else {
             muster_supervisor_destroy(supervisor)
-            throw .system(.system, "muster run", "can't become a supervisor", status: status)
+            // Its guard, its keeper and itself: two more processes than there are.
+            throw .system(
+                .system, "muster run", "can't become a supervisor", status: status, needed: 2,
+                processes: true)
         }
         self.supervisor = supervisor
         self.relay = relay

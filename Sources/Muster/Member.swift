@@ -214,7 +214,8 @@ final class MemberCore {
         if status < 0 { throw failure(status, what()) }
     }
 
-    func failure(_ status: Int32, _ subject: String) -> MusterError {
+    /// `needed`: bytes that were asked for.
+    func failure(_ status: Int32, _ subject: String, needed: UInt64 = 0) -> MusterError {
         let (code, reason): (MusterError.Code, String) =
             switch status {
             case -EOWNERDEAD:
@@ -229,7 +230,9 @@ final class MemberCore {
                         + "with other arguments: name, sizes and options must be the same in all"
                 )
             case -ECONNRESET: (.launcher, "the launcher is gone")
-            case -ENOMEM: (.memory, "there is not enough memory")
+            case -ENOMEM where needed == 0: (.memory, "there is not enough memory")
+            case -ENOMEM, -EFBIG, -EMFILE:
+                (.memory, "can't be made: \(MusterError.why(-status, needed: max(1, needed)))")
             default: (.system, statusText(status))
             }
         return MusterError(code, subject: subject, reason: reason, errorNumber: -status)

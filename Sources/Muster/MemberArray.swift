@@ -81,7 +81,11 @@ extension Member {
         // A size that can't be is passed on all the same, so that no other rank waits for this one.
         let status = muster_member_array(
             core.pointer, name, overflow || bytes < 0 ? 0 : UInt64(bytes), &address)
-        try core.check(status, "array \"\(name)\" of \(count) elements")
+        if status < 0 {
+            throw core.failure(
+                status, "array \"\(name)\" of \(count) elements",
+                needed: UInt64(clamping: overflow ? 0 : bytes))
+        }
         return MemberArray(
             core: core, start: address!.assumingMemoryBound(to: Element.self), count: count)
     }

@@ -103,6 +103,24 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
             errorNumber: Int32(clamping: -Int64(status)))
     }
 
+    /// Why a call failed, in words: the limit that is to blame, with its value and what was needed, or what
+    /// the error number says (positive). `needed`: as `muster_limits_blame` has it.
+    package static func why(
+        _ errorNumber: Int32, needed: UInt64, processes: Bool = false
+    ) -> String {
+        system(.system, "", "", status: -errorNumber, needed: needed, processes: processes)
+            .reason.dropFirst(2).description
+    }
+
+    /// Fails where so little memory is left to this process that it would be ended for want of it: Swift
+    /// has no other answer to an allocation that fails.
+    package static func checkMemory(_ bytes: UInt64, for subject: String) throws(MusterError) {
+        var shortage = muster_shortage()
+        let status = muster_limits_memory(bytes, &shortage)
+        guard status < 0 else { return }
+        throw .system(.memory, subject, "can't have its memory", status: status, shortage)
+    }
+
     /// The same where the C core has not said what ran short. `needed`: bytes, descriptors or processes,
     /// see `muster_limits_blame`.
     static func system(

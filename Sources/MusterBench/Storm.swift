@@ -107,12 +107,16 @@ public struct Storm {
         var outcome = Outcome(
             audit: AuditReport.outsideTeam(chunks: 0, exactlyOnce: 0, processes: ranks))
         let count = Storm.grain * Storm.chunks - Storm.grain / 3
+        // What is expected, and as much again for what is looked at.
+        try MusterError.checkMemory(UInt64(2 * count * MemoryLayout<UInt64>.size), for: "storm")
         var expected = [UInt64](repeating: 0, count: count)
         var isOver = false
         while !isOver {
             outcome.teams += 1
             let before = Belongings()
-            guard let points = StormPoints() else { throw stormError("no pipes (ulimit -n)") }
+            guard let points = StormPoints() else {
+                throw stormError("can't make its pipes: \(MusterError.why(errno, needed: 1))")
+            }
             var failure: MusterError?
             do throws(MusterError) {
                 try team(sky, points, &expected, &outcome) { outcome, kills in
@@ -253,7 +257,10 @@ public struct Storm {
                 of: team.handle, size: ranks, sky: sky, points: points,
                 seed: seed &+ UInt64(number), meanGap: meanGap)
         }
-        guard pid > 0 else { throw stormError("can't start the killer") }
+        guard pid > 0 else {
+            throw stormError(
+                "can't start the killer: \(MusterError.why(-pid, needed: 1, processes: true))")
+        }
         return pid
     }
 

@@ -45,6 +45,8 @@ struct MusterCommand: ParsableCommand {
     static func main() {
         // A closed pipe ends the tool as it ends others, also under a parent that ignores SIGPIPE.
         signal(SIGPIPE, SIG_DFL)
+        // What is written beyond the limit on files is an error like any other.
+        FileSizeSignal.ignore()
         // Swift finds them in /proc; without, each command would be taken for none.
         if CommandLine.arguments.isEmpty {
             Output.error("can't read its arguments: /proc is not there; mount it (proc(5))")
@@ -96,6 +98,20 @@ struct MusterCommand: ParsableCommand {
         }
         return words.joined(separator: " ")
     }
+}
+
+/// SIGXFSZ, which a write beyond the limit on files raises: it would end the tool without a word.
+enum FileSizeSignal {
+    nonisolated(unsafe) private static var wasIgnored = false
+
+    /// At the tool's start, and after `giveBack`.
+    static func ignore() {
+        let before = signal(SIGXFSZ, SIG_IGN)
+        wasIgnored = unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+
+    /// Before other programs are started: they find it as the tool has.
+    static func giveBack() { signal(SIGXFSZ, wasIgnored ? SIG_IGN : SIG_DFL) }
 }
 
 /// The end of a command whose report, on stdout by now, says all: no line on stderr.

@@ -4,6 +4,7 @@
 // way leaves no half table; a write that fails is a failure of the tool, never ignored.
 
 @preconcurrency import Glibc
+import Muster
 
 enum Output {
     /// What is still to be written to stdout. The tool has one thread.
@@ -22,13 +23,20 @@ enum Output {
             let written = pending[start...].withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
             if written < 0 && errno == EINTR { continue }
             if written < 0 {
-                let reason = String(cString: strerror(errno))
+                let reason = reason(errno, 1, pending.count - start)
                 pending = []
                 throw Failure.cannotRun("standard output: can't write to it: \(reason)")
             }
             start += written
         }
         pending = []
+    }
+
+    /// Why a write failed; of so many bytes to a file that is open, and may be as long as it may be.
+    static func reason(_ number: Int32, _ descriptor: Int32, _ count: Int) -> String {
+        guard number == EFBIG else { return String(cString: strerror(number)) }
+        let position = max(0, lseek(descriptor, 0, SEEK_CUR))
+        return MusterError.why(number, needed: UInt64(Int(position) + count))
     }
 
     /// The end of a command: everything is written, or it has failed.

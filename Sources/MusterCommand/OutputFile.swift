@@ -75,8 +75,9 @@ enum OutputFile {
             return (name, descriptor)
         }
 
-        func failure(_ number: Int32) -> Failure {
-            .cannotRun("\(path): can't be written: \(String(cString: strerror(number)))")
+        /// `count`: bytes that were to be written to the descriptor.
+        func failure(_ number: Int32, of descriptor: Int32 = -1, count: Int = 0) -> Failure {
+            .cannotRun("\(path): can't be written: \(Output.reason(number, descriptor, count))")
         }
     }
 }
@@ -109,7 +110,10 @@ final class OutputDraft {
                 Glibc.write(descriptor, $0.baseAddress, $0.count)
             }
             if written < 0 && errno == EINTR { continue }
-            guard written > 0 else { throw target.failure(written == 0 ? EIO : errno) }
+            guard written > 0 else {
+                throw target.failure(
+                    written == 0 ? EIO : errno, of: descriptor, count: left.count)
+            }
             left = left.dropFirst(written)
         }
     }

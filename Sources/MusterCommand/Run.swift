@@ -211,9 +211,12 @@ struct Run: ParsableCommand {
     }
 
     private func launch(_ plan: LaunchPlan, _ json: String?) throws -> LaunchReport {
+        FileSizeSignal.giveBack()  // the launch has its own way with it
+        defer { FileSizeSignal.ignore() }
         do {
             return try Launch(plan, words: { words($0, plan.size) }).run()
         } catch {
+            FileSizeSignal.ignore()
             // A report of an earlier run would be taken for this one's.
             do {
                 if let json {
@@ -323,7 +326,7 @@ struct Run: ParsableCommand {
         }
         if case .output(let number) = report.cause {
             throw Failure.cannotRun(
-                "standard output: can't write to it: \(String(cString: strerror(Int32(number))))")
+                "standard output: can't write to it: \(Output.reason(Int32(number), 1, 1))")
         }
         // The ranks' status tells more than that of a file.
         if status != 0 { throw Said(status: Int32(status)) }

@@ -152,7 +152,7 @@ private func words(_ shortage: muster_shortage) -> String {
             steps += 1
             #expect(planned.arena_bytes > 0 && planned.arena_bytes < planned.space_bytes)
         }
-        #expect(steps == 21 && planned.space_bytes == 4 * mib)
+        #expect(steps == 20 && planned.space_bytes == 8 * mib)
     }
 
     @Test func shortagesNameTheLimitItsValueAndTheNeed() {

@@ -88,6 +88,18 @@ int muster_reservation_members(const struct muster_limits *limits, uint32_t rank
  * Returns: 0; -ENOMEM: there is no smaller one. */
 int muster_reservation_shrink(struct muster_reservation *reservation);
 
+/* What ran short where an array or a file of so many bytes finds no room in a team's space.
+ *
+ * limits: as when the team was made, or as they are now but for what the team itself has taken.
+ * Returns: 1, with the limit on addresses that would leave the room; 0: no limit is to blame. */
+int muster_reservation_shortage(const struct muster_limits *limits, uint32_t ranks,
+                                uint64_t fixed_bytes, uint64_t bytes,
+                                struct muster_shortage *shortage);
+
+/* Whether this process may have so many bytes more of addresses and data: 0, or -ENOMEM with
+ * *shortage. For programs that can't go on where memory is refused to them. */
+int muster_limits_memory(uint64_t more, struct muster_shortage *shortage);
+
 /* Whether so many descriptors more can be opened: 0, or -EMFILE with *shortage. */
 int muster_limits_files(uint64_t more, struct muster_shortage *shortage);
 

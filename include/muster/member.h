@@ -239,9 +239,9 @@ int muster_member_scan(struct muster_member *me, void *data, uint64_t count, uin
  * name: 1 to MUSTER_NAME_BYTES - 1 bytes, no control characters. size_bytes: at least 1. address:
  * receives where it lies in this process, page-aligned; other processes have other addresses.
  * Returns: as muster_member_barrier, and -EINVAL: a name or size that can't be, or the array has
- * another size; -ENOMEM: the memory is not there; -ENOSPC: MUSTER_ARRAYS_MAX arrays exist;
- * -EUCLEAN: what the launcher sent is no array's memory. Where one rank fails, all do. Ownership:
- * the member; unmapped by muster_leave. */
+ * another size; -ENOMEM: the memory is not there; -EFBIG: no file may be as long (RLIMIT_FSIZE);
+ * -ENOSPC: MUSTER_ARRAYS_MAX arrays exist; -EUCLEAN: what the launcher sent is no array's memory.
+ * Where one rank fails, all do. Ownership: the member; unmapped by muster_leave. */
 int muster_member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                         void **address);
 

@@ -29,6 +29,13 @@ int muster_pool_free_pages(uint64_t page_bytes, uint32_t node, uint64_t *pages);
  * pool; or an errno. Ownership: the caller closes *fd (muster_file_close). */
 int muster_pool_create(uint64_t page_bytes, uint64_t size_bytes, int *fd);
 
+/* Makes nameless memory of ordinary pages, of sealed size: for an array that the arena has no room
+ * for.
+ *
+ * size_bytes: a whole number of pages. Returns: 0 and a descriptor; -EFBIG: longer than files may
+ * be; or an errno. Ownership: muster_file_close. */
+int muster_memory_create(uint64_t size_bytes, int *fd);
+
 #ifdef __cplusplus
 }
 #endif

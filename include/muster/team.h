@@ -410,6 +410,11 @@ struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank);
 /* The team block in shared memory. */
 struct muster_team_block *muster_team_block(struct muster_team *team);
 
+/* What ran short where an array or a file of so many bytes finds no room in the team's space: see
+ * muster_shortage_text; no limit where none is to blame. */
+void muster_team_shortage(const struct muster_team *team, uint64_t bytes,
+                          struct muster_shortage *shortage);
+
 /* The range of addresses of the team's arrays, as this process has it. */
 struct muster_space *muster_team_space(struct muster_team *team);
 

@@ -77,6 +77,17 @@ extension NPYHeader {
     }
 }
 
+extension NPYHeader {
+    /// Checks that the file can be mapped and read as C-order elements of this machine as it is.
+    func requireDirectView(_ file: BackingFile) throws(MusterError) {
+        do {
+            try requireDirectView()
+        } catch {
+            throw MusterError(.file, subject: file.path, reason: error.description)
+        }
+    }
+}
+
 extension BackingFile {
     /// Opens a regular file.
     init(opening path: String, writable: Bool) throws(MusterError) {
@@ -111,7 +122,8 @@ extension Team {
     /// Maps a `.npy` file as an array.
     ///
     /// - Parameters:
-    ///   - path: The file: `.npy` version 1 to 3, C order, little-endian.
+    ///   - path: The file: `.npy` version 1 to 3, C order, little-endian, aligned to its elements.
+    ///     ``numbers(npy:)`` also reads the other ones.
     ///   - type: Its element type; `UInt8.self` also reads bool.
     ///   - writable: Whether changes go to the file. Its blocks on disk are allocated first.
     /// - Throws: `.file`, with the reason and the remedy.
@@ -126,6 +138,7 @@ extension Team {
                     .file, subject: path,
                     reason: "holds \(header.dtype.name), not \(type.dtype.name)")
             }
+            try header.requireDirectView(file)
             return try mapped(
                 file, dataOffset: header.dataOffset, dtype: header.dtype, shape: header.shape,
                 writable: writable)

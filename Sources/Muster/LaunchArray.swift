@@ -166,6 +166,7 @@ private struct FileLayout {
             throw MusterError(
                 .file, subject: file.path, reason: "holds \(header.dtype.name), not \(wanted.name)")
         }
+        try header.requireDirectView(file)
         elementBytes = header.dtype.byteCount
         dataOffset = header.dataOffset
         count = header.shape.reduce(1, *)

@@ -1,8 +1,9 @@
 // The header of a `.npy` file: parsed from the file's first bytes, and written byte for byte as
 // NumPy writes it. A header is a value; nothing here reads a file or knows its name.
 //
-// Invariant: an `NPYHeader` that was made describes data that are there. All of them, in C order,
-// little-endian, aligned, in bounds of the file, and nothing behind them. Whatever is in a file was
+// Invariant: an `NPYHeader` that was made describes data that are there: all of them, in bounds of
+// the file, and nothing behind them. Order, byte order and alignment are as the file has them;
+// `requireDirectView` refuses those that no array can be mapped with. Whatever is in a file was
 // written by somebody else, so no input traps: arithmetic is overflow-checked, nesting is bounded.
 //
 // Source: numpy.lib.format, "Format Version 1.0" to "3.0". Where that text and NumPy 2's reader
@@ -53,7 +54,7 @@ public enum DType: String, Sendable, CaseIterable {
     ///
     /// A byte has no byte order, which NumPy writes as `|`.
     public var npyDescription: String {
-        (byteCount == 1 ? "|" : "<") + npyCode
+        (byteCount == 1 ? "|" : "<") + (self == .bool ? "b1" : rawValue)
     }
 
     /// The type's name in NumPy: `float64`, `uint8`, `bool`.
@@ -72,12 +73,6 @@ public enum DType: String, Sendable, CaseIterable {
         case .u8: "uint64"
         case .bool: "bool"
         }
-    }
-
-    /// `npyDescription` without its byte order. A name such as `float64` or a letter such as `d`
-    /// would do for `numpy.dtype`, too, but no writer puts them into a file.
-    fileprivate var npyCode: String {
-        self == .bool ? "b1" : rawValue
     }
 }
 
@@ -102,13 +97,25 @@ public struct NPYHeader: Sendable, Equatable {
     /// The element type.
     public let dtype: DType
 
-    /// The length of each dimension in elements, the last one varying fastest in memory (C order).
+    /// The length of each dimension in elements. The last one varies fastest in memory (C order),
+    /// or the first one where `isFortranOrder`.
     ///
     /// Empty for a 0-d array, which has one element. At most `maximumDimensionCount` dimensions.
     public let shape: [Int]
 
-    /// Where the data start: bytes from the beginning of the file, a multiple of `dtype.byteCount`.
+    /// Whether the first dimension varies fastest in memory. False where both orders are the same
+    /// bytes: with at most one dimension longer than 1, or without elements.
+    public let isFortranOrder: Bool
+
+    /// Whether the bytes of each element are in big-endian order. False for elements of one byte.
+    public let isBigEndian: Bool
+
+    /// Where the data start: bytes from the beginning of the file. NumPy aligns it to 64 bytes;
+    /// other writers may put it anywhere (`isAligned`).
     public let dataOffset: Int
+
+    /// Whether the data start at a multiple of the element's size.
+    public var isAligned: Bool { dataOffset.isMultiple(of: dtype.byteCount) }
 
     /// The version of the file format.
     public let version: Version
@@ -163,22 +170,19 @@ public struct NPYHeader: Sendable, Equatable {
             isUTF8: preamble.version.major == 3)
         let fields = try parser.parseHeader()
 
-        dtype = try Self.dtype(fields.descr)
+        (dtype, isBigEndian) = try DType.parse(fields.descr)
         shape = try Self.shape(fields.shape)
         count = try Self.count(shape, of: dtype)
         version = preamble.version
         dataOffset = preamble.dataOffset
         // With at most one dimension longer than 1, or with no element, both orders are the same
         // bytes. NumPy writes False for those; other writers are not all so careful.
-        guard !fields.isFortranOrder || count == 0 || shape.count(where: { $0 > 1 }) <= 1 else {
-            throw NPYError(
-                .fortranOrder, "the array is stored in Fortran order",
-                remedy: "save numpy.ascontiguousarray(a) instead of a")
-        }
+        isFortranOrder =
+            fields.isFortranOrder && count > 0 && shape.count(where: { $0 > 1 }) > 1
         try checkData(fileByteCount: fileByteCount)
     }
 
-    /// The data fill the file to its end, and start where an element may start.
+    /// The data fill the file to its end.
     private func checkData(fileByteCount: Int) throws(NPYError) {
         // Not negative: `NPYPreamble` saw that the header lies within the file.
         let found = fileByteCount - dataOffset
@@ -195,8 +199,25 @@ public struct NPYHeader: Sendable, Equatable {
                 .dataTooLong, "\(claim), but the file has \(found)",
                 remedy: "save one array to a file, and nothing after it")
         }
-        // The file is mapped at a page's start and read as elements where they lie.
-        guard dataOffset.isMultiple(of: dtype.byteCount) else {
+    }
+
+    /// Checks that the file can be mapped and read as C-order elements of this machine as it is.
+    ///
+    /// `Team.numbers(npy:)` reads the others too.
+    ///
+    /// - Throws: `NPYError` with reason `fortranOrder`, `bigEndian` or `dataMisaligned`.
+    package func requireDirectView() throws(NPYError) {
+        guard !isFortranOrder else {
+            throw NPYError(
+                .fortranOrder, "the array is stored in Fortran order",
+                remedy: "save numpy.ascontiguousarray(a) instead of a")
+        }
+        guard !isBigEndian else {
+            throw NPYError(
+                .bigEndian, "the data are big-endian",
+                remedy: "save a.astype('\(dtype.npyDescription)') instead of a")
+        }
+        guard isAligned else {
             throw NPYError(
                 .dataMisaligned,
                 "the data start at byte \(dataOffset), not a multiple of \(dtype.byteCount), "
@@ -211,50 +232,6 @@ public struct NPYHeader: Sendable, Equatable {
 extension NPYHeader {
     /// `\x93NUMPY`, the first bytes of each `.npy` file.
     static let magic: [UInt8] = [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]
-
-    /// The element type under `'descr'`.
-    private static func dtype(_ literal: PythonLiteral) throws(NPYError) -> DType {
-        let descr: String
-        switch literal {
-        case .string(let text):
-            descr = text
-        case .list, .tuple:
-            throw NPYError(
-                .structuredDType, "the elements are structures",
-                remedy: "save one field at a time, as in numpy.save(path, a['field'])")
-        default:
-            throw NPYError(.malformedHeader, "'descr' is not the name of a type")
-        }
-
-        // numpy.dtype takes '=', '|' and no sign at all for native order, also in '|f8', where '|'
-        // ("not applicable") is wrong. Native is little-endian on each machine that this runs on.
-        // The order of one byte means nothing: '>u1' is '|u1'.
-        let order = descr.first.flatMap { "<>=|".contains($0) ? $0 : nil }
-        let code = order == nil ? descr : String(descr.dropFirst())
-        if let dtype = DType.allCases.first(where: { $0.npyCode == code }) {
-            guard order != ">" || dtype.byteCount == 1 else {
-                throw NPYError(
-                    .bigEndian, "the data are big-endian ('\(descr)')",
-                    remedy: "save a.astype('\(dtype.npyDescription)') instead of a")
-            }
-            return dtype
-        }
-        let (reason, what, remedy): (NPYError.Reason, String, String) =
-            switch code.first {
-            case "O": (.objectDType, "Python objects", "a.astype('<f8')")
-            case "c": (.complexDType, "complex", "a.real and a.imag, or numpy.abs(a),")
-            case "S", "a", "U": (.unsupportedDType, "strings", "a.astype('<f8')")
-            case "M": (.unsupportedDType, "dates", "a.astype('<i8')")
-            case "m": (.unsupportedDType, "time spans", "a.astype('<i8')")
-            case "V": (.unsupportedDType, "raw bytes", "a.view('|u1')")
-            case "f" where ["f12", "f16"].contains(code):
-                (.unsupportedDType, "extended-precision floats", "a.astype('<f8')")
-            default: (.unsupportedDType, "of an unknown type", "a.astype('<f8')")
-            }
-        throw NPYError(
-            reason, "the elements are \(what) (\(NPYError.quoted(descr)))",
-            remedy: "save \(remedy) instead of a")
-    }
 
     /// The dimensions under `'shape'`, none of them negative.
     private static func shape(_ literal: PythonLiteral) throws(NPYError) -> [Int] {
@@ -383,9 +360,9 @@ public struct NPYError: Error, CustomStringConvertible, Equatable {
         case missingKey
         /// One of the three keys is there twice.
         case duplicateKey
-        /// Fortran order, and the bytes would be others in C order.
+        /// Fortran order where an array in C order is needed.
         case fortranOrder
-        /// A type of ours, but big-endian.
+        /// Big-endian data where elements of this machine are needed.
         case bigEndian
         /// Python objects, which are a pickle and not data.
         case objectDType
@@ -393,7 +370,7 @@ public struct NPYError: Error, CustomStringConvertible, Equatable {
         case structuredDType
         /// Complex numbers.
         case complexDType
-        /// Strings, dates, raw bytes, extended precision, or a type that nobody knows.
+        /// Strings, dates, raw bytes, extended precision, or a type that NumPy doesn't know.
         case unsupportedDType
         /// More dimensions than `NPYHeader.maximumDimensionCount`.
         case tooManyDimensions
@@ -405,7 +382,7 @@ public struct NPYError: Error, CustomStringConvertible, Equatable {
         case dataTruncated
         /// The file goes on behind the data the header claims.
         case dataTooLong
-        /// The data don't start at a multiple of the element's size.
+        /// The data don't start at a multiple of the element's size, which a mapped array needs.
         case dataMisaligned
     }
 

@@ -86,9 +86,24 @@ extension Team {
     public func statistics<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
-        let (moments, report) = try reduce(
-            Moments(array: array.input, dtype: array.kernelDType), schedule: schedule)
+        let (moments, report) = try moments(of: array.numbers, schedule: schedule)
         return (Statistics(moments), report)
+    }
+
+    /// Statistics of a file's numbers, with the audit of the loop that made them.
+    public func statistics(
+        of numbers: borrowing NPYNumbers, schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
+        let (moments, report) = try moments(of: numbers.input, schedule: schedule)
+        return (Statistics(moments), report)
+    }
+
+    func moments(
+        of numbers: NumberInput, schedule: Schedule
+    ) throws(MusterError) -> (muster_moments, AuditReport) {
+        let found = try reduce(
+            Moments(numbers: numbers), count: numbers.count, schedule: schedule)
+        return (found.result, found.report)
     }
 
     /// Counts an array's elements between edges. NaN, infinities and what lies outside is left out.
@@ -100,6 +115,19 @@ extension Team {
     /// - Throws: `.invalidArgument` for other edges; else as ``reduce(_:count:grain:schedule:)``.
     public func histogram<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
+        try histogram(of: array.numbers, edges: edges, schedule: schedule)
+    }
+
+    /// Counts a file's numbers between edges, like ``histogram(of:edges:schedule:)-swift.method``.
+    public func histogram(
+        of numbers: borrowing NPYNumbers, edges: [Double], schedule: Schedule = .static
+    ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
+        try histogram(of: numbers.input, edges: edges, schedule: schedule)
+    }
+
+    func histogram(
+        of numbers: NumberInput, edges: [Double], schedule: Schedule
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
         guard edges.count >= 2, edges.count - 1 <= Team.maximumBinCount,
             edges.allSatisfy({ $0.isFinite }),
@@ -113,9 +141,8 @@ extension Team {
         let shared = try self.array(edges)
         var counts = [Int](repeating: 0, count: bins)
         let report = try core.run(
-            Binning(
-                array: array.input, edges: shared.input, bins: bins, dtype: array.kernelDType),
-            LoopPlan(count: array.count, schedule: schedule),
+            Binning(numbers: numbers, edges: shared.input, bins: bins),
+            LoopPlan(count: numbers.count, schedule: schedule),
             partialBytes: bins * MemoryLayout<UInt64>.stride
         ) { partials, chunks in
             let all = partials.assumingMemoryBound(to: UInt64.self)
@@ -126,8 +153,17 @@ extension Team {
 }
 
 extension SharedArray where Element: NPYElement {
-    /// What the C core is told about the elements: of a bool file that any byte but 0 counts as 1.
-    fileprivate var kernelDType: UInt32 { (fileDType ?? Element.dtype).code }
+    /// For kernels that read its numbers. Of a bool file any byte but 0 counts as 1.
+    fileprivate var numbers: NumberInput {
+        let stride = MemoryLayout<Element>.stride
+        return NumberInput(
+            bytes: SharedArray<UInt8>.Input(
+                handle: _ArrayHandle(
+                    team: handle.team, offset: handle.offset, count: count * stride,
+                    id: handle.id, generation: handle.generation)),
+            count: count, stride: stride, dtype: (fileDType ?? Element.dtype).code,
+            isSwapped: false)
+    }
 }
 
 extension DType {
@@ -152,17 +188,16 @@ extension DType {
 
 // Neither this nor Binning is private: a worker finds a generic type that it was forked before by name.
 // A private one has no such name, and all ranks would be started anew.
-struct Moments<Element: NPYElement>: Reduction {
-    let array: SharedArray<Element>.Input
-    let dtype: UInt32
+struct Moments: Reduction {
+    let numbers: NumberInput
 
     var identity: muster_moments { muster_moments() }
 
     func process(_ chunk: borrowing Chunk) throws -> muster_moments {
         var moments = muster_moments()
-        array.span(chunk).withUnsafeBufferPointer { elements in
+        numbers.withElements(of: chunk) { start, count in
             muster_kernels_best().pointee.moments(
-                muster_dtype(dtype), elements.baseAddress, elements.count, &moments)
+                muster_dtype(numbers.dtype), start, count, &moments)
         }
         return moments
     }
@@ -175,11 +210,10 @@ struct Moments<Element: NPYElement>: Reduction {
 }
 
 /// Leaves `bins` counts a chunk.
-struct Binning<Element: NPYElement>: _Work {
-    let array: SharedArray<Element>.Input
+struct Binning: _Work {
+    let numbers: NumberInput
     let edges: SharedArray<Double>.Input
     let bins: Int
-    let dtype: UInt32
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
@@ -191,11 +225,10 @@ struct Binning<Element: NPYElement>: _Work {
                 .assumingMemoryBound(to: UInt64.self)
             counts.update(repeating: 0, count: bins)
             let edgeSpan = edges.span(0..<bins + 1, in: chunk)
-            array.span(chunk).withUnsafeBufferPointer { elements in
+            numbers.withElements(of: chunk) { start, count in
                 edgeSpan.withUnsafeBufferPointer { edges in
                     muster_kernels_best().pointee.histogram(
-                        muster_dtype(dtype), elements.baseAddress, elements.count,
-                        edges.baseAddress, bins, counts)
+                        muster_dtype(numbers.dtype), start, count, edges.baseAddress, bins, counts)
                 }
             }
             hot.commit(raw.index)

@@ -20,8 +20,9 @@ struct Stats: JSONCommand {
             histogram. Starting the processes and reading the header are not in it. The rate is the \
             bytes of the elements, once for each loop, over that time; GB = 10^9 bytes.
 
-            The file must be as numpy.save writes it: version 1 to 3, C order, little-endian, \
-            float16 to float64, integers of 1 to 8 bytes, or bool. It may be larger than memory.
+            The file is what numpy.load reads: version 1 to 3, C or Fortran order, either byte order, \
+            data at any alignment, float16 to float64, integers of 1 to 8 bytes, or bool. It may be \
+            larger than memory.
 
             EXAMPLES
               muster stats data.npy                     by all CPUs
@@ -57,22 +58,9 @@ struct Stats: JSONCommand {
 
     func run() throws {
         // Before any process is started: most mistakes show here.
-        let header = try NPYHeader(path: file)
+        _ = try NPYHeader(path: file)
         let trace = try tracing.open()
-        let report =
-            switch header.dtype {
-            case .f2: try measure(Float16.self, trace)
-            case .f4: try measure(Float.self, trace)
-            case .f8: try measure(Double.self, trace)
-            case .i1: try measure(Int8.self, trace)
-            case .i2: try measure(Int16.self, trace)
-            case .i4: try measure(Int32.self, trace)
-            case .i8: try measure(Int64.self, trace)
-            case .u1, .bool: try measure(UInt8.self, trace)
-            case .u2: try measure(UInt16.self, trace)
-            case .u4: try measure(UInt32.self, trace)
-            case .u8: try measure(UInt64.self, trace)
-            }
+        let report = try measure(trace)
         trace?.finish()
         if json {
             try print(json: StatsJSON(report, trace?.shares.first))
@@ -83,11 +71,9 @@ struct Stats: JSONCommand {
         try trace?.check()
     }
 
-    private func measure<Element: NPYElement>(
-        _ type: Element.Type, _ trace: Trace?
-    ) throws -> StatsReport {
+    private func measure(_ trace: Trace?) throws -> StatsReport {
         let team = try Team(size: try team.size(), binding: team.binding)
-        let array = try team.array(npy: file, as: type)
+        let numbers = try team.numbers(npy: file)
         let meter = Meter(file)
         defer {
             team.onProgress = nil
@@ -98,12 +84,12 @@ struct Stats: JSONCommand {
         let start = clock.now
 
         team.onProgress = { meter.show($0.fraction / 2) }
-        let (statistics, statisticsAudit) = try team.statistics(of: array, schedule: schedule)
+        let (statistics, statisticsAudit) = try team.statistics(of: numbers, schedule: schedule)
         var histogram: (result: Histogram, report: AuditReport)?
         if let minimum = statistics.minimum, let maximum = statistics.maximum {
             team.onProgress = { meter.show(0.5 + $0.fraction / 2) }
             histogram = try team.histogram(
-                of: array,
+                of: numbers,
                 edges: Histogram.edges(minimum: minimum, maximum: maximum, bins: bins),
                 schedule: schedule)
         }
@@ -111,11 +97,10 @@ struct Stats: JSONCommand {
         try trace?.end(team, "stats")
 
         let report = StatsReport(
-            file: file, dtype: array.fileDType ?? Element.dtype, shape: array.shape,
+            file: file, header: numbers.header,
             statistics: statistics, histogram: histogram?.result, size: team.size,
             schedule: schedule, statisticsAudit: statisticsAudit,
-            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1),
-            bytes: array.count * MemoryLayout<Element>.stride)
+            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1))
         // All edges lie around all finite elements, so every one of them has its bin.
         let counted = histogram?.result.counts.reduce(0, +) ?? 0
         guard counted == statistics.finiteCount else {
@@ -137,8 +122,7 @@ extension Progress {
 /// What the command found, and what it took.
 struct StatsReport {
     let file: String
-    let dtype: DType
-    let shape: [Int]
+    let header: NPYHeader
     let statistics: Statistics
     /// nil: no finite element.
     let histogram: Histogram?
@@ -148,8 +132,11 @@ struct StatsReport {
     let histogramAudit: AuditReport?
     /// Seconds of the loops over the file.
     let elapsed: Double
-    /// Of the elements, once.
-    let bytes: Int
+
+    var dtype: DType { header.dtype }
+    var shape: [Int] { header.shape }
+    /// Bytes of the elements, once.
+    var bytes: Int { header.dataByteCount }
 
     var passes: Int { histogram == nil ? 1 : 2 }
 
@@ -171,8 +158,11 @@ struct StatsReport {
     func print() {
         let lengths = shape.map(String.init).joined(separator: ", ")
         row("file", Output.plain(file))
-        row("dtype", dtype.name)
-        row("shape", shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
+        row("dtype", dtype.name + (header.isBigEndian ? ", big-endian" : ""))
+        row(
+            "shape",
+            (shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
+                + (header.isFortranOrder ? ", Fortran order" : ""))
         row("count", Figures.count(statistics.count))
         row("NaN", Figures.count(statistics.nanCount))
         row("infinite", Figures.count(statistics.infinityCount))

@@ -14,8 +14,9 @@ enum StatsFiles {
     }
 
     /// A file with any header text, right or wrong.
-    static func npy(header: String, _ data: [UInt8]) -> [UInt8] {
-        let blank = 63 - (10 + header.utf8.count) % 64
+    /// `shift`: bytes that the data lie behind the place that NumPy would align them to.
+    static func npy(header: String, _ data: [UInt8], shift: Int = 0) -> [UInt8] {
+        let blank = 63 - (10 + header.utf8.count) % 64 + shift
         let text = Array(header.utf8) + Array(repeating: 32, count: blank) + [10]
         return [0x93] + Array("NUMPY".utf8) + [
             1, 0, UInt8(text.count % 256), UInt8(text.count / 256),

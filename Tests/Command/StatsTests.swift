@@ -148,6 +148,43 @@ import Testing
         try check([.max, 1] as [UInt64], 0x1p64, "uint64")
     }
 
+    @Test("The layout of the data changes nothing: order, byte order, alignment, name of the type")
+    func layouts() throws {
+        // Enough for several chunks and an odd end.
+        let count = 3 * 70_001
+        let values = StatsFiles.awkward(count: count, seed: 21)
+        let plain = try stats(
+            try folder.write("plain.npy", StatsFiles.npy(values)), "-n", "2", "--bins", "7")
+        let swapped = values.map { $0.bitPattern.bigEndian }
+        let layouts: [(String, String, String, [UInt8])] = [
+            ("<f8", "True", "(3, 70001)", StatsFiles.bytes(of: values)),
+            (">f8", "False", "(3, 70001)", StatsFiles.bytes(of: swapped)),
+            (">d", "True", "(70001, 3)", StatsFiles.bytes(of: swapped)),
+            ("float64", "False", "(210003,)", StatsFiles.bytes(of: values)),
+        ]
+        for (descr, order, shape, data) in layouts {
+            for shift in [0, 1, 3] {
+                let header = "{'descr': '\(descr)', 'fortran_order': \(order), 'shape': \(shape)}"
+                let path = try folder.write(
+                    "layout.npy", StatsFiles.npy(header: header, data, shift: shift))
+                for size in ["1", "3"] {
+                    let found = try stats(path, "-n", size, "--bins", "7")
+                    for key in ["sum_bits", "dtype"] {
+                        #expect(found[key] as? String == plain[key] as? String, "\(header)")
+                    }
+                    for key in [
+                        "count", "nan_count", "mean", "standard_deviation", "minimum", "maximum",
+                    ] {
+                        #expect(number(found[key]) == number(plain[key]), "\(key): \(header)")
+                    }
+                    let counts = (found["histogram"] as? [String: Any])?["counts"] as? [Int]
+                    let expected = (plain["histogram"] as? [String: Any])?["counts"] as? [Int]
+                    #expect(counts == expected, "\(header)")
+                }
+            }
+        }
+    }
+
     @Test("Of a bool file, every byte but 0 counts as true")
     func bool() throws {
         let path = try folder.write(

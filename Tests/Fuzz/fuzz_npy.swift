@@ -122,7 +122,12 @@ private func check(_ header: NPYHeader, of prefix: [UInt8], _ fileByteCount: Int
     hold(!tooMany && byteCount == header.dataByteCount, "\(header.dataByteCount) bytes")
     hold(header.dataOffset >= 10 && header.dataOffset <= prefix.count, "at \(header.dataOffset)")
     hold(fileByteCount - header.dataOffset == byteCount, "the data end elsewhere than the file")
-    hold(header.dataOffset % header.dtype.byteCount == 0, "misaligned")
+    let isAligned = header.dataOffset % header.dtype.byteCount == 0
+    hold(header.isAligned == isAligned, "alignment")
+    let isDirect = (try? header.requireDirectView()) != nil
+    hold(
+        isDirect == (isAligned && !header.isFortranOrder && !header.isBigEndian),
+        "a view of \(header)")
     hold((1...3).contains(header.version.major) && header.version.minor == 0, "version")
     #if MUSTER_FUZZ_CANARY
         hold(header.count < 6, "the canary: more elements than in any seed")

@@ -224,10 +224,6 @@ struct NPYHeaderTests {
         (.duplicateKey, 8, "{'descr': '<f8', 'fortran_order': False, 'descr': '<f8'}"),
         (.duplicateKey, 8, "{'shape': (1,), 'shape': (1,)}"),
         (.duplicateKey, 8, "{'fortran_order': False, 'fortran_order': False}"),
-        (.fortranOrder, 48, "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3), }"),
-        (.fortranOrder, 48, "{'descr': '<f8', 'fortran_order': True, 'shape': (2, 1, 3), }"),
-        (.bigEndian, 8, "{'descr': '>f8', 'fortran_order': False, 'shape': (1,), }"),
-        (.bigEndian, 2, "{'descr': '>i2', 'fortran_order': False, 'shape': (1,), }"),
         (.objectDType, 8, "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"),
         (.objectDType, 8, "{'descr': 'O8', 'fortran_order': False, 'shape': (1,), }"),
         (
@@ -247,8 +243,6 @@ struct NPYHeaderTests {
         (.unsupportedDType, 8, "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,), }"),
         (.unsupportedDType, 8, "{'descr': '<m8[ns]', 'fortran_order': False, 'shape': (1,), }"),
         (.unsupportedDType, 3, "{'descr': '|V3', 'fortran_order': False, 'shape': (1,), }"),
-        (.unsupportedDType, 8, "{'descr': 'float64', 'fortran_order': False, 'shape': (1,), }"),
-        (.unsupportedDType, 8, "{'descr': 'bool', 'fortran_order': False, 'shape': (1,), }"),
         (.unsupportedDType, 8, "{'descr': '<<f8', 'fortran_order': False, 'shape': (1,), }"),
         (.unsupportedDType, 8, "{'descr': '', 'fortran_order': False, 'shape': (1,), }"),
         (.unsupportedDType, 8, "{'descr': '\u{1B}[2J', 'fortran_order': False, 'shape': (1,), }"),
@@ -365,7 +359,7 @@ struct NPYHeaderTests {
         #expect(refusal(claim, data: 1 << 40) == .headerTooLong)
     }
 
-    @Test("Data must be aligned to the element")
+    @Test("Data that are not aligned are read, and not mapped as elements")
     func alignment() throws {
         for (dtype, offset, isFine) in [
             (DType.f8, 80, true), (.f8, 84, false), (.f4, 84, true), (.i2, 85, false),
@@ -375,8 +369,29 @@ struct NPYHeaderTests {
             let spaces = String(repeating: " ", count: offset - 10 - text.utf8.count)
             let file = npy(text + spaces, isPadded: false)
             #expect(file.count == offset)
-            let reason = refusal(file, data: 3 * dtype.byteCount)
-            #expect(reason == (isFine ? nil : .dataMisaligned))
+            let header = try NPYHeader(
+                prefix: file, fileByteCount: file.count + 3 * dtype.byteCount)
+            #expect(header.isAligned == isFine && header.dataOffset == offset)
+            #expect(viewRefusal(header) == (isFine ? nil : .dataMisaligned))
+        }
+    }
+
+    @Test("Fortran order and big-endian data are read, and not mapped as elements")
+    func foreignLayouts() throws {
+        let samples: [(String, Bool, String, NPYError.Reason?)] = [
+            ("<f8", true, "(2, 3)", .fortranOrder), ("<f8", true, "(2, 1, 3)", .fortranOrder),
+            ("<f8", true, "(1, 6, 1)", nil), ("<f8", false, "(2, 3)", nil),
+            (">f8", false, "(6,)", .bigEndian), (">d", false, "(6,)", .bigEndian),
+            (">i8", true, "(2, 3)", .fortranOrder),
+        ]
+        for (descr, isFortran, shape, reason) in samples {
+            let order = isFortran ? "True" : "False"
+            let file = npy("{'descr': '\(descr)', 'fortran_order': \(order), 'shape': \(shape)}")
+            let header = try NPYHeader(prefix: file, fileByteCount: file.count + 48)
+            #expect(header.count == 6)
+            #expect(header.isFortranOrder == (reason == .fortranOrder))
+            #expect(header.isBigEndian == descr.hasPrefix(">"))
+            #expect(viewRefusal(header) == reason)
         }
     }
 
@@ -448,6 +463,14 @@ struct NPYHeaderTests {
                 #expect(isOneLine(error), "\(error)")
             }
         }
+        func collectView(_ header: NPYHeader) {
+            do throws(NPYError) {
+                try header.requireDirectView()
+            } catch {
+                seen[error.reason] = error.description
+                #expect(isOneLine(error), "\(error)")
+            }
+        }
         for (_, data, text) in Self.badTexts { collect(npy(text), data: data) }
         let good = NPYHeader.encode(dtype: .f8, shape: [3])
         collect([], data: 0)
@@ -457,10 +480,18 @@ struct NPYHeaderTests {
         collect(Array(good.prefix(70)), data: 0)
         collect(Array(good.prefix(6)) + [9, 9, 0, 0], data: 0)
         collect(Array(good.prefix(6)) + [2, 0, 255, 255, 255, 255], data: 1 << 40)
-        collect(
-            npy("{'descr': '<f8', 'fortran_order': False, 'shape': ()}", isPadded: false), data: 8)
         let lengths = String(repeating: "1,", count: 65)
         collect(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (\(lengths))}"), data: 8)
+        // Those that `requireDirectView` finds.
+        for (descr, order) in [("<f8", "True"), (">i2", "False")] {
+            let file = npy("{'descr': '\(descr)', 'fortran_order': \(order), 'shape': (2, 3)}")
+            collectView(
+                try NPYHeader(
+                    prefix: file, fileByteCount: file.count + (descr == "<f8" ? 48 : 12)))
+        }
+        let text = "{'descr': '<f8', 'fortran_order': False, 'shape': ()}"
+        let file = npy(text, isPadded: false)
+        collectView(try NPYHeader(prefix: file, fileByteCount: file.count + 8))
         for reason in NPYError.Reason.allCases { #expect(seen[reason] != nil, "\(reason)") }
         #expect(seen[.bigEndian]?.contains("astype('<i2')") == true)
         #expect(seen[.fortranOrder]?.contains("numpy.ascontiguousarray") == true)
@@ -468,6 +499,16 @@ struct NPYHeaderTests {
 }
 
 // MARK: - Helpers
+
+/// Why an array can't be mapped with this header; nil: it can.
+func viewRefusal(_ header: NPYHeader) -> NPYError.Reason? {
+    do throws(NPYError) {
+        try header.requireDirectView()
+        return nil
+    } catch {
+        return error.reason
+    }
+}
 
 /// A header of NumPy's: `\x93NUMPY`, version and length, the text, spaces, a newline.
 struct WrittenByNumPy: Sendable, CustomTestStringConvertible {

@@ -24,6 +24,7 @@
 #include <muster/schedule.h>
 #include <muster/segment.h>
 #include <muster/server.h>
+#include <muster/swap.h>
 #include <muster/team.h>
 #include <muster/timeline.h>
 #include <muster/topology.h>

@@ -31,8 +31,10 @@ struct commit {
     uint32_t flags;      /* enum muster_commit_flag */
     struct muster__query *query;
     uint64_t misplaced_bytes, huge_bytes;
-    uint32_t remarks; /* enum muster_commit_remark */
-    bool is_full;     /* a node took no more: moving is given up */
+    uint64_t *counts;     /* of pages by node, or NULL: not asked for */
+    uint32_t count_nodes; /* of counts */
+    uint32_t remarks;     /* enum muster_commit_remark */
+    bool is_full;         /* a node took no more: moving is given up */
 };
 
 /* Makes huge pages of whole units. What can't be had is left to ordinary pages. */
@@ -101,6 +103,53 @@ static int mend(struct commit *commit, unsigned char *start, uint64_t size_bytes
     return 0;
 }
 
+/* Counts the base pages of a range by node. step_bytes: from one page to the next. */
+static int count_nodes(struct commit *commit, unsigned char *start, uint64_t size_bytes,
+                       uint64_t step_bytes)
+{
+    struct muster__query *query = commit->query;
+    uint64_t pages = (size_bytes + step_bytes - 1) / step_bytes;
+    for (uint64_t done = 0; done < pages;) {
+        uint64_t count = pages - done < MUSTER__QUERY_PAGES ? pages - done : MUSTER__QUERY_PAGES;
+        int status = muster__query_nodes(query, start + done * step_bytes, count, step_bytes);
+        if (status == -EXDEV) {
+            commit->remarks |= MUSTER_COMMIT_UNREAD;
+            return 0;
+        }
+        if (status < 0)
+            return status;
+        for (uint64_t i = 0; i < count; i++) {
+            int node = query->status[i];
+            if (node >= 0 && (uint32_t)node < commit->count_nodes)
+                commit->counts[node] += step_bytes / commit->page_bytes;
+            else
+                commit->remarks |= MUSTER_COMMIT_UNCOUNTED;
+        }
+        done += count;
+    }
+    return 0;
+}
+
+/* Looks where a range lies that is committed, and mends it where it has a node. huge_bytes: how
+ * much of its beginning is in huge pages. */
+static int look(struct commit *commit, unsigned char *start, uint64_t size_bytes,
+                uint64_t huge_bytes, uint64_t huge_step_bytes, uint32_t node)
+{
+    bool mends = node != MUSTER_NODE_ANY && commit->flags & MUSTER_COMMIT_PLACE;
+    int status = 0;
+    if (!mends && !commit->counts)
+        return 0;
+    if (huge_bytes)
+        status = mends ? mend(commit, start, huge_bytes, huge_step_bytes, node)
+                       : count_nodes(commit, start, huge_bytes, huge_step_bytes);
+    if (status == 0 && huge_bytes < size_bytes)
+        status = mends ? mend(commit, start + huge_bytes, size_bytes - huge_bytes,
+                              commit->page_bytes, node)
+                       : count_nodes(commit, start + huge_bytes, size_bytes - huge_bytes,
+                                     commit->page_bytes);
+    return status;
+}
+
 /* Commits a range that belongs on one node. */
 static int commit_range(struct commit *commit, uint64_t first, uint64_t end, uint32_t node)
 {
@@ -118,22 +167,13 @@ static int commit_range(struct commit *commit, uint64_t first, uint64_t end, uin
             status = muster__os_populate(start, next - at, !(commit->flags & MUSTER_COMMIT_READ));
         if (status < 0)
             return status;
-        if (commit->pool_bytes)
-            commit->huge_bytes += next - at;
-        if (node == MUSTER_NODE_ANY || !(commit->flags & MUSTER_COMMIT_PLACE))
-            continue;
         if (commit->pool_bytes) {
-            status = mend(commit, start, next - at, commit->pool_bytes, node);
-            if (status < 0)
-                return status;
-            continue;
+            commit->huge_bytes += next - at;
+            status = look(commit, start, next - at, next - at, commit->pool_bytes, node);
+        } else {
+            bool all_huge = commit->huge_bytes - huge_before == units;
+            status = look(commit, start, next - at, all_huge ? units : 0, HUGE_BYTES, node);
         }
-        bool all_huge = commit->huge_bytes - huge_before == units;
-        uint64_t mended = units && all_huge ? units : 0;
-        if (mended)
-            status = mend(commit, start, mended, HUGE_BYTES, node);
-        if (status == 0 && mended < next - at)
-            status = mend(commit, start + mended, next - at - mended, commit->page_bytes, node);
         if (status < 0)
             return status;
     }
@@ -202,10 +242,17 @@ int muster_worker_commit(struct muster_team *team, uint32_t rank)
     const struct muster_piece whole = {.end_bytes = size, .node = MUSTER_NODE_ANY};
     uint64_t policy[MUSTER_NODES_MAX / 64];
     int mode = 0, status = 0;
-    if (commit.flags & MUSTER_COMMIT_PLACE) {
+    bool counts = commit.flags & MUSTER_COMMIT_COUNT && pieces == 0;
+    if (counts) {
+        commit.counts = muster_commit_counts(team, rank, &commit.count_nodes);
+        memset(commit.counts, 0, commit.count_nodes * sizeof *commit.counts);
+    }
+    if (counts || commit.flags & MUSTER_COMMIT_PLACE) {
         commit.query = malloc(sizeof *commit.query);
         if (!commit.query)
             return -ENOMEM;
+    }
+    if (commit.flags & MUSTER_COMMIT_PLACE) {
         /* The leader commits for ranks that are vacant, and has a policy of its own. */
         status = muster__placement_refusal(muster__os_task_policy(&mode, policy, MUSTER_NODES_MAX));
         if (status == -EXDEV)
@@ -231,6 +278,14 @@ struct muster_piece *muster_team_pieces(struct muster_team *team)
 {
     _Static_assert(sizeof(struct muster_piece) == sizeof(struct muster_interval), "one list");
     return (struct muster_piece *)team->list;
+}
+
+uint64_t *muster_commit_counts(struct muster_team *team, uint32_t rank, uint32_t *count)
+{
+    uint64_t room = MUSTER_LIST_MAX * sizeof *team->list / sizeof(uint64_t);
+    uint64_t each = room / team->plan.size;
+    *count = each < MUSTER_NODES_MAX ? (uint32_t)each : MUSTER_NODES_MAX;
+    return (uint64_t *)(void *)team->list + rank * (uint64_t)*count;
 }
 
 uint64_t muster_huge_page_bytes(void)

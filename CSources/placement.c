@@ -310,3 +310,13 @@ int muster_placement_apply(const struct muster_placement *placement,
         return apply_to_all(placement, topology, MPOL_INTERLEAVE, address, size_bytes);
     return bind_pieces(plan, pieces, address, size_bytes);
 }
+
+int muster_placement_own_policy(void)
+{
+    uint64_t nodes[MUSTER_NODES_MAX / 64];
+    int mode = 0;
+    int status = muster__placement_refusal(muster__os_task_policy(&mode, nodes, MUSTER_NODES_MAX));
+    /* Above the mode stand its flags. */
+    mode &= 0xff;
+    return status < 0 ? status : mode == MPOL_LOCAL ? MPOL_DEFAULT : mode;
+}

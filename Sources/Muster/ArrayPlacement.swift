@@ -105,10 +105,12 @@ extension TeamCore {
         let isApplied = apply(MUSTER_PLACEMENT_PREFER)
         muster_testing_point_array()
         let places = plan.mode == MUSTER_PLAN_PIECES
+        let counts = plan.isCounted && isApplied
         let outcome = try commit(
             extent, bytes: bytes, blockBytes: chunkBytes, of: subject, unitBytes: unit,
             pieceCount: places ? plan.pieces.count : 0,
             flags: (places ? MUSTER_COMMIT_PLACE.rawValue : 0)
+                | (counts ? MUSTER_COMMIT_COUNT.rawValue : 0)
                 | (choice.isCollapsed ? MUSTER_COMMIT_HUGE.rawValue : 0)
                 | (choice.isPool ? MUSTER_COMMIT_POOL.rawValue : 0))
         plan.hugeBytes = outcome.hugeBytes
@@ -133,6 +135,11 @@ extension TeamCore {
             try spilled(&plan, bytes: bytes, misplaced: outcome.misplacedBytes, subject)
         } else if isApplied {
             _ = apply(MUSTER_PLACEMENT_BIND)
+        }
+        if counts, outcome.remarks & MUSTER_COMMIT_UNREAD.rawValue == 0 {
+            try noteElsewhere(
+                &plan, extent, bytes: bytes,
+                isCounted: outcome.remarks & MUSTER_COMMIT_UNCOUNTED.rawValue == 0, subject)
         }
         return plan
     }

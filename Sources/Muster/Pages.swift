@@ -35,4 +35,10 @@ public enum Pages: String, Sendable, CaseIterable, CustomStringConvertible {
     /// Least share of a rank that `automatic` has huge pages for: two of them. Borders between shares
     /// move down by less than one.
     static let leastShare = 2 * Int(MUSTER_HUGE_PAGE_BYTES)
+
+    /// Whether this system makes huge pages of shared memory, asked or not.
+    static var systemMakesHuge: Bool {
+        let choice = HostFiles().choice("sys/kernel/mm/transparent_hugepage/shmem_enabled")
+        return ["always", "within_size", "force"].contains(choice)
+    }
 }

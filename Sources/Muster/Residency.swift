@@ -101,25 +101,18 @@ extension SharedArray {
     /// than its part. Of a mirrored array, every copy counts.
     public func verifiedFraction() throws(MusterError) -> Double {
         guard byteCount > 0, !plan.pieces.isEmpty else { return 1 }
-        if plan.mode == MUSTER_PLAN_KERNEL { return fractionDealt(try residency()) }
+        if plan.mode == MUSTER_PLAN_KERNEL {
+            let found = try residency()
+            let page = muster_team_page_bytes(core.team)
+            let elsewhere = plan.elsewhere(found.bytesByNode, bytes: byteCount, pageBytes: page)
+            return 1 - Double(elsewhere) / Double(max(1, found.totalBytes))
+        }
         var right: UInt64 = 0
         let status = muster_placement_verify(
             pagesStart, UInt64(placedBytes), muster_team_page_bytes(core.team), plan.pieces,
             UInt64(plan.pieces.count), &right)
         try check(status)
         return Double(right) / Double(placedBytes)
-    }
-
-    /// Of pages that the kernel deals out: those that are on a node that had not had its part yet.
-    private func fractionDealt(_ found: Residency) -> Double {
-        let page = muster_team_page_bytes(core.team)
-        let round = UInt64(plan.weights.values.reduce(0, +))
-        let pages = (UInt64(byteCount) + page - 1) / page
-        let right = plan.weights.reduce(UInt64(0)) { sum, entry in
-            let most = (pages + round - 1) / round * UInt64(entry.value) * page
-            return sum + min(found.bytesByNode[entry.key] ?? 0, most)
-        }
-        return min(1, Double(right) / Double(pages * page))
     }
 
     private var byteCount: Int { count * MemoryLayout<Element>.stride }

@@ -132,6 +132,11 @@ int muster_placement_apply(const struct muster_placement *placement,
  * -ENOMEM: the node is full; or an errno. Source: move_pages(2). */
 int muster_placement_move(void *address, uint64_t size_bytes, uint64_t step_bytes, uint32_t node);
 
+/* Whether this thread's own allocations follow a policy that it was given (numactl, or muster run
+ * --placement): what it touches first then need not lie on its node. Returns: the policy (MPOL_*),
+ * 0 for none or the local one; or an errno. Source: get_mempolicy(2). */
+int muster_placement_own_policy(void);
+
 /* -- reading back --------------------------------------------------------------------------- */
 
 /* Counts the bytes of a range on each node.

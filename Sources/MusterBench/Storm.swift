@@ -102,6 +102,10 @@ public struct Storm {
         progress: (Double, Int) -> Void = { _, _ in }, shouldEnd: () -> Bool = { false }
     ) throws(MusterError) -> Outcome {
         let started = nanoseconds()
+        let deadline =
+            if case .seconds(let wanted) = limit { started + wanted * 1e9 } else {
+                Double.infinity
+            }
         let sky = try Sky()
         defer { sky.give() }
         var outcome = Outcome(
@@ -119,7 +123,7 @@ public struct Storm {
             }
             var failure: MusterError?
             do throws(MusterError) {
-                try team(sky, points, &expected, &outcome) { outcome, kills in
+                try team(sky, points, &expected, &outcome, until: deadline) { outcome, kills in
                     outcome.elapsed = (nanoseconds() - started) / 1e9
                     let fraction =
                         switch limit {
@@ -149,7 +153,7 @@ public struct Storm {
     /// One team's loops. `isOver` is told the kills so far.
     private func team(
         _ sky: Sky, _ points: StormPoints, _ expected: inout [UInt64], _ outcome: inout Outcome,
-        isOver: (inout Outcome, Int) -> Bool
+        until deadline: Double, isOver: (inout Outcome, Int) -> Bool
     ) throws(MusterError) {
         let team = try Team(size: ranks, binding: binding)
         team.isTraced = true
@@ -157,7 +161,8 @@ public struct Storm {
         var arrays = StormArrays(
             x: try team.array(expected), y: try team.array(of: UInt64.self, count: expected.count))
         try tracer?.begin(team)
-        let killer = try startKiller(of: team, sky, points, number: outcome.teams)
+        let killer = try startKiller(
+            of: team, sky, points, number: outcome.teams, until: deadline)
         defer { end(killer, sky) }
         for _ in 0..<Storm.roundsPerTeam {
             outcome.rounds += 1
@@ -248,14 +253,15 @@ public struct Storm {
     }
 
     private func startKiller(
-        of team: borrowing Team, _ sky: Sky, _ points: StormPoints, number: Int
+        of team: borrowing Team, _ sky: Sky, _ points: StormPoints, number: Int,
+        until deadline: Double
     ) throws(MusterError) -> Int32 {
         sky.state = .calm
         let pid = muster_child_start()
         if pid == 0 {
             killWorkers(
                 of: team.handle, size: ranks, sky: sky, points: points,
-                seed: seed &+ UInt64(number), meanGap: meanGap)
+                seed: seed &+ UInt64(number), meanGap: meanGap, until: deadline)
         }
         guard pid > 0 else {
             throw stormError(

@@ -95,6 +95,14 @@ struct StormPoints {
         }
     }
 
+    /// Takes back the deaths that no worker has come by for.
+    func calm() {
+        for ends in pipes {
+            var byte: UInt8 = 0
+            while read(ends.reader, &byte, 1) == 1 {}
+        }
+    }
+
     /// Has the next worker that comes by a point die there.
     func strike(_ number: UInt64) {
         let ends = pipes[Int(number % UInt64(pipes.count))]
@@ -106,13 +114,19 @@ struct StormPoints {
     }
 }
 
-/// The killer's life. Never returns.
+/// The killer's life. Never returns. `until`: when the blows end, in nanoseconds (CLOCK_MONOTONIC), so
+/// that the loop in progress comes to its end: among blows it can take many times as long.
 func killWorkers(
     of team: OpaquePointer, size: Int, sky: Sky, points: StormPoints, seed: UInt64,
-    meanGap: Double
+    meanGap: Double, until deadline: Double
 ) -> Never {
     var random = SplitMix64(state: seed)
     while sky.state != .ended {
+        if nanoseconds() >= deadline {
+            points.calm()
+            usleep(1000)
+            continue
+        }
         usleep(UInt32(Double(random.next() % 2000) / 1000 * meanGap * 1e6))
         // Between loops only now and then: idle workers die as well, but it is work that is in doubt.
         if sky.state != .working && random.next() % 32 != 0 { continue }

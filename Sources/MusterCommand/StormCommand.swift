@@ -17,7 +17,8 @@ struct StormCommand: JSONCommand {
             and continues them, and has them die at named points of the protocol. After each loop \
             the result is compared, bit by bit, with the same work done by one process. After \
             50 loops another team is made. Ctrl-C ends the storm after the loop in progress and \
-            reports what it has so far.
+            reports what it has so far. \
+            --seconds ends the blows; the loop in progress still comes to its end.
 
             EXAMPLES
               muster storm                              100 kills, in place, static-steal
@@ -49,6 +50,9 @@ struct StormCommand: JSONCommand {
 
     @OptionGroup var tracing: TraceOptions
 
+    /// Mean seconds between two blows.
+    @Option(help: .private) var gap = 0.002
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
@@ -62,6 +66,7 @@ struct StormCommand: JSONCommand {
         if let seconds, !(seconds > 0 && seconds <= 1e7) {
             throw ValidationError("--seconds \(seconds): more than 0, at most 10000000")
         }
+        if !(gap >= 0 && gap <= 10) { throw ValidationError("--gap \(gap): from 0 to 10") }
     }
 
     func run() throws {
@@ -69,7 +74,9 @@ struct StormCommand: JSONCommand {
         let seed = seed ?? UInt64.random(in: 0...999_999_999)
         let limit: Storm.Limit =
             seconds.map { .seconds($0) } ?? .kills(kills ?? 100)
-        var storm = Storm(ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule)
+        var storm = Storm(
+            ranks: ranks, limit: limit, seed: seed, work: kernel, schedule: schedule,
+            meanGap: gap)
         storm.binding = team.binding
         let trace = try tracing.open()
         try trace?.begin()  // or the storm would find a descriptor that was not there before it

@@ -37,6 +37,17 @@ import Testing
         #expect(result.output.contains(", seed 7\n"))
     }
 
+    @Test("--seconds ends a storm in whose loop nobody would come to an end among the blows")
+    func seconds() throws {
+        // Without a pause between blows no worker finishes a chunk: the watchdog finds a storm that goes on.
+        let result = try CommandRunner.run([
+            "storm", "-n", "2", "--seconds", "0.3", "--gap", "0", "--json",
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        let json = try result.json()
+        #expect(json["lost"] as? Int == 0 && json["bits_equal"] as? Bool == true)
+    }
+
     @Test("Ctrl-C ends it with what it has")
     func interruption() throws {
         var isSent = false

@@ -33,17 +33,17 @@ enum Paint {
         return text.bit8(steps[Int((max(0, min(1, heat)) * 5).rounded())])
     }
 
-    /// A node in a strip: its number's last digit, on its colour. nil: any; -1: none.
-    static func node(_ number: Int?) -> String {
+    /// A node in a strip, on its colour. nil: any; -1: none.
+    static func node(_ number: Int?, _ symbols: NodeSymbols) -> String {
         guard let number else { return "." }
         guard number >= 0 else { return " " }
-        let digit = "\(number % 10)"
-        guard isOn else { return digit }
+        let symbol = String(symbols[number])
+        guard isOn else { return symbol }
         // Eight colours that can be told apart, then again.
         let colors: [NamedBackgroundColor] = [
             .blue, .green, .yellow, .magenta, .cyan, .red, .white, .lightBlack,
         ]
-        return digit.black.applyingBackgroundColor(colors[number % colors.count])
+        return symbol.black.applyingBackgroundColor(colors[number % colors.count])
     }
 
     /// An audit in one line.

@@ -13,7 +13,8 @@ struct PlacementCommand: JSONCommand {
             Makes an array (--size) as a program would, or maps a file and has each rank read its \
             share, and asks the kernel where every page is. The strip shows the array from its first \
             byte to its last: above the node that was asked for, below the node where most of that part \
-            is; a dot stands for any node, a blank for no memory. A mirrored array has a strip for each \
+            is; a dot stands for any node, a blank for no memory, a letter for a node from 10 on, and the \
+            lines below say which. A mirrored array has a strip for each \
             of its copies.
 
             EXAMPLES
@@ -87,15 +88,20 @@ struct PlacementCommand: JSONCommand {
         }
         Output.line(Paint.heading(title))
         Output.line("asked  \(array.placement), pages \(report.asked.pages)")
+        let bytesByNode = found.residency?.bytesByNode ?? [:]
+        let asked = found.strips.joined().compactMap(\.asked)
+        let nodes = Set(asked).union(bytesByNode.keys)
+        let symbols = NodeSymbols(nodes)
         for strip in found.strips {
-            Output.line(strip.map { Paint.node($0.asked) }.joined())
-            Output.line(strip.map { Paint.node($0.found ?? -1) }.joined())
+            Output.line(strip.map { Paint.node($0.asked, symbols) }.joined())
+            Output.line(strip.map { Paint.node($0.found ?? -1, symbols) }.joined())
         }
-        for share in report.shares {
+        // Also a node that was asked for and has nothing.
+        for node in nodes.sorted() {
+            let bytes = bytesByNode[node] ?? 0
             Output.line(
-                "\(Paint.node(share.node)) node \(share.node): "
-                    + "\(Figures.capacity(share.bytes)), "
-                    + "\(Output.percent(Double(share.bytes), of: Double(found.totalBytes)))")
+                "\(Paint.node(node, symbols)) node \(node): \(Figures.capacity(bytes)), "
+                    + "\(Output.percent(Double(bytes), of: Double(found.totalBytes)))")
         }
         if let absent = found.residency?.absentBytes, absent > 0 {
             Output.line("  nowhere: \(Figures.capacity(absent))")
@@ -109,7 +115,7 @@ struct PlacementCommand: JSONCommand {
         for note in array.notes { Output.line("note: \(note)") }
         for (number, chunk) in (found.chunks ?? []).enumerated() {
             let parts = chunk.bytesByNode.sorted { $0.key < $1.key }.map {
-                "\(Paint.node($0.key)) node \($0.key): \(Figures.capacity($0.value))"
+                "\(Paint.node($0.key, symbols)) node \($0.key): \(Figures.capacity($0.value))"
             }
             Output.line("chunk \(number)  \(parts.joined(separator: "  "))")
         }

@@ -193,7 +193,12 @@ extension TeamCore {
         let pages = (wish.bytes - 1) / pageBytes + 1
         let size = formatBytes(UInt64(pageBytes))
         func note(_ why: String) {
-            notes.append("pages \(wish.pages): \(why); transparent huge pages in their place")
+            let huge = HugePages(
+                bytes: muster_huge_page_bytes(), baseBytes: Int(muster_team_page_bytes(team)))
+            let others =
+                huge.obstacle(bytes: wish.bytes) == nil
+                ? "; transparent huge pages in their place" : ""
+            notes.append("pages \(wish.pages): \(why)\(others)")
         }
         guard wish.placement != .mirrored else {
             note("copies of a mirrored array are not made of them")
@@ -201,7 +206,7 @@ extension TeamCore {
         }
         var free: UInt64 = 0
         guard muster_pool_free_pages(UInt64(pageBytes), .max, &free) == 0 else {
-            note("this kernel has no pool of \(size) pages")
+            note("this kernel has no pool of \(size) pages (it has \(Pages.poolSizes))")
             return nil
         }
         let remedy =

@@ -151,25 +151,22 @@ extension TeamCore {
 
     /// The pages that memory of the arena can have, with a note where that is not what was asked for.
     func choosePages(_ wish: ArrayWish, notes: [String] = []) -> PageChoice {
-        let huge = Int(MUSTER_HUGE_PAGE_BYTES)
         let share = wish.placement == .mirrored ? wish.bytes : wish.bytes / size
         var choice = PageChoice(unitBytes: Int(muster_team_page_bytes(team)), notes: notes)
-        switch wish.pages {
-        case .small: return choice
-        case .automatic where share < Pages.leastShare: return choice
-        case _ where wish.bytes < huge && wish.pages != .automatic:
+        if wish.pages == .small, wish.bytes > 0, Pages.systemMakesHuge {
             choice.notes.append(
-                "pages \(wish.pages): the array is smaller than a huge page, so it has small ones")
-            return choice
-        default: break
+                "pages \(wish.pages): this system may make huge pages of it by itself "
+                    + "(/sys/kernel/mm/transparent_hugepage/shmem_enabled)")
         }
-        guard muster_huge_page_bytes() == UInt64(huge) else {
-            choice.notes.append(
-                "pages \(wish.pages): this kernel makes no huge pages of shared memory (Linux 6.1 "
-                    + "does)")
+        if wish.pages == .small || wish.pages == .automatic && share < Pages.leastShare {
             return choice
         }
-        return PageChoice(unitBytes: huge, isCollapsed: true, notes: notes)
+        let huge = HugePages(bytes: muster_huge_page_bytes(), baseBytes: choice.unitBytes)
+        if let obstacle = huge.obstacle(bytes: wish.bytes, isAutomatic: wish.pages == .automatic) {
+            choice.notes.append("pages \(wish.pages): \(obstacle)")
+            return choice
+        }
+        return PageChoice(unitBytes: Int(huge.bytes), isCollapsed: true, notes: notes)
     }
 
     private func readHost(

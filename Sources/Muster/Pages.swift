@@ -36,9 +36,51 @@ public enum Pages: String, Sendable, CaseIterable, CustomStringConvertible {
     /// move down by less than one.
     static let leastShare = 2 * Int(MUSTER_HUGE_PAGE_BYTES)
 
+    /// "2 MiB, 1 GiB": the pools that this kernel has.
+    static var poolSizes: String {
+        let pools = HostFiles().names("sys/kernel/mm/hugepages").compactMap { name in
+            name.hasPrefix("hugepages-") && name.hasSuffix("kB")
+                ? UInt64(name.dropFirst(10).dropLast(2)) : nil
+        }
+        return pools.isEmpty
+            ? "none" : pools.sorted().map { formatBytes($0 * 1024) }.joined(separator: ", ")
+    }
+
     /// Whether this system makes huge pages of shared memory, asked or not.
     static var systemMakesHuge: Bool {
         let choice = HostFiles().choice("sys/kernel/mm/transparent_hugepage/shmem_enabled")
         return ["always", "within_size", "force"].contains(choice)
+    }
+}
+
+/// The transparent huge pages of a kernel, as it says itself: their size follows from that of its base pages.
+package struct HugePages {
+    /// 0: the kernel makes none of shared memory.
+    package let bytes: UInt64
+    package let baseBytes: Int
+
+    package init(bytes: UInt64, baseBytes: Int) {
+        self.bytes = bytes
+        self.baseBytes = baseBytes
+    }
+
+    /// Why an array of so many bytes gets none, in words; nil: it can have them.
+    package func obstacle(bytes wanted: Int, isAutomatic: Bool = false) -> String? {
+        let known = UInt64(MUSTER_HUGE_PAGE_BYTES)
+        let size = formatBytes(bytes)
+        if bytes == 0 {
+            return "this kernel can't collapse shared memory to huge pages (Linux 6.1 with "
+                + "CONFIG_TRANSPARENT_HUGEPAGE can), so it has base pages of "
+                + formatBytes(UInt64(baseBytes))
+        }
+        if bytes != known {
+            return "this kernel's transparent huge pages have \(size), since its base pages have "
+                + "\(formatBytes(UInt64(baseBytes))); Muster collapses those of "
+                + "\(formatBytes(known)), so it has base pages"
+        }
+        if wanted < Int(bytes), !isAutomatic {
+            return "the array is smaller than a huge page, \(size), so it has small ones"
+        }
+        return nil
     }
 }

@@ -58,7 +58,7 @@ import Testing
         #expect(small["huge_page_bytes"] as? Int == 0)
         #expect(
             small["notes"] as? [String] == [
-                "pages thp: the array is smaller than a huge page, so it has small ones"
+                "pages thp: the array is smaller than a huge page, 2 MiB, so it has small ones"
             ])
         let plain = try run("--size", "16MiB", "-n", "1", "--pages", "4k", "--json").json()
         #expect(plain["huge_page_bytes"] as? Int == 0)
@@ -75,7 +75,7 @@ import Testing
             return #expect((json["huge_page_bytes"] as? Int ?? 0) == 6 << 20)
         }
         #expect(notes.first?.hasPrefix("pages \(pages): ") == true, "\(notes)")
-        #expect(notes.first?.contains("transparent huge pages in their place") == true)
+        #expect(notes.first?.contains("transparent huge pages in their place") == true, "\(notes)")
     }
 
     @Test("Each chunk's nodes, on request")

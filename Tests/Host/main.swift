@@ -61,7 +61,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
     "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
-    "guest-hotplug": guestHotplug,
+    "guest-hotplug": guestHotplug, "guest-homes": guestHomes,
     "member": member, "launch-fault": launchFault,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]

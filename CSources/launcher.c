@@ -43,6 +43,9 @@ static int listen_somewhere(struct muster_launcher *launcher)
     launcher->timer = muster__os_timer();
     if (launcher->timer < 0)
         return launcher->timer;
+    launcher->spare = muster__os_eventfd();
+    if (launcher->spare < 0)
+        return launcher->spare;
     launcher->listening = true;
     status =
         muster__os_epoll_add(launcher->epoll, launcher->timer, (uint64_t)MUSTER__TAG_TIMER << 32);
@@ -61,7 +64,7 @@ int muster_launcher_create(const struct muster_launcher_options *options,
     struct muster_launcher *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
-    made->control.fd = made->epoll = made->listener = made->timer = -1;
+    made->control.fd = made->epoll = made->listener = made->timer = made->spare = -1;
     for (uint32_t i = 0; i < MUSTER__CALLERS_MOST; i++)
         made->callers[i] = -1;
     int status = -ENOMEM;
@@ -98,6 +101,8 @@ void muster_launcher_destroy(struct muster_launcher *launcher)
         muster__os_close(launcher->listener);
     if (launcher->timer >= 0)
         muster__os_close(launcher->timer);
+    if (launcher->spare >= 0)
+        muster__os_close(launcher->spare);
     if (launcher->epoll >= 0)
         muster__os_close(launcher->epoll);
     muster_segment_destroy(&launcher->control);

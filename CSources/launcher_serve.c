@@ -12,7 +12,8 @@
 #include "process_stat.h"
 
 /* After how long it is seen again whether there are descriptors for those who ask. */
-#define STARVED_NS 50000000
+#define STARVED_NS      50000000
+#define STARVED_MOST_NS 1000000000ull /* that callers wait before they are refused */
 
 /* Of one call of muster_launcher_serve. */
 struct serving {
@@ -248,6 +249,21 @@ static bool is_ours(int socket)
     return muster__os_peer(socket, &pid, &user) == 0 && user == muster__os_user();
 }
 
+/* Who asks while there is no descriptor waits for one in the queue, since others may leave. After a
+ * while nobody has: then the spare one is given up to hear a caller, which is refused for want of
+ * another, and so says why. Without it, ranks would wait for ever for those in the queue. */
+static bool spend_spare(struct muster_launcher *launcher)
+{
+    uint64_t now = muster__os_now_ns();
+    if (launcher->starved_since_ns == 0)
+        launcher->starved_since_ns = now;
+    if (launcher->spare < 0 || now - launcher->starved_since_ns < STARVED_MOST_NS)
+        return false;
+    muster__os_close(launcher->spare);
+    launcher->spare = -1;
+    return true;
+}
+
 static void accept_callers(struct serving *serving)
 {
     struct muster_launcher *launcher = serving->launcher;
@@ -256,6 +272,8 @@ static void accept_callers(struct serving *serving)
         int socket = muster__os_accept(launcher->listener);
         if (socket == -EAGAIN)
             return;
+        if (socket == -EMFILE && spend_spare(launcher))
+            continue;
         serving->starved = socket < 0; /* who asks waits in the queue */
         if (socket < 0)
             break;
@@ -326,6 +344,10 @@ int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launch
     struct serving serving = {.launcher = launcher, .events = events, .capacity = capacity};
     listen_again(launcher);
     int status = serve(&serving);
+    if (launcher->spare < 0)
+        launcher->spare = muster__os_eventfd();
+    else if (!serving.starved && serving.accepted > 0)
+        launcher->starved_since_ns = 0;
     /* Places may have become free, and nothing else would make the descriptor readable for those
      * in the queue. Without descriptors it would be readable all the time: they wait for a while.
      */

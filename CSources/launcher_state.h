@@ -44,8 +44,10 @@ struct muster_launcher {
     uint32_t array_count;
     int callers[MUSTER__CALLERS_MOST]; /* -1: none */
     int epoll, listener;
-    int timer;                       /* runs out when callers that starved are looked at again */
-    bool listening;                  /* in epoll: not while no caller could be taken */
+    int spare;                 /* a descriptor to give up when there is none left; -1: it is */
+    uint64_t starved_since_ns; /* callers wait for a descriptor; 0: none does */
+    int timer;                 /* runs out when callers that starved are looked at again */
+    bool listening;            /* in epoll: not while no caller could be taken */
     char address[MUSTER_NAME_BYTES]; /* with the sign */
 };
 

@@ -147,7 +147,7 @@ package final class Launch {
     private func checkFiles() throws(MusterError) {
         let pipes = plan.outputDirectory != nil ? 0 : muster_relay_is_one(relay) ? 1 : 2
         var shortage = muster_shortage()
-        let status = muster_limits_files(UInt64(plan.size * pipes + 7), &shortage)
+        let status = muster_limits_files(UInt64(plan.size * pipes + 8), &shortage)
         guard status == 0 else {
             throw .system(
                 .start, "a team of \(plan.size)", "can't be started", status: status, shortage)

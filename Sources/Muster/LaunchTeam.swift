@@ -83,6 +83,7 @@ final class LaunchTeam {
                 case 22: "there is no such rank"  // EINVAL
                 case 108: "it was given up"  // ESHUTDOWN
                 case 114: "it has joined already"  // EALREADY
+                case 24: MusterError.why(24, needed: 1)  // EMFILE
                 default: statusText(raw.status)
                 }
             return .refused(

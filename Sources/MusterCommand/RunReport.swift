@@ -7,7 +7,7 @@ enum RunReport {
     /// "exited with status 3", "was killed by signal 9 (SIGKILL)"
     static func words(_ exit: LaunchReport.Exit) -> String {
         func killed(_ signal: Int) -> String {
-            "was killed by signal \(signal) (\(name(signal: signal)))"
+            "was killed by signal \(signal) (\(name(signal: signal)))" + (limits[signal] ?? "")
         }
         if let member = exit.lostMember, exit.code ?? 0 == 0 {
             let what = "has lost the process that had joined"
@@ -19,6 +19,12 @@ enum RunReport {
         }
         return exit.signal.map(killed) ?? "exited with status \(exit.code ?? 0)"
     }
+
+    /// Signals that a resource limit sends, which the program alone can have met.
+    private static let limits = [
+        Int(SIGXFSZ): ": it wrote more to a file than RLIMIT_FSIZE allows (ulimit -f)",
+        Int(SIGXCPU): ": it used more CPU time than RLIMIT_CPU allows (ulimit -t)",
+    ]
 
     /// "SIGINT"
     static func name(signal: Int) -> String { LaunchReport.name(signal: signal) }

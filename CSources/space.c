@@ -363,24 +363,8 @@ static void limit_by_cgroups(uint64_t *available_bytes)
     }
 }
 
-int muster_memory_available(uint64_t *available_bytes)
-{
-    char text[8192];
-    int64_t length = muster__os_read_text("/proc/meminfo", text, sizeof text);
-    if (length < 0)
-        return (int)length;
-    const char *line = strstr(text, "MemAvailable:");
-    unsigned long long kib = 0;
-    if (!line || sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
-        return -EUCLEAN;
-    uint64_t available = (uint64_t)kib * 1024;
-    limit_by_cgroups(&available);
-    *available_bytes = available;
-    return 0;
-}
-
-/* A line of a node's meminfo, "Node 0 MemFree:  123 kB". Returns whether it is there. */
-static bool node_line(const char *text, const char *key, uint64_t *bytes)
+/* A line of a meminfo, "Node 0 MemFree:  123 kB". Returns whether it is there. */
+static bool read_line(const char *text, const char *key, uint64_t *bytes)
 {
     const char *line = strstr(text, key);
     unsigned long long kib = 0;
@@ -390,6 +374,77 @@ static bool node_line(const char *text, const char *key, uint64_t *bytes)
     return true;
 }
 
+/* What the lines of a meminfo leave for arrays: shared memory counts as files ("FilePages" of a
+ * node, "Cached" of the host), and can't be given up without swap. */
+static bool add_up(const char *text, const char *free_key, const char *files_key, uint64_t *bytes)
+{
+    uint64_t available = 0, files = 0, shared = 0, slab = 0;
+    if (!read_line(text, free_key, &available))
+        return false;
+    if (read_line(text, files_key, &files) && read_line(text, "Shmem:", &shared))
+        available += files > shared ? files - shared : 0;
+    if (read_line(text, "SReclaimable:", &slab))
+        available += slab;
+    *bytes = available;
+    return true;
+}
+
+/* Adds what a node has to the sum that is the context. */
+static int add_node(const char *name, void *context)
+{
+    uint64_t *sum = context, available = 0;
+    unsigned node;
+    char end;
+    if (sscanf(name, "node%u%c", &node, &end) == 1 &&
+        muster_memory_node_available(node, &available) == 0)
+        *sum += available;
+    return 0;
+}
+
+/* Without a meminfo that can be believed: what the kernel says of the nodes, or that nothing uses.
+ */
+static int sum_nodes(uint64_t free_bytes, uint64_t *available_bytes)
+{
+    uint64_t sum = 0;
+    int status = muster__os_list("/sys/devices/system/node", add_node, &sum);
+    if (status == -EMFILE || status == -ENFILE)
+        return status;
+    *available_bytes = sum > free_bytes ? sum : free_bytes;
+    return 0;
+}
+
+/* Kernels before 3.14 have no MemAvailable. A container fakes the file (LXCFS shows the limits of a
+ * cgroup, which need not be this process's); then its total is not the kernel's. */
+static int read_available(uint64_t *available_bytes)
+{
+    char text[8192];
+    uint64_t total = 0, all_bytes = 0, free_bytes = 0;
+    int64_t length = muster__os_read_text("/proc/meminfo", text, sizeof text);
+    if (length == -EMFILE || length == -ENFILE)
+        return (int)length;
+    int known = muster__os_memory(&all_bytes, &free_bytes);
+    bool is_there = length > 0 && read_line(text, "MemTotal:", &total);
+    if (!is_there && known < 0)
+        return length < 0 ? (int)length : -EUCLEAN;
+    if (!is_there || (known == 0 && total / 1024 != all_bytes / 1024))
+        return sum_nodes(free_bytes, available_bytes);
+    if (read_line(text, "MemAvailable:", available_bytes) ||
+        add_up(text, "MemFree:", "\nCached:", available_bytes))
+        return 0;
+    return known < 0 ? -EUCLEAN : sum_nodes(free_bytes, available_bytes);
+}
+
+int muster_memory_available(uint64_t *available_bytes)
+{
+    uint64_t available = 0;
+    int status = read_available(&available);
+    if (status < 0)
+        return status;
+    limit_by_cgroups(&available);
+    *available_bytes = available;
+    return 0;
+}
+
 int muster_memory_node_available(uint32_t node, uint64_t *available_bytes)
 {
     char path[64], text[8192];
@@ -397,14 +452,5 @@ int muster_memory_node_available(uint32_t node, uint64_t *available_bytes)
     int64_t length = muster__os_read_text(path, text, sizeof text);
     if (length < 0)
         return (int)length;
-    uint64_t available = 0, files = 0, shared = 0, slab = 0;
-    if (!node_line(text, " MemFree:", &available))
-        return -EUCLEAN;
-    /* Shared memory counts as files, and can't be given up without swap. */
-    if (node_line(text, " FilePages:", &files) && node_line(text, " Shmem:", &shared))
-        available += files > shared ? files - shared : 0;
-    if (node_line(text, " SReclaimable:", &slab))
-        available += slab;
-    *available_bytes = available;
-    return 0;
+    return add_up(text, " MemFree:", " FilePages:", available_bytes) ? 0 : -EUCLEAN;
 }

@@ -148,9 +148,9 @@ static bool read_sharers(struct walk *walk, uint32_t index, struct muster_cache 
     if (is_strange)
         muster__reader_note_in(reader, folder, sharer_files[0].name,
                                "names CPUs that this host has not", "they are left out");
-    if (count > 0 && !has_itself)
-        muster__reader_note_in(reader, folder, sharer_files[0].name, "leaves out its own CPU",
-                               effect);
+    if (count >= 0 && !has_itself)
+        muster__reader_note_in(reader, folder, sharer_files[0].name,
+                               count > 0 ? "leaves out its own CPU" : "names no CPU", effect);
     if (!has_itself && !reader->failure) {
         is_known = is_known && count == 0;
         count = list_core(walk);

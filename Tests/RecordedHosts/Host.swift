@@ -76,39 +76,42 @@ func withTopology<Result>(
     return try body(topology)
 }
 
-func readHost(_ root: String?) throws -> Host {
-    try withTopology(root) { pointer in
-        let topology = pointer.pointee
-        let nodes = UnsafeBufferPointer(start: topology.nodes, count: Int(topology.node_count))
-        let cpus = UnsafeBufferPointer(start: topology.cpus, count: Int(topology.cpu_count))
-        return Host(
-            nodes: nodes.map {
-                Host.Node(
-                    id: $0.id, cpus: $0.cpu_count, totalKiB: $0.memory_total_bytes / 1024,
-                    freeKiB: $0.memory_free_bytes / 1024, allowed: $0.allowed == 1)
-            },
-            cpus: cpus.map {
-                Host.CPU(
-                    id: $0.id, node: $0.node, core: $0.core, package: $0.package,
-                    online: $0.online == 1, allowed: $0.allowed == 1,
-                    sharing: Host.Sharing(
-                        coreCPU: $0.core_cpu, cacheCPU: $0.cache_cpu, packageCPU: $0.package_cpu))
-            },
-            distances: nodes.indices.map { from in
-                let row = topology.distances + from * nodes.count
-                return Array(UnsafeBufferPointer(start: row, count: nodes.count))
-            },
-            usableCPUs: topology.usable_cpu_count,
-            cacheKiB: topology.last_level_cache_bytes / 1024,
-            allCachesKiB: topology.last_level_cache_total_bytes / 1024,
-            pageBytes: topology.page_bytes,
-            noted: Host.Notes(
-                all: (0..<Int(topology.note_count)).map { place in
-                    withUnsafeBytes(of: topology.notes[place].text) {
-                        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-                    }
-                }))
+func notesOf(_ topology: UnsafeMutablePointer<muster_topology>) -> [String] {
+    (0..<Int(topology.pointee.note_count)).map { place in
+        withUnsafeBytes(of: topology.pointee.notes[place].text) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
     }
+}
+
+func readHost(_ root: String?) throws -> Host { try withTopology(root, hostOf) }
+
+func hostOf(_ pointer: UnsafeMutablePointer<muster_topology>) -> Host {
+    let topology = pointer.pointee
+    let nodes = UnsafeBufferPointer(start: topology.nodes, count: Int(topology.node_count))
+    let cpus = UnsafeBufferPointer(start: topology.cpus, count: Int(topology.cpu_count))
+    return Host(
+        nodes: nodes.map {
+            Host.Node(
+                id: $0.id, cpus: $0.cpu_count, totalKiB: $0.memory_total_bytes / 1024,
+                freeKiB: $0.memory_free_bytes / 1024, allowed: $0.allowed == 1)
+        },
+        cpus: cpus.map {
+            Host.CPU(
+                id: $0.id, node: $0.node, core: $0.core, package: $0.package,
+                online: $0.online == 1, allowed: $0.allowed == 1,
+                sharing: Host.Sharing(
+                    coreCPU: $0.core_cpu, cacheCPU: $0.cache_cpu, packageCPU: $0.package_cpu))
+        },
+        distances: nodes.indices.map { from in
+            let row = topology.distances + from * nodes.count
+            return Array(UnsafeBufferPointer(start: row, count: nodes.count))
+        },
+        usableCPUs: topology.usable_cpu_count,
+        cacheKiB: topology.last_level_cache_bytes / 1024,
+        allCachesKiB: topology.last_level_cache_total_bytes / 1024,
+        pageBytes: topology.page_bytes,
+        noted: Host.Notes(all: notesOf(pointer)))
 }
 
 /// A host with as many rows as `nodes`, each CPU a core of its own in package 0.

@@ -128,9 +128,12 @@ int muster_space_map(struct muster_space *space, struct muster_extent extent, in
 /* Memory that can be committed now without an out-of-memory kill, as far as the system says.
  *
  * available_bytes: the least of MemAvailable and what each memory cgroup above this process has
- * left. Returns: 0; the errno of reading /proc/meminfo; -EUCLEAN: it has no MemAvailable.
- * Concurrency: others may take the memory between this call and its use; that race remains. Source:
- * Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current). */
+ * left. If /proc/meminfo is not there, has no MemAvailable (before Linux 3.14), or has another
+ * total than the kernel's sysinfo (a container fakes it), what its other lines or the nodes have
+ * free or can give up stands for it. Returns: 0; -EMFILE; -ENFILE; the errno of reading
+ * /proc/meminfo, where sysinfo is refused too. Concurrency: others may take the memory between this
+ * call and its use; that race remains. Source: Documentation/admin-guide/cgroup-v2.rst (memory.max,
+ * memory.current). */
 int muster_memory_available(uint64_t *available_bytes);
 
 /* The same of one node: free memory, and what its caches of files can give up.

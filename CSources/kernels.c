@@ -1,5 +1,4 @@
-/* kernels.c - which variant of the kernels runs, what they cost, and how two runs of numbers
- * combine.
+/* kernels.c - which variant of the kernels runs, and what they cost.
  *
  * Selection asks the CPU at each use: the compiler's runtime has the answer in one word, and a
  * table pointer kept here would be global state.
@@ -14,9 +13,6 @@
 #else
 #pragma GCC optimize("fp-contract=off")
 #endif
-
-__extension__ typedef __int128 int128;
-__extension__ typedef unsigned __int128 uint128;
 
 /* Whether a sum is quicker where it asks for memory 8 KiB ahead of what it reads: 1.06 times on Zen
  * 5, while on Zen 4 it was 0.86 to 0.99; others were not measured. Told apart by an instruction
@@ -67,68 +63,16 @@ const struct muster_kernels *muster_kernels_best(void)
 
 const struct muster_kernel_cost *muster_kernel_cost(const char *name)
 {
-    /* Moments: one flop for the sum, three for m2. */
+    /* Exact sum: one addition, and three for what it leaves. Moments: that, and six for squares. */
     static const struct muster_kernel_cost costs[] = {
-        {"fill", 8, 0}, {"copy", 16, 0}, {"scale", 16, 1}, {"add", 24, 1},    {"triad", 24, 2},
-        {"sum", 8, 1},  {"dot", 16, 2},  {"minmax", 8, 0}, {"moments", 8, 4}, {"histogram", 8, 2},
+        {"fill", 8, 0},     {"copy", 16, 0},     {"scale", 16, 1},    {"add", 24, 1},
+        {"triad", 24, 2},   {"sum", 8, 1},       {"dot", 16, 2},      {"minmax", 8, 0},
+        {"moments", 8, 10}, {"histogram", 8, 2}, {"exact_sum", 8, 4},
     };
     for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++)
         if (strcmp(costs[i].name, name) == 0)
             return &costs[i];
     return NULL;
-}
-
-/* A NaN's sign and payload depend on the order of operands and on the kind of CPU. */
-static double one_nan(double x)
-{
-    return x == x ? x : (double)NAN;
-}
-
-static uint64_t finite_count(const struct muster_moments *run)
-{
-    return run->count - run->nan_count - run->infinity_count;
-}
-
-static uint128 exact_sum(const struct muster_moments *run)
-{
-    return (uint128)(uint64_t)run->sum_high << 64 | run->sum_low;
-}
-
-struct muster_moments muster_moments_combine(const struct muster_moments *left,
-                                             const struct muster_moments *right)
-{
-    const uint64_t left_count = finite_count(left), right_count = finite_count(right);
-    const uint128 exact = exact_sum(left) + exact_sum(right);
-
-    /* The side that has numbers, or neither; a side without has no mean and no extremes, and may be
-     * all zero, which reads as extremes of 0. */
-    struct muster_moments both = {.minimum = INFINITY, .maximum = -INFINITY};
-    if (left_count && !right_count)
-        both = *left;
-    if (right_count && !left_count)
-        both = *right;
-
-    if (left_count && right_count) {
-        const double l = (double)left_count, r = (double)right_count, n = l + r;
-        const double delta = right->mean - left->mean;
-        both.sum = left->sum + right->sum;
-        both.mean = one_nan(left->mean + delta * (r / n));
-        both.m2 = one_nan(left->m2 + right->m2 + delta * delta * (l * (r / n)));
-        both.minimum = muster__minimum(left->minimum, right->minimum);
-        both.maximum = muster__maximum(left->maximum, right->maximum);
-        /* Integers, unless both sums are 0, and then the lines above are exact too. */
-        if (exact_sum(left) || exact_sum(right)) {
-            both.sum = (double)(int128)exact;
-            both.mean = both.sum / n;
-        }
-        both.sum = one_nan(both.sum);
-    }
-    both.count = left->count + right->count;
-    both.nan_count = left->nan_count + right->nan_count;
-    both.infinity_count = left->infinity_count + right->infinity_count;
-    both.sum_high = (int64_t)(uint64_t)(exact >> 64);
-    both.sum_low = (uint64_t)exact;
-    return both;
 }
 
 size_t muster_dtype_bytes(enum muster_dtype dtype)

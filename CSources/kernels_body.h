@@ -8,6 +8,7 @@
  * held in 16 / width vectors. Conversions are exact or round once. Extremes don't depend on any
  * order, since -0.0 counts as less than +0.0, so they may use fewer lanes.
  */
+#include "exact.h"
 #include "kernels_variants.h"
 
 #include <assert.h>
@@ -315,6 +316,7 @@ static const struct muster_kernels table = {
     .add = add,
     .triad = triad,
     .sum = sum,
+    .exact_sum = exact_sum,
     .dot = dot,
     .minmax = minmax,
     .moments = moments,

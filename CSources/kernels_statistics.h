@@ -91,13 +91,12 @@ INLINE const double *as_doubles(enum muster_dtype dtype, const unsigned char *fr
     return buffer;
 }
 
+#include "kernels_exact.h"
+
 /* ---- moments ---- */
 
-__extension__ typedef __int128 int128;
-__extension__ typedef unsigned __int128 uint128;
-
 /* Sum of a block of 8-byte integers: halves are added apart, where 2,048 of them can't overflow. */
-INLINE int128 exact_words(const unsigned char *from, size_t n, bool with_sign)
+INLINE muster__int128 exact_words(const unsigned char *from, size_t n, bool with_sign)
 {
     const uint64_t flip = with_sign ? UINT64_C(1) << 63 : 0;
     uint64_t low = 0, high = 0;
@@ -108,131 +107,101 @@ INLINE int128 exact_words(const unsigned char *from, size_t n, bool with_sign)
         low += x & 0xffffffffu;
         high += x >> 32;
     }
-    return (int128)(((uint128)high << 32) + low - (uint128)flip * n);
+    return (muster__int128)(((muster__uint128)high << 32) + low - (muster__uint128)flip * n);
 }
 
-struct survey {
-    double sum;
-    struct extremes extremes; /* with zeros of unsettled sign */
-    uint64_t finite, nan;     /* set where masked */
-};
-
-/* First look at a block. Unmasked it takes every number for finite; then a NaN or an infinity among
- * them shows in the sum, which costs nothing. Masked it counts those and leaves them out; numbers
- * that merely overflow the sum give the same bits either way, since a lane starts at +0.0, is never
- * -0.0, and adding +0.0 in place of what is left out doesn't change it. */
-INLINE struct survey survey(const double *x, size_t n, bool masked)
+/* Extremes and squares of a block of 8-byte integers. Differences from a whole centre are exact
+ * before they are rounded to doubles, however large the numbers are. */
+static void integer_block(const unsigned char *from, size_t n, bool with_sign,
+                          struct muster_moments *block)
 {
-    /* Two vectors each for the extremes: with the sums they fit sixteen registers. */
-    vector total[VECTORS] = {{0}};
-    vector low[2] = {splat(INFINITY), splat(INFINITY)};
-    vector high[2] = {splat(-INFINITY), splat(-INFINITY)};
-    mask nan = {0}, finite = {0};
-    size_t i = 0;
-    for (; n - i >= LANES; i += LANES) {
-        UNROLL
-        for (size_t v = 0; v < VECTORS; v++) {
-            vector value = load(x + i + v * WIDTH);
-            if (masked) {
-                /* x - x is 0 for finite numbers only. What isn't finite becomes a NaN for the
-                 * extremes, which keep their old value then, and +0.0 for the sum. */
-                const mask keep = (mask)(value - value == 0.0);
-                nan -= (mask)(value != value);
-                finite -= keep;
-                total[v] += (vector)((mask)value & keep);
-                value = (vector)((mask)value | ~keep);
-            } else {
-                total[v] += value;
-            }
-            low[v % 2] = lesser(value, low[v % 2]);
-            high[v % 2] = greater(value, high[v % 2]);
-        }
+    const uint64_t flip = with_sign ? UINT64_C(1) << 63 : 0;
+    const muster__int128 sum = exact_words(from, n, with_sign);
+    const muster__int128 centre = (sum + (sum < 0 ? 1 - (muster__int128)n : 0)) / (muster__int128)n;
+    const uint64_t moved_centre = (uint64_t)centre ^ flip;
+    _Alignas(64) double distances[MUSTER_KERNEL_BLOCK];
+    uint64_t least = UINT64_MAX, greatest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t x;
+        memcpy(&x, from + i * sizeof x, sizeof x);
+        x ^= flip; /* in the order of unsigned numbers */
+        least = x < least ? x : least;
+        greatest = x > greatest ? x : greatest;
+        const uint64_t distance = x > moved_centre ? x - moved_centre : moved_centre - x;
+        distances[i] = double_of_word(distance, 0x1p84 + 0x1p52);
     }
-    double lanes[16];
-    memcpy(lanes, total, sizeof lanes);
-    struct survey seen = {.extremes = no_extremes()};
-    for (size_t v = 0; v < 2; v++)
-        for (size_t l = 0; l < WIDTH; l++)
-            seen.extremes = widen(seen.extremes, low[v][l], high[v][l]);
-    for (size_t l = 0; l < WIDTH; l++) {
-        seen.nan += (uint64_t)nan[l];
-        seen.finite += (uint64_t)finite[l];
-    }
-    for (size_t l = 0; i < n; i++, l++) {
-        seen.nan += x[i] != x[i];
-        if (masked && !(x[i] - x[i] == 0))
-            continue;
-        seen.finite++;
-        lanes[l] += x[i];
-        seen.extremes = widen(seen.extremes, x[i], x[i]);
-    }
-    seen.sum = fold(lanes);
-    return seen;
+    block->is_signed = with_sign;
+    block->integer_minimum = least ^ flip;
+    block->integer_maximum = greatest ^ flip;
+    block->minimum = with_sign ? (double)(int64_t)block->integer_minimum : (double)least;
+    block->maximum = with_sign ? (double)(int64_t)block->integer_maximum : (double)greatest;
+    muster__exact_add_integer(block->sum, sum);
+    const uint64_t below = moved_centre - least, above = greatest - moved_centre;
+    add_squares(block->squares, distances, n, 0, (double)(below > above ? below : above), 0);
+    muster__squares_shift_integer(block->squares, centre, sum, n);
 }
 
-/* Second look: squared differences from the mean. */
-INLINE double squares(const double *x, size_t n, double mean, bool masked)
+/* Squares about a centre near the mean, and what that leaves out of the squares about 0. */
+static void square_block(const double *x, size_t n, const struct seen *seen,
+                         const struct block_sum *sum, struct muster_moments *block)
 {
-    vector total[VECTORS] = {{0}};
-    size_t i = 0;
-    for (; n - i >= LANES; i += LANES) {
-        UNROLL
-        for (size_t v = 0; v < VECTORS; v++) {
-            const vector value = load(x + i + v * WIDTH);
-            vector difference = value - mean;
-            if (masked)
-                difference = (vector)((mask)difference & (mask)(value - value == 0.0));
-            total[v] += difference * difference;
-        }
-    }
-    double lanes[16];
-    memcpy(lanes, total, sizeof lanes);
-    for (size_t l = 0; i < n; i++, l++) {
-        const double difference = x[i] - mean;
-        if (!masked || x[i] - x[i] == 0)
-            lanes[l] += difference * difference;
-    }
-    return fold(lanes);
-}
-
-static struct muster_moments block_moments(enum muster_dtype dtype, const unsigned char *from,
-                                           const double *x, size_t n)
-{
-    const bool floating = dtype == MUSTER_F2 || dtype == MUSTER_F4 || dtype == MUSTER_F8;
-    struct survey seen = survey(x, n, false);
-    bool masked = false;
-    seen.finite = n;
-    if (!(seen.sum - seen.sum == 0)) {
-        masked = true;
-        seen = survey(x, n, true);
-    }
-    struct muster_moments block = {
-        .count = n,
-        .nan_count = masked ? seen.nan : 0,
-        .infinity_count = masked ? n - seen.nan - seen.finite : 0,
-        .minimum = INFINITY,
-        .maximum = -INFINITY,
-    };
-    if (seen.finite == 0)
-        return block;
-
-    if (floating) {
-        sign_zeros(&seen.extremes, x, n);
+    const double centre = sum->is_long ? muster__exact_mean(sum->words, n)
+                                       : (sum->parts[0] + sum->parts[1]) / (double)n;
+    const int exponent = upper_exponent(seen->most);
+    if (exponent > 300 || (exponent < -300 && seen->most > 0)) {
+        /* Squares would leave the range of a double: so the block is brought near 1. What is lost
+         * of its smallest numbers is below 2^-1000 of its largest. */
+        _Alignas(64) double scaled[MUSTER_KERNEL_BLOCK];
+        const double factor = muster__power(-exponent);
+        for (size_t i = 0; i < n; i++)
+            scaled[i] = x[i] * factor;
+        const double middle = centre * factor;
+        add_squares(block->squares, scaled, n, middle,
+                    farthest(seen->low * factor, seen->high * factor, middle), exponent);
     } else {
-        /* Up to 4 bytes an integer, the doubles' sum is exact: 2,048 numbers below 2^32. */
-        const int128 exact = dtype == MUSTER_I8 || dtype == MUSTER_U8
-                                 ? exact_words(from, n, dtype == MUSTER_I8)
-                                 : (int128)(int64_t)seen.sum;
-        block.sum_high = (int64_t)(uint64_t)((uint128)exact >> 64);
-        block.sum_low = (uint64_t)exact;
-        seen.sum = (double)exact;
+        add_squares(block->squares, x, n, centre, farthest(seen->low, seen->high, centre), 0);
     }
-    block.sum = one_nan(seen.sum);
-    block.mean = one_nan(seen.sum / (double)seen.finite);
-    block.m2 = one_nan(masked ? squares(x, n, block.mean, true) : squares(x, n, block.mean, false));
-    block.minimum = seen.extremes.minimum;
-    block.maximum = seen.extremes.maximum;
-    return block;
+    if (sum->is_long)
+        muster__squares_shift_words(block->squares, centre, sum->words, n);
+    else
+        muster__squares_shift(block->squares, centre, sum->parts, 2, n);
+}
+
+#define BLOCK_ROOM 11
+_Static_assert(MUSTER_KERNEL_BLOCK == 1u << BLOCK_ROOM, "room for the sum of a block");
+
+/* plain: any sum of 2,048 elements of this type is a double. */
+static void double_block(const double *x, size_t n, bool plain, struct habit *habit,
+                         struct muster_moments *block)
+{
+    _Alignas(64) double finite[MUSTER_KERNEL_BLOCK];
+    struct seen seen;
+    struct block_sum sum;
+    if (!sum_block(x, n, BLOCK_ROOM, plain, habit, &seen, &sum)) {
+        size_t kept = 0;
+        for (size_t i = 0; i < n; i++) {
+            finite[kept] = x[i];
+            block->nan_count += x[i] != x[i];
+            kept += x[i] - x[i] == 0;
+        }
+        block->infinity_count = n - kept - block->nan_count;
+        if (kept == 0)
+            return;
+        x = finite;
+        n = kept;
+        (void)sum_block(x, n, BLOCK_ROOM, plain, habit, &seen, &sum);
+    }
+    struct extremes extremes = {seen.low, seen.high};
+    sign_zeros(&extremes, x, n);
+    block->minimum = extremes.minimum;
+    block->maximum = extremes.maximum;
+    if (sum.is_long) {
+        memcpy(block->sum, sum.words, sizeof block->sum);
+    } else {
+        muster__exact_add_finite(block->sum, sum.parts[0]);
+        muster__exact_add_finite(block->sum, sum.parts[1]);
+    }
+    square_block(x, n, &seen, &sum, block);
 }
 
 static void moments(enum muster_dtype dtype, const void *a, size_t count,
@@ -241,15 +210,19 @@ static void moments(enum muster_dtype dtype, const void *a, size_t count,
     const size_t bytes = muster_dtype_bytes(dtype);
     assert(bytes != 0);
     _Alignas(64) double buffer[MUSTER_KERNEL_BLOCK];
-    struct muster_moments all = {.minimum = INFINITY, .maximum = -INFINITY};
+    struct habit habit = {0};
+    *result = (struct muster_moments){.minimum = INFINITY, .maximum = -INFINITY};
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t n = count - start < BLOCK ? count - start : BLOCK;
         const unsigned char *from = (const unsigned char *)a + start * bytes;
-        const double *x = as_doubles(dtype, from, n, buffer);
-        const struct muster_moments block = block_moments(dtype, from, x, n);
-        all = muster_moments_combine(&all, &block);
+        struct muster_moments block = {.count = n, .minimum = INFINITY, .maximum = -INFINITY};
+        if (dtype == MUSTER_I8 || dtype == MUSTER_U8)
+            integer_block(from, n, dtype == MUSTER_I8, &block);
+        else
+            double_block(as_doubles(dtype, from, n, buffer), n,
+                         dtype != MUSTER_F8 && dtype != MUSTER_F4, &habit, &block);
+        muster_moments_combine(result, &block);
     }
-    *result = all;
 }
 
 /* ---- histogram ---- */

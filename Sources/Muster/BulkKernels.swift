@@ -147,6 +147,50 @@ public enum Bulk {
         public func combine(_ left: Double, _ right: Double) -> Double { left + right }
     }
 
+    /// Sum of an array without rounding errors: 8 bytes an element. The result, ``ExactSum/Value/rounded``,
+    /// is the exact sum rounded once (as Python's `math.fsum`), so it has the same bits for any chunks,
+    /// order of elements, team and machine.
+    public struct ExactSum: Reduction {
+        /// An exact sum: a fixed-point number that has room for any double.
+        public struct Value: BitwiseCopyable, Sendable {
+            var raw = muster_exact_sum()
+
+            /// The sum of nothing.
+            public init() {}
+
+            /// The sum, rounded to the nearest double, ties to even. An infinity where it is beyond the
+            /// largest double; NaN where an element was NaN, or infinities of both signs were met.
+            public var rounded: Double { withUnsafePointer(to: raw) { muster_exact_round($0) } }
+
+            /// Adds another sum.
+            public static func + (left: Value, right: Value) -> Value {
+                var both = left
+                withUnsafePointer(to: right.raw) { muster_exact_combine(&both.raw, $0) }
+                return both
+            }
+        }
+
+        let array: SharedArray<Double>.Input
+
+        /// The exact sum of `array`.
+        public init(_ array: SharedArray<Double>.Input) { self.array = array }
+
+        /// 0
+        public var identity: Value { Value() }
+
+        /// Sum of one chunk.
+        public func process(_ chunk: borrowing Chunk) throws -> Value {
+            var sum = Value()
+            array.span(chunk).withUnsafeBufferPointer {
+                muster_kernels_best().pointee.exact_sum($0.baseAddress, $0.count, &sum.raw)
+            }
+            return sum
+        }
+
+        /// left + right
+        public func combine(_ left: Value, _ right: Value) -> Value { left + right }
+    }
+
     /// Scalar product of two arrays: 16 bytes, 2 flops an element.
     public struct Dot: Reduction {
         let a: SharedArray<Double>.Input

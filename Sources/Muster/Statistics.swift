@@ -1,7 +1,7 @@
 // Statistics.swift - what a numeric array amounts to: moments, extremes, histogram.
 //
-// Each chunk leaves its moments (or its counts) behind as a partial result; they are combined in the
-// fixed tree of Team.reduce, so the bits don't depend on team, schedule or machine.
+// Each chunk leaves its moments (or its counts) behind as a partial result. Sums are exact and rounded at
+// the end, so the bits depend on nothing but the elements.
 
 internal import CMuster
 internal import Glibc
@@ -14,31 +14,68 @@ public struct Statistics: Sendable {
     public let nanCount: Int
     /// Infinite elements, of either sign.
     public let infinityCount: Int
-    /// Sum of the finite elements. Of integers: exact in 128 bits, rounded once.
+    /// Sum of the finite elements: the exact sum, rounded once. An infinity where it is beyond the largest
+    /// double.
     public let sum: Double
-    /// Mean of the finite elements; nil when there are none.
+    /// Mean of the finite elements: their exact sum over their number, rounded once; nil when there are
+    /// none.
     public let mean: Double?
-    /// Standard deviation of the finite elements as a population (divided by their number); nil when
-    /// there are none.
+    /// Standard deviation of the finite elements as a population (divided by their number), within 4 units
+    /// in the last place; nil when there are none.
     public let standardDeviation: Double?
-    /// Least finite element; nil when there are none.
+    /// Least finite element; nil when there are none. An integer of 8 bytes is rounded to a double.
     public let minimum: Double?
-    /// Greatest finite element; nil when there are none.
+    /// Greatest finite element; nil when there are none. An integer of 8 bytes is rounded to a double.
     public let maximum: Double?
+    /// What is exact of integers and bools; nil for floating-point types.
+    public let integers: Integers?
+
+    /// Sum and extremes of integers, exactly.
+    public struct Integers: Sendable, Equatable {
+        /// Sum of all elements.
+        public let sum: Int128
+        /// Least element; nil when there are none.
+        public let minimum: Int128?
+        /// Greatest element; nil when there are none.
+        public let maximum: Int128?
+    }
 
     /// Elements that are neither NaN nor infinite.
     public var finiteCount: Int { count - nanCount - infinityCount }
 
-    init(_ moments: muster_moments) {
+    init(_ moments: muster_moments, dtype: UInt32) {
         count = Int(moments.count)
         nanCount = Int(moments.nan_count)
         infinityCount = Int(moments.infinity_count)
-        sum = moments.sum
-        let finite = moments.count - moments.nan_count - moments.infinity_count
-        mean = finite == 0 ? nil : moments.sum / Double(finite)
-        standardDeviation = finite == 0 ? nil : (moments.m2 / Double(finite)).squareRoot()
-        minimum = finite == 0 ? nil : moments.minimum
-        maximum = finite == 0 ? nil : moments.maximum
+        let isEmpty = moments.count == moments.nan_count + moments.infinity_count
+        minimum = isEmpty ? nil : moments.minimum
+        maximum = isEmpty ? nil : moments.maximum
+        (sum, mean, standardDeviation, integers) = withUnsafePointer(to: moments) {
+            (
+                muster_moments_sum($0), isEmpty ? nil : muster_moments_mean($0),
+                isEmpty ? nil : muster_moments_deviation($0),
+                dtype < MUSTER_I1.rawValue ? nil : Integers($0, isEmpty: isEmpty, dtype: dtype)
+            )
+        }
+    }
+}
+
+extension Statistics.Integers {
+    fileprivate init(_ moments: UnsafePointer<muster_moments>, isEmpty: Bool, dtype: UInt32) {
+        var high: Int64 = 0
+        var low: UInt64 = 0
+        muster_moments_integer_sum(moments, &high, &low)
+        sum = Int128(high) << 64 | Int128(low)
+        func exact(_ bits: UInt64, _ value: Double) -> Int128? {
+            switch dtype {
+            case _ where isEmpty: nil
+            case MUSTER_I8.rawValue: Int128(Int64(bitPattern: bits))
+            case MUSTER_U8.rawValue: Int128(bits)
+            default: Int128(value)  // 4 bytes at most: a double holds each
+            }
+        }
+        minimum = exact(moments.pointee.integer_minimum, moments.pointee.minimum)
+        maximum = exact(moments.pointee.integer_maximum, moments.pointee.maximum)
     }
 }
 
@@ -65,12 +102,30 @@ public struct Histogram: Sendable {
         }
         let step = delta / Double(bins)
         var edges = (0...bins).map { index in
-            // As linspace: where the step underflows, divide last.
-            step == 0
+            // As linspace: where the step underflows, divide last. A subnormal step has lost digits, and
+            // its multiples could go beyond the last edge.
+            step < .leastNormalMagnitude
                 ? Double(index) / Double(bins) * delta + first : Double(index) * step + first
         }
         edges[bins] = last
         return edges
+    }
+
+    /// Edges for what statistics have found: of integers, bins of one whole width, so that each covers
+    /// as many integers as any other; otherwise as ``edges(minimum:maximum:bins:)``. nil: there is no
+    /// finite element.
+    ///
+    /// - Parameters:
+    ///   - statistics: Of the elements.
+    ///   - bins: The most bins; integers may have fewer.
+    public static func edges(of statistics: Statistics, bins: Int) -> [Double]? {
+        guard let minimum = statistics.minimum, let maximum = statistics.maximum else { return nil }
+        guard let integers = statistics.integers, let low = integers.minimum,
+            let high = integers.maximum, max(low.magnitude, high.magnitude) < 1 << 52
+        else { return edges(minimum: minimum, maximum: maximum, bins: bins) }
+        let span = Int(high - low) + 1
+        let width = (span + bins - 1) / bins
+        return (0...(span + width - 1) / width).map { Double(Int(low) + $0 * width) }
     }
 }
 
@@ -87,7 +142,7 @@ extension Team {
         of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
         let (moments, report) = try moments(of: array.numbers, schedule: schedule)
-        return (Statistics(moments), report)
+        return (Statistics(moments, dtype: array.numbers.dtype), report)
     }
 
     /// Statistics of a file's numbers, with the audit of the loop that made them.
@@ -95,7 +150,7 @@ extension Team {
         of numbers: borrowing NPYNumbers, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
         let (moments, report) = try moments(of: numbers.input, schedule: schedule)
-        return (Statistics(moments), report)
+        return (Statistics(moments, dtype: numbers.input.dtype), report)
     }
 
     func moments(
@@ -203,9 +258,9 @@ struct Moments: Reduction {
     }
 
     func combine(_ left: muster_moments, _ right: muster_moments) -> muster_moments {
-        withUnsafePointer(to: left) { left in
-            withUnsafePointer(to: right) { right in muster_moments_combine(left, right) }
-        }
+        var both = left
+        withUnsafePointer(to: right) { muster_moments_combine(&both, $0) }
+        return both
     }
 }
 

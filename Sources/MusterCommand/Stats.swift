@@ -13,8 +13,12 @@ struct Stats: JSONCommand {
         abstract: "Statistics and a histogram of a .npy file.",
         discussion: """
             Sum, mean, standard deviation (of a population), extremes and histogram are over finite \
-            elements; NaN and infinities are counted. Integer sums are exact in 128 bits and rounded \
-            once. The results have the same bits for any number of ranks and any schedule.
+            elements; NaN and infinities are counted. Sum and mean are those of exact arithmetic, \
+            rounded once; sums and extremes of integers are exact. The deviation is within 4 units in \
+            the last place. The results have the same bits for any number of ranks and any schedule.
+
+            Bins of integers have one whole width, so that each covers as many integers as any other: \
+            there may be fewer of them than asked for. Other bins are NumPy's.
 
             The time is that of the loops over the file: one for the statistics, one for the \
             histogram. Starting the processes and reading the header are not in it. The rate is the \
@@ -86,12 +90,10 @@ struct Stats: JSONCommand {
         team.onProgress = { meter.show($0.fraction / 2) }
         let (statistics, statisticsAudit) = try team.statistics(of: numbers, schedule: schedule)
         var histogram: (result: Histogram, report: AuditReport)?
-        if let minimum = statistics.minimum, let maximum = statistics.maximum {
+        if let edges = Histogram.edges(of: statistics, bins: bins) {
             team.onProgress = { meter.show(0.5 + $0.fraction / 2) }
             histogram = try team.histogram(
-                of: numbers,
-                edges: Histogram.edges(minimum: minimum, maximum: maximum, bins: bins),
-                schedule: schedule)
+                of: numbers, edges: edges, schedule: schedule)
         }
         let elapsed = start.duration(to: clock.now)
         try trace?.end(team, "stats")
@@ -166,11 +168,11 @@ struct StatsReport {
         row("count", Figures.count(statistics.count))
         row("NaN", Figures.count(statistics.nanCount))
         row("infinite", Figures.count(statistics.infinityCount))
-        row("sum", text(statistics.sum))
+        row("sum", sumText)
         row("mean", statistics.mean.map { "\($0)" } ?? "-")
         row("std deviation", statistics.standardDeviation.map { "\($0)" } ?? "-")
-        row("minimum", statistics.minimum.map(text) ?? "-")
-        row("maximum", statistics.maximum.map(text) ?? "-")
+        row("minimum", text(statistics.minimum, statistics.integers?.minimum))
+        row("maximum", text(statistics.maximum, statistics.integers?.maximum))
         if let histogram {
             Output.line()
             for line in histogram.lines(width: Output.width) { Output.line(line) }
@@ -193,12 +195,21 @@ struct StatsReport {
         Output.line((Paint.heading(name) + blank + value))
     }
 
-    /// Full precision: the shortest text that reads back as the same double; whole numbers of integer
-    /// types as such, as long as a double holds each of them.
-    private func text(_ value: Double) -> String {
-        switch dtype {
-        case .f2, .f4, .f8: "\(value)"
-        default: value.magnitude <= 0x1p53 ? "\(Int(value))" : "\(value)"
+    private var sumText: String {
+        if let integers = statistics.integers { return "\(integers.sum)" }
+        return statistics.sum.isFinite
+            ? "\(statistics.sum)"
+            : "\(statistics.sum) (it is beyond the largest double; mean and deviation are right)"
+    }
+
+    /// An element: the shortest text that reads back as the same number of its type.
+    private func text(_ value: Double?, _ integer: Int128?) -> String {
+        guard let value else { return "-" }
+        if let integer { return "\(integer)" }
+        return switch dtype {
+        case .f2: "\(Float16(value))"
+        case .f4: "\(Float(value))"
+        default: "\(value)"
         }
     }
 }
@@ -236,14 +247,20 @@ struct StatsJSON: Encodable {
         try json.encode(statistics.count, forKey: .count)
         try json.encode(statistics.nanCount, forKey: .nan_count)
         try json.encode(statistics.infinityCount, forKey: .infinity_count)
-        try json.encode(Nullable(statistics.sum), forKey: .sum)
+        if let integers = statistics.integers {
+            try json.encode(integers.sum, forKey: .sum)
+            try json.encode(integers.minimum, forKey: .minimum)
+            try json.encode(integers.maximum, forKey: .maximum)
+        } else {
+            try json.encode(Nullable(statistics.sum), forKey: .sum)
+            try json.encode(Nullable(statistics.minimum), forKey: .minimum)
+            try json.encode(Nullable(statistics.maximum), forKey: .maximum)
+        }
         let bits = String(statistics.sum.bitPattern, radix: 16)
         try json.encode(
             String(repeating: "0", count: 16 - bits.count) + bits, forKey: .sum_bits)
         try json.encode(Nullable(statistics.mean), forKey: .mean)
         try json.encode(Nullable(statistics.standardDeviation), forKey: .standard_deviation)
-        try json.encode(Nullable(statistics.minimum), forKey: .minimum)
-        try json.encode(Nullable(statistics.maximum), forKey: .maximum)
         // An optional encodes itself as null here; only synthesised encoders leave its key out.
         try json.encode(
             report.histogram.map { Bins(edges: $0.edges, counts: $0.counts) }, forKey: .histogram)

@@ -30,7 +30,7 @@ import Testing
                         + ["\(histogram!["counts"]!)", "\(histogram!["edges"]!)"])
                 let audit = try #require(found["audit"] as? [String: Any])
                 #expect(audit["exactly_once"] as? Int == audit["chunks"] as? Int)
-                #expect(audit["chunks"] as! Int >= 2 * 64)
+                #expect(audit["chunks"] as! Int >= 2 * 4)
                 #expect((audit["missing"] as? [Any])?.isEmpty == true)
                 #expect((audit["repeated"] as? [Any])?.isEmpty == true)
                 #expect((found["team"] as? [String: Any])?["size"] as? Int == size)
@@ -213,7 +213,7 @@ import Testing
         let wide = try stats(
             try folder.write("w.npy", StatsFiles.npy([-1.7e308, 0, 1.7e308])), "--bins", "4")
         #expect((wide["histogram"] as! [String: Any])["counts"] as? [Int] == [1, 0, 1, 1])
-        #expect(wide["standard_deviation"] is NSNull)
+        #expect(abs(number(wide["standard_deviation"])! / 1.7e308 - (2.0 / 3).squareRoot()) < 1e-15)
     }
 
     @Test("The text names everything and draws the histogram")

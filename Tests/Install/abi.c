@@ -25,10 +25,12 @@ VALUE(MUSTER_COMMIT_PLACE, 1);
 VALUE(MUSTER_COMMIT_HUGE, 2);
 VALUE(MUSTER_COMMIT_READ, 4);
 VALUE(MUSTER_COMMIT_POOL, 8);
+VALUE(MUSTER_COMMIT_COUNT, 16);
 VALUE(MUSTER_COMMIT_REFUSED, 1);
 VALUE(MUSTER_COMMIT_UNREAD, 2);
 VALUE(MUSTER_COMMIT_NOT_HUGE, 4);
 VALUE(MUSTER_COMMIT_FORBIDDEN, 8);
+VALUE(MUSTER_COMMIT_UNCOUNTED, 16);
 
 /* environment.h */
 SIZE(muster_environment_variable, 24);
@@ -51,6 +53,25 @@ VALUE(MUSTER_OUTER_SLURM, 6);
 VALUE(MUSTER_OUTER_FLUX, 7);
 VALUE(MUSTER_OUTER_KUBERNETES, 8);
 
+/* exact.h */
+SIZE(muster_exact_sum, 304);
+AT(muster_exact_sum, words, 0);
+AT(muster_exact_sum, nan_count, 272);
+AT(muster_exact_sum, positive_infinity_count, 280);
+AT(muster_exact_sum, negative_infinity_count, 288);
+AT(muster_exact_sum, reserved, 296);
+SIZE(muster_moments, 880);
+AT(muster_moments, count, 0);
+AT(muster_moments, nan_count, 8);
+AT(muster_moments, infinity_count, 16);
+AT(muster_moments, minimum, 24);
+AT(muster_moments, maximum, 32);
+AT(muster_moments, integer_minimum, 40);
+AT(muster_moments, integer_maximum, 48);
+AT(muster_moments, is_signed, 56);
+AT(muster_moments, sum, 64);
+AT(muster_moments, squares, 336);
+
 /* journal.h */
 SIZE(muster_journal, 128);
 AT(muster_journal, loop, 0);
@@ -68,22 +89,11 @@ AT(muster_journal_writer, chunk, 24);
 AT(muster_journal_writer, records, 32);
 
 /* kernels.h */
-SIZE(muster_moments, 80);
-AT(muster_moments, count, 0);
-AT(muster_moments, nan_count, 8);
-AT(muster_moments, infinity_count, 16);
-AT(muster_moments, sum, 24);
-AT(muster_moments, mean, 32);
-AT(muster_moments, m2, 40);
-AT(muster_moments, minimum, 48);
-AT(muster_moments, maximum, 56);
-AT(muster_moments, sum_high, 64);
-AT(muster_moments, sum_low, 72);
 SIZE(muster_kernel_cost, 16);
 AT(muster_kernel_cost, name, 0);
 AT(muster_kernel_cost, bytes_per_element, 8);
 AT(muster_kernel_cost, flops_per_element, 12);
-SIZE(muster_kernels, 88);
+SIZE(muster_kernels, 96);
 AT(muster_kernels, variant, 0);
 AT(muster_kernels, reserved, 4);
 AT(muster_kernels, fill, 8);
@@ -94,8 +104,9 @@ AT(muster_kernels, triad, 40);
 AT(muster_kernels, sum, 48);
 AT(muster_kernels, dot, 56);
 AT(muster_kernels, minmax, 64);
-AT(muster_kernels, moments, 72);
-AT(muster_kernels, histogram, 80);
+AT(muster_kernels, exact_sum, 72);
+AT(muster_kernels, moments, 80);
+AT(muster_kernels, histogram, 88);
 VALUE(MUSTER_KERNEL_PORTABLE, 0);
 VALUE(MUSTER_KERNEL_AVX2, 1);
 VALUE(MUSTER_KERNEL_AVX512, 2);

@@ -18,6 +18,7 @@
 #define MUSTER_KERNELS_H
 
 #include <muster/base.h>
+#include <muster/exact.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,24 +57,6 @@ enum muster_dtype {
     MUSTER_BOOL
 };
 
-/* What a run of numbers amounts to. NaN and infinities are counted and otherwise left out: finite =
- * count - nan - infinity. Two of them combine by muster_moments_combine. All zero: nothing yet.
- *
- * An overflowing sum, mean or m2 becomes an infinity or NaN; 2^63 elements are the most. */
-struct muster_moments {
-    uint64_t count; /* elements seen */
-    uint64_t nan_count;
-    uint64_t infinity_count; /* of either sign */
-    double sum;              /* of the finite ones; integer types: the exact sum, rounded once */
-    double mean;             /* of the finite ones; 0 when there are none */
-    double m2;               /* sum of squared differences from the mean: variance times finite */
-    double minimum;          /* of the finite ones; +infinity when there are none */
-    double maximum;          /* of the finite ones; -infinity when there are none */
-    int64_t sum_high;        /* integer types: the exact sum as a 128-bit two's complement number; 0
-                              * for floating-point types */
-    uint64_t sum_low;
-};
-
 /* What a kernel moves and computes for each element of 8 bytes, declared once for benchmarks. */
 struct muster_kernel_cost {
     const char *name;
@@ -104,9 +87,12 @@ struct muster_kernels {
     /* Extremes of the numbers that are not NaN; +infinity and -infinity when there are none. */
     void (*minmax)(const double *a, size_t count, double *minimum, double *maximum);
 
+    /* The same numbers' exact sum, added to *sum: rounded once, by muster_exact_round, it does not
+     * depend on any order. */
+    void (*exact_sum)(const double *a, size_t count, struct muster_exact_sum *sum);
+
     /* Statistics of `count` elements of a type, added to nothing: *moments is overwritten. Blocks
-     * of MUSTER_KERNEL_BLOCK elements, lanes as above, m2 by a second look at the block, combined
-     * left to right by muster_moments_combine. */
+     * of MUSTER_KERNEL_BLOCK elements, squares about each block's own mean. */
     void (*moments)(enum muster_dtype dtype, const void *a, size_t count,
                     struct muster_moments *moments);
 
@@ -129,19 +115,6 @@ const struct muster_kernels *muster_kernels_variant(enum muster_kernel_variant v
  * moments and histogram as for MUSTER_F8. Comparisons are not flops.
  * Returns: a constant; NULL for an unknown name. */
 const struct muster_kernel_cost *muster_kernel_cost(const char *name);
-
-/* Combines two runs of numbers of one dtype, left before right. With l and r finite elements,
- * n = l + r and delta = right mean - left mean:
- *
- *   mean = left mean + delta * (r / n)
- *   m2   = left m2 + right m2 + delta * delta * (l * (r / n))
- *
- * Counts and sums add. For integer types the exact sums add, sum is the exact sum rounded once, and
- * mean = sum / n, so neither depends on where runs are cut. Not commutative in its last bits: keep
- * the order. A side without finite elements adds its counts only, whatever its other fields hold.
- * Source: Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm", 1979. */
-struct muster_moments muster_moments_combine(const struct muster_moments *left,
-                                             const struct muster_moments *right);
 
 /* Size of an element. Returns: 1, 2, 4 or 8 bytes; 0 for an unknown type. */
 size_t muster_dtype_bytes(enum muster_dtype dtype);

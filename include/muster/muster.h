@@ -7,6 +7,7 @@
 #include <muster/child.h>
 #include <muster/commit.h>
 #include <muster/environment.h>
+#include <muster/exact.h>
 #include <muster/file.h>
 #include <muster/host.h>
 #include <muster/journal.h>

@@ -120,7 +120,11 @@ int muster__os_wait_readable(int fd, int timeout_ms)
 {
     ENTER(); /* clean-up: not injected */
     struct pollfd wanted = {.fd = fd, .events = POLLIN};
-    return (int)taken(poll(&wanted, 1, timeout_ms), errno_before);
+    int64_t result;
+    do {
+        result = taken(poll(&wanted, 1, timeout_ms), errno_before);
+    } while (result == -EINTR && timeout_ms <= 0); /* neither kind of wait can become too long */
+    return (int)result;
 }
 
 void muster__os_yield(void)
@@ -193,9 +197,10 @@ static int only_descriptor(struct msghdr *message)
     return count > 1 ? -EPROTO : only;
 }
 
-int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity)
+/* One message. Returns: its bytes, and its descriptor in *fd; or as muster__os_receive_descriptor.
+ */
+static int receive(int socket, int *fd, void *data, size_t capacity)
 {
-    INJECT();
     ENTER();
     struct iovec part = {.iov_base = data, .iov_len = capacity};
     union {
@@ -223,6 +228,20 @@ int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capaci
         return came;
     *fd = came;
     return (int)result;
+}
+
+int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity)
+{
+    INJECT();
+    int length = receive(socket, fd, data, capacity);
+    if (length != 0 && length != -ECONNRESET)
+        return length;
+    /* Neither says that nothing is left. recvmsg looks for a message first and for the end of the
+     * connection then: a peer that answers and closes in between gives 0 with its answer queued.
+     * And a peer that closes without having read everything leaves an error, which recvmsg gives
+     * before what is queued. A second look comes after the end, so it finds what there is. */
+    int again = receive(socket, fd, data, capacity);
+    return again == 0 || again == -EAGAIN ? length : again;
 }
 
 int muster__os_open(const char *path, bool writable, bool create)
@@ -315,7 +334,13 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes)
     hold_file_signal(&before);
     while (done < size_bytes && result >= 0) {
         RETRY(result, write(fd, (const char *)buffer + done, size_bytes - done));
-        done += result > 0 ? (size_t)result : 0;
+        if (result == -EAGAIN) {
+            /* Somebody has made it non-blocking, and it is full. */
+            struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+            RETRY(result, poll(&wanted, 1, -1));
+        } else {
+            done += result > 0 ? (size_t)result : 0;
+        }
     }
     drop_file_signal(&before, result == -EFBIG);
     return result < 0 ? result : (int64_t)done;
@@ -340,6 +365,9 @@ int muster__os_finish(int fd)
     ENTER();
     int injected_status = muster__os_injected();
     int status = (int)taken(close(fd), errno_before);
+    /* Closed all the same, and nothing is known to be lost (close(2)). */
+    if (status == -EINTR)
+        status = 0;
     return injected_status < 0 ? injected_status : status;
 }
 

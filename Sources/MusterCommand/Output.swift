@@ -18,18 +18,38 @@ enum Output {
 
     /// Writes what is pending.
     static func flush() throws {
-        var start = 0
-        while start < pending.count {
-            let written = pending[start...].withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
-            if written < 0 && errno == EINTR { continue }
-            if written < 0 {
-                let reason = reason(errno, 1, pending.count - start)
-                pending = []
-                throw Failure.cannotRun("standard output: can't write to it: \(reason)")
-            }
-            start += written
+        defer { pending = [] }
+        let end = write(pending, to: 1)
+        guard end.errno == 0 else {
+            throw Failure.cannotRun(
+                "standard output: can't write to it: \(reason(end.errno, 1, end.left))")
         }
-        pending = []
+    }
+
+    /// Writes all bytes, and waits where there is no room: a pipe or terminal that is shared with
+    /// another program may be non-blocking. Returns: an errno, or 0; and how many bytes are left.
+    static func write(_ bytes: [UInt8], to descriptor: Int32) -> (errno: Int32, left: Int) {
+        bytes.withUnsafeBytes { bytes in
+            var start = 0
+            while start < bytes.count {
+                let written = Glibc.write(
+                    descriptor, bytes.baseAddress! + start, bytes.count - start)
+                if written > 0 {
+                    start += written
+                } else if written == 0 {
+                    return (EIO, bytes.count - start)
+                } else if errno == EAGAIN {
+                    var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    // What ends the wait without room, an error or the reader's end, is for write to say.
+                    guard poll(&wanted, 1, -1) >= 0 || errno == EINTR else {
+                        return (errno, bytes.count - start)
+                    }
+                } else if errno != EINTR {
+                    return (errno, bytes.count - start)
+                }
+            }
+            return (0, 0)
+        }
     }
 
     /// Why a write failed; of so many bytes to a file that is open, and may be as long as it may be.
@@ -63,8 +83,7 @@ enum Output {
     }
 
     static func writeError(_ text: String) {
-        let bytes = Array(text.utf8)
-        _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+        _ = write(Array(text.utf8), to: 2)
     }
 
     /// Whether stdout is a terminal.

@@ -104,17 +104,9 @@ final class OutputDraft {
 
     /// Writes what comes next.
     func put(_ bytes: [UInt8]) throws {
-        var left = bytes[...]
-        while !left.isEmpty {
-            let written = left.withUnsafeBytes {
-                Glibc.write(descriptor, $0.baseAddress, $0.count)
-            }
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else {
-                throw target.failure(
-                    written == 0 ? EIO : errno, of: descriptor, count: left.count)
-            }
-            left = left.dropFirst(written)
+        let end = Output.write(bytes, to: descriptor)
+        guard end.errno == 0 else {
+            throw target.failure(end.errno, of: descriptor, count: end.left)
         }
     }
 

@@ -36,6 +36,8 @@ enum CommandOutput {
     /// A pipe that nobody reads.
     case closedPipe
     case path(String)
+    /// The test's own.
+    case descriptor(Int32)
     /// A pseudo terminal; what is written there is captured.
     case terminal
 }
@@ -86,6 +88,8 @@ enum CommandRunner {
             posix_spawn_file_actions_addopen(&actions, 1, outputPath, O_CREAT | O_WRONLY, 0o600)
         case .path(let path):
             posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY, 0)
+        case .descriptor(let descriptor):
+            posix_spawn_file_actions_adddup2(&actions, descriptor, 1)
         case .closedPipe:
             // By name, since pipe() can't close on exec: another test's tool would keep it open.
             let path = folder.path("pipe")

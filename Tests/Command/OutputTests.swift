@@ -23,6 +23,39 @@ import Testing
         #expect(result.errorLines.count == 1 && result.errors.contains("No space left"))
     }
 
+    @Test("Into a pipe that is full and does not block: it waits, and writes all")
+    func nonBlockingPipe() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        let (reader, writer) = (ends[0], ends[1])
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(reader) }
+        let room = fcntl(writer, 1031, 4096)  // F_SETPIPE_SZ
+        try #require(room > 0 && fcntl(writer, F_SETFL, O_NONBLOCK) == 0)
+        var gathered = ""
+        func waiting() -> Int {
+            var count: Int32 = 0
+            _ = ioctl(reader, UInt(FIONREAD), &count)
+            return Int(count)
+        }
+        func take() {
+            var piece = [UInt8](repeating: 0, count: waiting())
+            if !piece.isEmpty, read(reader, &piece, piece.count) == piece.count {
+                gathered += String(decoding: piece, as: UTF8.self)
+            }
+        }
+        var wasFull = false
+        let result = try CommandRunner.run(["run", "--help"], output: .descriptor(writer)) { _ in
+            wasFull = wasFull || waiting() == Int(room)
+            if wasFull { take() }
+        }
+        take()
+        close(writer)
+        let whole = try CommandRunner.run(["run", "--help"]).output
+        #expect(result.status == 0 && result.errors == "", "\(result)")
+        #expect(wasFull && gathered == whole && whole.utf8.count > Int(room))
+    }
+
     @Test("Colours on a terminal only, and not with NO_COLOR")
     func colours() throws {
         let coloured = ["TERM": "xterm", "NO_COLOR": ""]

@@ -255,6 +255,23 @@ static void check_gifts(void)
     muster_launcher_destroy(launcher);
 }
 
+/* -- what is left behind a closed connection ------------------------------------------------ */
+
+/* A peer that answers and closes with something unread leaves an error before its answer. */
+static void check_last_words(void)
+{
+    int ends[2], came = -1;
+    char word[8] = "";
+    CHECK_STATUS(muster__os_socketpair(ends), 0);
+    CHECK_STATUS(muster__os_send_descriptor(ends[0], -1, "ask", 4), 0);
+    CHECK_STATUS(muster__os_send_descriptor(ends[1], -1, "answer", 7), 0);
+    muster__os_close(ends[1]);
+    CHECK_STATUS(muster__os_receive_descriptor(ends[0], &came, word, sizeof word), 7);
+    CHECK(strcmp(word, "answer") == 0 && came == -1);
+    CHECK_STATUS(muster__os_receive_descriptor(ends[0], &came, word, sizeof word), 0);
+    muster__os_close(ends[0]);
+}
+
 int callers(int count, char **arguments)
 {
     (void)count;
@@ -265,5 +282,6 @@ int callers(int count, char **arguments)
     check_strangers();
     check_descriptors();
     check_gifts();
+    check_last_words();
     return 0;
 }

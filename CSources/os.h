@@ -201,6 +201,8 @@ int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capaci
 int muster__os_open(const char *path, bool writable, bool create);
 /* mode_bits as in st_mode. */
 int muster__os_stat(int fd, uint64_t *size_bytes, uint32_t *mode_bits);
+bool muster__os_is_noexec(int fd);             /* whether its file system is mounted with noexec */
+bool muster__os_may_execute(const char *path); /* false also where it is not there */
 int muster__os_allocate(int fd, uint64_t size_bytes); /* blocks on disk, file grown to this size */
 int64_t muster__os_read_at(int fd, void *buffer, size_t size_bytes, uint64_t offset_bytes);
 int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes); /* all, or an error */

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -292,6 +293,23 @@ static void drop_file_signal(const sigset_t *before, bool raised)
         (void)sigtimedwait(&one, NULL, &now);
     pthread_sigmask(SIG_SETMASK, before, NULL);
     errno = errno_before;
+}
+
+bool muster__os_is_noexec(int fd)
+{
+    ENTER(); /* only words depend on it: not injected */
+    struct statvfs system;
+    bool is_noexec = fstatvfs(fd, &system) == 0 && (system.f_flag & ST_NOEXEC) != 0;
+    errno = errno_before;
+    return is_noexec;
+}
+
+bool muster__os_may_execute(const char *path)
+{
+    ENTER(); /* only words depend on it: not injected */
+    bool may = access(path, X_OK) == 0;
+    errno = errno_before;
+    return may;
 }
 
 int muster__os_allocate(int fd, uint64_t size_bytes)

@@ -326,8 +326,32 @@ func runShell(
         let plain = try folder.write("plain", Array("echo hi\n".utf8))
         let lost = try folder.program("lost", "#! /no/such/interpreter -x\n")
         let binary = try folder.program("binary", "\u{7f}ELF\0\0\0\0")
+        // Kernels look at the machine's number first: 22 is S/390's.
+        let foreign = try folder.program(
+            "foreign",
+            "\u{7f}ELF\u{2}\u{2}\u{1}" + String(repeating: "\0", count: 10) + "\u{2}\u{16}\0"
+                + String(repeating: "\0", count: 64))
+        let windows = try folder.program("windows", "#!/bin/sh\r\necho hi\r\n")
+        let shellProgram = try folder.program("busy", "#!/bin/sh\n")
+        let unfit = try folder.program("unfit", "#!\(plain)\n")
         for (program, status, words) in [
-            (binary, Int32(126), "can't be executed: Exec format error"),
+            (
+                binary, Int32(126),
+                "can't be executed: it is neither a binary of this machine nor a script"
+            ),
+            (
+                foreign, 126,
+                "can't be executed: it is a binary for another kind of machine (ELF machine 22)"
+            ),
+            (
+                windows, 126,
+                "can't be executed: its interpreter '/bin/sh\\r' is not there: its first line ends in "
+                    + "CR LF; convert it with dos2unix"
+            ),
+            (
+                unfit, 126,
+                "can't be executed: its interpreter \(plain) may not be executed"
+            ),
             (plain, 126, "can't be executed: nobody may execute it: chmod +x"),
             (folder.path(""), 126, "can't be executed: it is a directory"),
             (lost, 126, "can't be executed: its interpreter /no/such/interpreter is not there"),
@@ -339,6 +363,13 @@ func runShell(
             #expect(run.status == status && run.output == "", "\(run)")
             #expect(run.errors == "muster: \(program): \(words)\n", "\(run)")
         }
+        // Open to be written by somebody: here by the tool's own parent.
+        let open =
+            "exec 9>>'\(shellProgram)'; exec '\(CommandRunner.muster)' run -n 1 -- '\(shellProgram)'"
+        let busy = try CommandRunner.run(["-c", open], program: "/bin/sh")
+        #expect(
+            busy.status == 126 && busy.errors.contains("somebody has it open for writing"),
+            "\(busy)")
         // As found by way of PATH, too.
         let path = ["PATH": "/no/such:\(folder.path("")):/usr/bin:/bin"]
         let found = try CommandRunner.run(["run", "-n", "1", "--", "lost"], environment: path)

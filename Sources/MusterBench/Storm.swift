@@ -333,21 +333,39 @@ private struct Belongings {
             residentBytes = UInt64(pages[1] - min(pages[1], pages[2])) * UInt64(getpagesize())
             fclose(file)
         }
-        let pid = getpid()
-        children = Belongings.names(in: "/proc").count { name in
-            guard Int(name) != nil else { return false }
-            var stat = [CChar](repeating: 0, count: 1024)
-            let file = open("/proc/\(name)/stat", O_RDONLY | O_CLOEXEC)
-            guard file >= 0 else { return false }
-            defer { close(file) }
-            guard read(file, &stat, stat.count - 1) > 0, let rest = strrchr(stat, 41) else {
-                return false
-            }
-            // ") S PPID"
-            return atoi(rest + 4) == pid
-        }
+        children = Belongings.ownChildren()
         // Others' names come and go while a long storm runs.
         sharedMemory = Set(Belongings.names(in: "/dev/shm").filter { $0.contains("muster") })
+    }
+
+    /// Children that are forks of this program. In a PID namespace of its own this process may be the first
+    /// one, which is given others' orphans; and /proc may be that of another namespace, whose numbers are
+    /// other processes'.
+    private static func ownChildren() -> Int {
+        var link = [CChar](repeating: 0, count: 32)
+        let pid = getpid()
+        guard readlink("/proc/self", &link, link.count - 1) > 0, atoi(link) == pid else {
+            // All that can be asked then: whether there is any.
+            var information = siginfo_t()
+            return waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT) == 0 ? 1 : 0
+        }
+        let own = status(of: "self")?.name
+        return Belongings.names(in: "/proc").count { name in
+            guard Int(name) != nil, let status = status(of: name) else { return false }
+            return status.parent == pid && status.name == own
+        }
+    }
+
+    /// What /proc says of a process: PID (NAME) STATE PARENT ...
+    private static func status(of process: String) -> (name: [CChar], parent: pid_t)? {
+        var stat = [CChar](repeating: 0, count: 1024)
+        let file = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        guard read(file, &stat, stat.count - 1) > 0, let start = stat.firstIndex(of: 40),
+            let end = stat.lastIndex(of: 41), start < end
+        else { return nil }
+        return (Array(stat[start...end]), atoi(Array(stat[(end + 4)...])))
     }
 
     func beyond(_ before: Belongings) -> Int {

@@ -86,7 +86,8 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         get { trouble.serverDeaths }
         set { trouble.serverDeaths = newValue }
     }
-    /// Ranks without a process at the loop's end: nobody could be started for them.
+    /// Ranks without a process at the loop's end: nobody could be started for them, or, with recovery
+    /// `.fail`, nobody was; then without those that died in this loop, which are in ``deaths``.
     public package(set) var vacantRanks: [Int] {
         get { trouble.vacantRanks }
         set { trouble.vacantRanks = newValue }

@@ -74,11 +74,14 @@ extension TeamCore {
                 throw explain(deaths: report, losses)
             }
             // Chunks that only one rank may do, and that has no process.
-            if let rank = report.vacantRanks.first, let refused = losses.refused {
+            if !report.isCancelled || losses.refused != nil, let rank = report.vacantRanks.first {
+                let why =
+                    losses.refused?.description
+                    ?? "this loop's recovery is fail; run it with another recovery, or make a new team"
                 throw MusterError(
                     .workerDied, subject: "rank \(rank)",
                     reason: "has no process; \(report.missingCount) of \(report.chunks) chunks are "
-                        + "missing; no new worker: \(refused)", report: report)
+                        + "missing; no new worker: \(why)", report: report)
             }
             if report.isCancelled {
                 throw MusterError(
@@ -108,8 +111,9 @@ extension TeamCore {
         report.quarantined = losses.quarantined.sorted()
         let vacant = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
         vacantKnown = !vacant.isEmpty
-        // After `.fail` nobody has tried yet.
-        report.vacantRanks = losses.recovery == .fail ? [] : vacant
+        // With `.fail`, nobody has tried yet to fill the rank of a process that died in this loop.
+        let died = Set(losses.recovery == .fail ? losses.deaths.map(\.rank) : [])
+        report.vacantRanks = vacant.filter { !died.contains($0) }
     }
 
     private func isCommitted(_ chunk: Int) -> Bool {

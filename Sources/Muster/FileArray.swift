@@ -91,9 +91,10 @@ extension NPYHeader {
 extension BackingFile {
     /// Opens a regular file.
     init(opening path: String, writable: Bool) throws(MusterError) {
+        try checkName(path)
         var descriptor: Int32 = -1
         var bytes: UInt64 = 0
-        let status = muster_file_open(path, writable, &descriptor, &bytes)
+        let status = path.withFileName { muster_file_open($0, writable, &descriptor, &bytes) }
         guard status == 0 else {
             if status == -21 {
                 throw MusterError(
@@ -122,8 +123,8 @@ extension Team {
     /// Maps a `.npy` file as an array.
     ///
     /// - Parameters:
-    ///   - path: The file: `.npy` version 1 to 3, C order, little-endian, aligned to its elements.
-    ///     ``numbers(npy:)`` also reads the other ones.
+    ///   - path: The file, with `String(fileName:)` where its name is not UTF-8: `.npy` version 1 to 3,
+    ///     C order, little-endian, aligned to its elements. ``numbers(npy:)`` also reads the other ones.
     ///   - type: Its element type; `UInt8.self` also reads bool.
     ///   - writable: Whether changes go to the file. Its blocks on disk are allocated first.
     /// - Throws: `.file`, with the reason and the remedy.
@@ -151,7 +152,7 @@ extension Team {
     /// Maps a file of raw elements as an array.
     ///
     /// - Parameters:
-    ///   - path: The file; its length must be a whole number of elements.
+    ///   - path: The file, with `String(fileName:)` where its name is not UTF-8; its length must be a whole number of elements.
     ///   - type: The element type, in this host's byte order.
     ///   - writable: Whether changes go to the file.
     public func array<Element: BitwiseCopyable>(
@@ -211,10 +212,11 @@ extension SharedArray where Element: NPYElement {
     /// - Throws: `.file`.
     public func save(npy path: String) throws(MusterError) {
         core.checkIdle()
+        try checkName(path)
         // A device or a pipe is written to as it is; a file that is there stays until the new one is.
         var there: Int32 = -1
         var size: UInt64 = 0
-        let found = muster_file_open(path, false, &there, &size)
+        let found = path.withFileName { muster_file_open($0, false, &there, &size) }
         let isSpecial = found == -22  // EINVAL
         // Absent (ENOENT) and unreadable (EACCES) files can be replaced all the same.
         guard [0, -2, -13, -22].contains(found) else {
@@ -224,7 +226,7 @@ extension SharedArray where Element: NPYElement {
         let draft = isSpecial ? path : "\(path).muster-\(muster_process_id())"
         let header = NPYHeader.encode(dtype: Element.dtype, shape: shape)
         var descriptor: Int32 = -1
-        var status = muster_file_create(draft, &descriptor)
+        var status = draft.withFileName { muster_file_create($0, &descriptor) }
         guard status == 0 else { throw .system(.file, path, "can't create it", status: status) }
         var written = muster_file_write(descriptor, header, header.count)
         if written >= 0 {
@@ -236,9 +238,13 @@ extension SharedArray where Element: NPYElement {
             }
         }
         status = muster_file_finish(descriptor)
-        if written >= 0, status == 0, !isSpecial { status = muster_file_rename(draft, path) }
+        if written >= 0, status == 0, !isSpecial {
+            status = draft.withFileName { draft in
+                path.withFileName { muster_file_rename(draft, $0) }
+            }
+        }
         guard written >= 0, status == 0 else {
-            if draft != path { muster_file_remove(draft) }
+            if draft != path { draft.withFileName { muster_file_remove($0) } }
             let size = header.count + count * MemoryLayout<Element>.stride
             throw .system(
                 .file, path, "can't write it", status: written < 0 ? Int32(written) : status,

@@ -25,7 +25,9 @@ package final class HostFiles {
         let text = withUnsafeTemporaryAllocation(
             of: CChar.self, capacity: Int(MUSTER_HOST_TEXT_BYTES)
         ) { buffer -> String? in
-            let length = muster_host_read(root, path, buffer.baseAddress!, buffer.count)
+            let length = withFileName(root) {
+                muster_host_read($0, path, buffer.baseAddress!, buffer.count)
+            }
             return length < 0 ? nil : String(cString: buffer.baseAddress!)
         }
         if let text { texts?[path] = text }
@@ -61,13 +63,15 @@ package final class HostFiles {
     package func names(_ path: String) -> [String] {
         final class Names { var all: [String] = [] }
         let names = Names()
-        _ = muster_host_list(
-            root, path,
-            { name, context in
-                Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue().all
-                    .append(String(cString: name!))
-                return 0
-            }, Unmanaged.passUnretained(names).toOpaque())
+        _ = withFileName(root) { root in
+            muster_host_list(
+                root, path,
+                { name, context in
+                    Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue().all
+                        .append(String(cString: name!))
+                    return 0
+                }, Unmanaged.passUnretained(names).toOpaque())
+        }
         return names.all.sorted()
     }
 
@@ -139,6 +143,7 @@ extension Topology {
     /// - Throws: `.file`; `.system` when the copy can't be read back as a host.
     @discardableResult
     public static func record(to path: String) throws(MusterError) -> Int {
+        try checkName(path)
         let files = HostFiles(keepsTexts: true)
         for pattern in recordedPatterns {
             for file in files.paths(pattern) { _ = files.text(file) }
@@ -150,7 +155,7 @@ extension Topology {
         for (file, text) in (files.texts ?? [:]).sorted(by: { $0.key < $1.key }) {
             let text = Topology.wanted(of: text, in: file)
             let bytes = Array(text.utf8CString.dropLast())
-            let status = muster_host_write(path, file, bytes, bytes.count)
+            let status = path.withFileName { muster_host_write($0, file, bytes, bytes.count) }
             guard status == 0 else {
                 throw .system(.file, path, "can't write \(file) there", status: status)
             }

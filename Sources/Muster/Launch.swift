@@ -236,7 +236,7 @@ package final class Launch {
 
     private func openOutput(_ path: String, isFirst: Bool) throws(MusterError) -> Int32 {
         // A rank that is started again goes on behind what it wrote before.
-        let fd = muster_supervisor_open_output(path, !isFirst)
+        let fd = path.withFileName { muster_supervisor_open_output($0, !isFirst) }
         guard fd >= 0 else { throw .system(.file, path, "can't be opened", status: fd) }
         return fd
     }
@@ -277,8 +277,9 @@ package final class Launch {
     private func programError(_ status: Int32) -> MusterError {
         let program = plan.command.program
         let why = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4200) { text in
-            muster_supervisor_explain(program, status, text.baseAddress, text.count) == 1
-                ? String(cString: text.baseAddress!) : nil
+            program.withFileName {
+                muster_supervisor_explain($0, status, text.baseAddress, text.count)
+            } == 1 ? String(fileName: UnsafePointer(text.baseAddress!)) : nil
         }
         if let why {
             return MusterError(.start, subject: program, reason: "can't be executed: \(why)")

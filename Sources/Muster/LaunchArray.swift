@@ -118,7 +118,9 @@ package func muster_array_map(
         let options = try options(
             given, least: MemoryLayout<muster_file_options>.size, empty: muster_file_options(),
             "file options")
-        guard let path = text(path) else { throw invalid("path", "is NULL") }
+        guard let path = path.map({ String(fileName: $0) }) else {
+            throw invalid("path", "is NULL")
+        }
         try leader.checkLeader(path)
         // One opening for header and elements: the name may be another file's a moment later.
         let file = try BackingFile(opening: path, writable: options.writable != 0)

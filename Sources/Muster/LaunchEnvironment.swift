@@ -52,7 +52,7 @@ struct LaunchEnvironment {
                 start: CommandLine.unsafeArgv, count: Int(CommandLine.argc))
             arguments = all.suffix(count).map { UnsafePointer($0) }
         case .words(let words):
-            arguments = words.map { UnsafePointer(strdup($0)) }
+            arguments = words.map { $0.withFileName { UnsafePointer(strdup($0)) } }
             copies += arguments
         }
         arguments.append(nil)

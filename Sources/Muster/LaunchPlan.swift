@@ -23,7 +23,7 @@ package struct LaunchPlan: Sendable {
         /// The program as it was named.
         package var program: String {
             switch self {
-            case .ownArguments(let count): CommandLine.arguments.suffix(count).first ?? ""
+            case .ownArguments(let count): OwnArguments.words.suffix(count).first ?? ""
             case .words(let words): words.first ?? ""
             }
         }

@@ -72,8 +72,12 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     /// Whether this system refuses placement, or to say where pages lie (-EXDEV of the C core).
     package var isUnenforceable: Bool { errorNumber == 18 }
 
-    /// "subject: reason", one line.
-    public var description: String { subject.isEmpty ? reason : "\(subject): \(reason)" }
+    /// "subject: reason", one line. A name in it is shown with \xF1 for a byte that is no UTF-8, and with
+    /// \n and the like for what would do something to a line or a terminal.
+    public var description: String { line.shownName }
+
+    /// The same with each name as it is.
+    package var line: String { subject.isEmpty ? reason : "\(subject): \(reason)" }
 
     /// An error behind which a function of the C core returned a negative status.
     static func system(

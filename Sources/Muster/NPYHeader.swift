@@ -425,7 +425,7 @@ public struct NPYError: Error, CustomStringConvertible, Equatable {
                 remedy: "unzip it and take one of the .npy files in it")
         }
         return NPYError(
-            .notNPY, #"not a .npy file, which starts with \x93NUMPY"#,
+            .notNPY, "not a .npy file, which starts with byte 93 (hex) and NUMPY",
             remedy: "write the array with numpy.save")
     }
 }

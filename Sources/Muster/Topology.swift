@@ -8,7 +8,7 @@ public struct Topology: Sendable {
     public struct Node: Sendable {
         /// The kernel's number; numbers may have gaps.
         public let id: Int
-        /// Its on-line CPUs, by number; empty: memory only.
+        /// Its on-line CPUs, by number; empty: it has none; with memory it is memory only.
         public let cpus: [Int]
         /// Whether it has memory.
         public let hasMemory: Bool
@@ -111,7 +111,8 @@ public struct Topology: Sendable {
         _ root: String?
     ) throws(MusterError) -> UnsafeMutablePointer<muster_topology> {
         var raw: UnsafeMutablePointer<muster_topology>?
-        let status = muster_topology_create(root, &raw)
+        if let root { try checkName(root) }
+        let status = withFileName(root) { muster_topology_create($0, &raw) }
         if status == 0, let raw { return raw }
         guard let root, status == -2 else {  // ENOENT
             throw .system(

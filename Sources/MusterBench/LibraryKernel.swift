@@ -15,9 +15,10 @@ private struct Library {
 
     init(_ path: String, _ name: String) throws(MusterError) {
         // A name without a slash would be looked for where system libraries are.
-        let full = path.contains("/") ? path : "./" + path
-        guard let library = dlopen(full, RTLD_NOW | RTLD_LOCAL) else {
-            throw Library.missing(path, "can't load it: \(String(cString: dlerror()))")
+        let full = path.utf8.contains(UInt8(ascii: "/")) ? path : "./" + path
+        let handle = full.withFileName { dlopen($0, RTLD_NOW | RTLD_LOCAL) }
+        guard let library = handle else {
+            throw Library.missing(path, "can't load it: \(Library.reason())")
         }
         guard let function = dlsym(library, name) else {
             throw Library.missing(path, "it has no function \(name)")
@@ -36,6 +37,12 @@ private struct Library {
         guard self.cost.bytes_per_element > 0 else {
             throw Library.missing(path, "\(name)_cost says that an element has 0 bytes")
         }
+    }
+
+    /// The loader's words, in which the name stands byte by byte.
+    private static func reason() -> String {
+        guard let text = dlerror() else { return "no reason given" }
+        return String(fileName: UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }
 
     private static func missing(_ path: String, _ reason: String) -> MusterError {

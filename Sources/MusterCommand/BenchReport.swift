@@ -216,7 +216,8 @@ extension BenchReport.Environment {
             virtualization: host.virtualization, container: host.container,
             emulated: host.isEmulated, version: host.version,
             // The program's own name without the way to it: the same command on another machine.
-            command: (["muster"] + CommandLine.arguments.dropFirst()).joined(separator: " "))
+            command: (["muster"] + OwnArguments.words.dropFirst().map(\.shellWord))
+                .joined(separator: " "))
     }
 
     /// "AMD EPYC, 2 CPUs, 1 node, Linux 6.18, Muster 0.1.0"
@@ -258,12 +259,7 @@ extension BenchReport {
 
     /// A report from a file. Throws a failure that names the file and what is wrong with it.
     init(file: String) throws {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(filePath: file))
-        } catch {
-            throw Failure.cannotRun("\(file): can't read it: \(FileErrors.reason(error))")
-        }
+        let data = try InputFile.read(file)
         struct Head: Decodable {
             let schema: String
             let error: String?
@@ -300,7 +296,7 @@ extension BenchReport {
     }
 }
 
-/// Errors of Foundation's in a few words.
+/// What is wrong with a report, in a few words.
 enum FileErrors {
     static func reason(_ error: any Error) -> String {
         switch error {
@@ -310,8 +306,6 @@ enum FileErrors {
             DecodingError.valueNotFound(_, let context),
             DecodingError.dataCorrupted(let context):
             "\(path(context.codingPath)): \(context.debugDescription)"
-        case let error as CocoaError where error.code == .fileReadNoSuchFile: "no such file"
-        case let error as CocoaError where error.code == .fileReadNoPermission: "not allowed"
         default: "\(error)"
         }
     }

@@ -43,7 +43,8 @@ struct CompareCommand: JSONCommand {
     func run() throws {
         let comparison = Comparison(
             try BenchReport(file: before), try BenchReport(file: after), threshold: threshold.part)
-        let report = CompareJSON(comparison, before: before, after: after)
+        let report = CompareJSON(
+            comparison, before: before.jsonName, after: after.jsonName)
         if !json { print(comparison) }
         guard !comparison.pairs.isEmpty else {
             throw Failure.cannotRun("\(before) and \(after) have no row in common")
@@ -59,7 +60,9 @@ struct CompareCommand: JSONCommand {
     }
 
     private func print(_ comparison: Comparison) {
-        for difference in comparison.differences { Output.line("note: \(difference)") }
+        for difference in comparison.differences {
+            Output.line("note: \(Output.plain(difference))")
+        }
         let shown = comparison.pairs.filter { all || $0.verdict != .same }
         if !shown.isEmpty {
             var table = AlignedTable([
@@ -68,7 +71,7 @@ struct CompareCommand: JSONCommand {
             ])
             for pair in shown {
                 table.add([
-                    pair.before.identity, Output.fixed(pair.before.figures!.median),
+                    Output.plain(pair.before.identity), Output.fixed(pair.before.figures!.median),
                     Output.fixed(pair.after.figures!.median), pair.before.quantity.unit,
                     Output.percent(change: pair.change),
                     Output.percent(change: pair.noise, sign: ""),
@@ -83,7 +86,9 @@ struct CompareCommand: JSONCommand {
         Output.line(
             "\(Output.counted(comparison.pairs.count, "row")) compared: "
                 + counts.joined(separator: ", "))
-        for row in comparison.alone { Output.line("only in one report, or not measured: \(row)") }
+        for row in comparison.alone {
+            Output.line("only in one report, or not measured: \(Output.plain(row))")
+        }
     }
 }
 

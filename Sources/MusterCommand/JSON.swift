@@ -47,7 +47,7 @@ extension Output {
         // only lists are met here.
         let body = try text(report).replacing(/\[\n\n *\]/, with: "[]")
         // The encoder can't keep an order, so these are set before its first key.
-        let first = try error.map { "\n  \"error\" : \(try text($0))," } ?? ""
+        let first = try error.map { "\n  \"error\" : \(try text(plain($0)))," } ?? ""
         return "{\n  \"schema\" : \"\(schema)\",\(first)" + body.dropFirst()
     }
 }

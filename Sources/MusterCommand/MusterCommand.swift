@@ -48,14 +48,14 @@ struct MusterCommand: ParsableCommand {
         // What is written beyond the limit on files is an error like any other.
         FileSizeSignal.ignore()
         // Swift finds them in /proc; without, each command would be taken for none.
-        if CommandLine.arguments.isEmpty {
+        if OwnArguments.words.isEmpty {
             Output.error("can't read its arguments: /proc is not there; mount it (proc(5))")
             Glibc.exit(2)
         }
         var command: any ParsableCommand = MusterCommand()
         do {
             do {
-                command = try MusterCommand.parseAsRoot()
+                command = try MusterCommand.parseAsRoot(Array(OwnArguments.words.dropFirst()))
                 try command.run()
             } catch  where MusterCommand.exitCode(for: error) == .success {
                 Output.line(MusterCommand.fullMessage(for: error))  // --help, --version
@@ -90,7 +90,7 @@ struct MusterCommand: ParsableCommand {
     private static var helpCommand: String {
         var command: any ParsableCommand.Type = MusterCommand.self
         var words = ["muster"]
-        for argument in CommandLine.arguments.dropFirst() {
+        for argument in OwnArguments.words.dropFirst() {
             let next = command.configuration.subcommands.first { $0._commandName == argument }
             guard let next else { break }
             command = next
@@ -140,7 +140,7 @@ extension Failure {
     /// A failure of the library's.
     init(_ error: MusterError) {
         self.init(
-            line: error.description, status: error.ranButFailed ? 1 : 2,
+            line: error.line, status: error.ranButFailed ? 1 : 2,
             report: FailedJSON(error.report))
     }
 }
@@ -149,8 +149,11 @@ extension MusterError {
     /// Whether work had begun when it happened.
     var ranButFailed: Bool {
         switch code {
-        case .kernelThrew, .workerDied, .quarantined, .serverDied, .cancelled, .fileShrank, .audit:
-            true
+        case .kernelThrew, .quarantined, .cancelled, .fileShrank, .audit: true
+        // Ranks that all died before one of them had begun a chunk: nothing ran.
+        case .workerDied, .serverDied:
+            report.map { $0.exactlyOnce > 0 || $0.deaths.contains { $0.chunk != nil } }
+                ?? (code == .workerDied)
         default: false
         }
     }

@@ -71,16 +71,9 @@ enum Output {
     /// A remark on stderr that is no failure.
     static func note(_ text: String) { writeError("muster: note: \(plain(text))\n") }
 
-    /// Text that stays on its line and does nothing to a terminal: a file's name may have line breaks
-    /// and escape sequences in it.
-    static func plain(_ text: String) -> String {
-        text.unicodeScalars.map { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
-            default: String(scalar)
-            }
-        }.joined()
-    }
+    /// Text that stays on its line and does nothing to a terminal: a file's name may have line breaks,
+    /// escape sequences and bytes in it that are no UTF-8.
+    static func plain(_ text: String) -> String { text.shownName }
 
     static func writeError(_ text: String) {
         _ = write(Array(text.utf8), to: 2)

@@ -4,6 +4,7 @@
 // is no file's, like /dev/stdout, a pipe's or a link's, is written to as it is.
 
 @preconcurrency import Glibc
+import Muster
 
 enum OutputFile {
     /// Writes a file whole or not at all.
@@ -20,19 +21,21 @@ enum OutputFile {
         if target.isFile {
             let (draft, descriptor) = try target.open()
             close(descriptor)
-            unlink(draft)
-        } else if access(path, F_OK) == 0 {
+            remove(draft)
+        } else if path.withFileName({ access($0, F_OK) }) == 0 {
             // Not opened: a pipe would wait for its reader.
-            guard access(path, W_OK) == 0 else { throw target.failure(errno) }
+            guard path.withFileName({ access($0, W_OK) }) == 0 else { throw target.failure(errno) }
         } else {
             // A link to what is not there yet.
             let (_, descriptor) = try target.open()
             close(descriptor)
-            guard let made = realpath(path, nil) else { return }
+            guard let made = path.withFileName({ realpath($0, nil) }) else { return }
             unlink(made)
             free(made)
         }
     }
+
+    fileprivate static func remove(_ name: String) { _ = name.withFileName { unlink($0) } }
 
     /// What a name is the name of.
     fileprivate struct Target {
@@ -45,15 +48,22 @@ enum OutputFile {
         init(_ path: String) throws {
             guard !path.isEmpty else { throw Failure.cannotRun("a file's name is empty") }
             self.path = path
+            guard !path.utf8.contains(0) else {
+                throw Failure.cannotRun("\(path): a file's name can't have a NUL byte in it")
+            }
             var information = stat()
-            let isThere = lstat(path, &information) == 0
+            let isThere = path.withFileName { lstat($0, &information) } == 0
             isFile = !isThere || information.st_mode & S_IFMT == S_IFREG
             replaced = isThere && isFile ? information : nil
-            if stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFDIR {
+            if path.withFileName({ stat($0, &information) }) == 0,
+                information.st_mode & S_IFMT == S_IFDIR
+            {
                 throw failure(EISDIR)
             }
             // A folder that may be written in would have let it be replaced all the same.
-            if replaced != nil, access(path, W_OK) != 0 { throw failure(errno) }
+            if replaced != nil, path.withFileName({ access($0, W_OK) }) != 0 {
+                throw failure(errno)
+            }
         }
 
         /// Opens what the text goes to first: a draft in a file's stead, else the thing itself.
@@ -64,11 +74,12 @@ enum OutputFile {
             let isOurs =
                 ["/dev/stdout", "/dev/stderr"].contains(path) || path.hasPrefix("/dev/fd/")
             let start = isOurs ? O_APPEND : O_TRUNC
-            var descriptor = isFile ? -1 : Glibc.open(path, flags | start, 0o666)
+            var descriptor =
+                isFile ? -1 : path.withFileName { Glibc.open($0, flags | start, 0o666) }
             // Names that are taken, by whatever, are left alone.
             for attempt in 0..<100 where isFile && descriptor < 0 {
                 name = "\(path).\(getpid()).\(attempt)"
-                descriptor = Glibc.open(name, flags | O_EXCL, 0o666)
+                descriptor = name.withFileName { Glibc.open($0, flags | O_EXCL, 0o666) }
                 if descriptor < 0 && errno != EEXIST { break }
             }
             guard descriptor >= 0 else { throw failure(errno) }
@@ -114,16 +125,20 @@ final class OutputDraft {
     func finish() throws {
         let closed = Glibc.close(descriptor) == 0 ? 0 : errno
         descriptor = -1
-        guard closed == 0, !target.isFile || rename(name, target.path) == 0 else {
+        guard closed == 0, !target.isFile || isRenamed() else {
             let number = closed == 0 ? errno : closed
-            if target.isFile { unlink(name) }
+            if target.isFile { OutputFile.remove(name) }
             throw target.failure(number)
         }
+    }
+
+    private func isRenamed() -> Bool {
+        name.withFileName { old in target.path.withFileName { rename(old, $0) } } == 0
     }
 
     private func abandon() {
         guard descriptor >= 0 else { return }
         Glibc.close(descriptor)
-        if target.isFile { unlink(name) }
+        if target.isFile { OutputFile.remove(name) }
     }
 }

@@ -177,12 +177,6 @@ struct Run: ParsableCommand {
         if outputDir == "" || json == "" {
             throw ValidationError("--output-dir and --json need a name")
         }
-        for (name, path) in [("--output-dir", outputDir), ("--json", json)] {
-            // What stands for bytes that are none: a file of another name would be written.
-            if path?.contains("\u{FFFD}") == true {
-                throw ValidationError("\(name): the name is not UTF-8; take another one")
-            }
-        }
     }
 
     func run() throws {
@@ -223,12 +217,12 @@ struct Run: ParsableCommand {
                     try write(
                         Output.jsonText(
                             FailedJSON(error.report), schema: Self.schema,
-                            error: error.description), to: json)
+                            error: error.line), to: json)
                 }
             } catch { tell(error) }
             guard error.code == .start else { throw error }
             throw Failure(
-                line: error.description, status: startStatus(error), report: FailedJSON(nil))
+                line: error.line, status: startStatus(error), report: FailedJSON(nil))
         }
     }
 
@@ -244,7 +238,9 @@ struct Run: ParsableCommand {
 
     /// As shells have it, where the program itself is at fault.
     private func startStatus(_ error: MusterError) -> Int32 {
-        guard error.subject == program.first else { return 2 }
+        guard let name = program.first, error.subject.utf8.elementsEqual(name.utf8) else {
+            return 2
+        }
         return error.errorNumber == ENOENT ? 127 : 126
     }
 
@@ -340,9 +336,10 @@ extension OuterLauncher {
     /// The name of this host's file, where several hosts are given one name: `report.1.json`.
     func ownName(_ path: String) -> String {
         guard hostSize > 1, path != "-", !path.hasPrefix("/dev/") else { return path }
-        let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-        let file = path.dropFirst(folder.count)
-        let dot = file.dropFirst().lastIndex(of: ".") ?? file.endIndex
-        return "\(folder)\(file[..<dot]).\(hostRank)\(file[dot...])"
+        // By scalars: what combines with a "/" or a "." is another character, and still a separator.
+        let all = path.unicodeScalars
+        let file = all.lastIndex(of: "/").map { all.index(after: $0) } ?? all.startIndex
+        let dot = all[file...].dropFirst().lastIndex(of: ".") ?? all.endIndex
+        return "\(path[..<dot]).\(hostRank)\(path[dot...])"
     }
 }

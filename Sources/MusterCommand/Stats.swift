@@ -241,7 +241,7 @@ struct StatsJSON: Encodable {
     func encode(to encoder: any Encoder) throws {
         var json = encoder.container(keyedBy: CodingKeys.self)
         let statistics = report.statistics
-        try json.encode(report.file, forKey: .file)
+        try json.encode(report.file.jsonName, forKey: .file)
         try json.encode(report.dtype.name, forKey: .dtype)
         try json.encode(report.shape, forKey: .shape)
         try json.encode(statistics.count, forKey: .count)

@@ -54,6 +54,12 @@ enum RunReport {
 
     /// "interrupted, rank 2 was gone: 120 of 256 chunks committed, not audited"
     private static func interruption(_ of: LaunchAudit.Interruption) -> String {
+        let gone = of.rank.map { "rank \($0) was gone" } ?? "a rank was gone"
+        if of.committed == of.chunks && of.chunks > 0 {
+            let times = of.loops == 1 ? "" : "\(of.loops) times; the last time "
+            let all = of.chunks == 1 ? "its 1 chunk" : "all \(of.chunks) chunks"
+            return "interrupted \(times)after \(all) had been committed: \(gone) before the audit"
+        }
         let rank = of.rank.map { ", rank \($0) was gone" } ?? " by a death"
         let chunks = of.chunks == 1 ? "1 chunk" : "\(of.chunks) chunks"
         return
@@ -185,7 +191,7 @@ struct RunJSON: Encodable, Sendable {
         _ plan: LaunchPlan, _ report: LaunchReport, command: [String], _ timeline: TimelineShare?
     ) {
         self.timeline = timeline
-        self.command = command
+        self.command = command.map(\.jsonName)
         size = plan.size
         global_size = plan.globalSize
         host = Host(

@@ -10,7 +10,7 @@ struct TopologyCommand: JSONCommand {
         abstract: "Shows NUMA nodes, CPUs, memory, distances, caches and limits.",
         discussion: """
             Distances are those that the firmware reports (ACPI SLIT): 10 is local, 20 is twice as \
-            far. A node without CPUs is memory only. Huge pages are those set aside for hugetlb. \
+            far. A node with memory and without CPUs is memory only. Huge pages are those set aside for hugetlb. \
             Memory is in KiB, MiB, GiB (powers of 1024).
 
             A recording is a directory with copies of the files of /sys and /proc that are read, \

@@ -41,7 +41,10 @@ struct TopologyView {
             let hasMemory = node.hasMemory
             let total = node.memoryTotalBytes > 0 ? Figures.capacity(node.memoryTotalBytes) : "?"
             let free = node.knowsFreeMemory ? Figures.capacity(node.memoryFreeBytes) : "?"
-            let remarks = node.cpus.isEmpty ? "none: memory only" : Figures.list(node.cpus)
+            let remarks =
+                node.cpus.isEmpty
+                ? (hasMemory ? "none: memory only" : "none, and no memory")
+                : Figures.list(node.cpus)
             let refused = node.isAllowed || !hasMemory ? "" : " (memory not for us: cpuset)"
             table.add(
                 [

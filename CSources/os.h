@@ -194,9 +194,9 @@ bool muster__os_hung_up(int fd);                       /* the other end is close
 int muster__os_random(void *bytes, size_t size_bytes);
 /* fd -1: data only. */
 int muster__os_send_descriptor(int socket, int fd, const void *data, size_t size_bytes);
-/* Returns bytes received; *fd is a new descriptor or -1. 0 and -ECONNRESET: the other end is closed,
- * and nothing that it has sent is left. -EAGAIN: nothing there; -EPROTO: several
- * came, which are closed again; -EMFILE: no room for the one that came. */
+/* Returns bytes received; *fd is a new descriptor or -1. 0 and -ECONNRESET: the other end is
+ * closed, and nothing that it has sent is left. -EAGAIN: nothing there; -EPROTO: several came,
+ * which are closed again; -EMFILE: no room for the one that came. */
 int muster__os_receive_descriptor(int socket, int *fd, void *data, size_t capacity);
 int muster__os_open(const char *path, bool writable, bool create);
 /* mode_bits as in st_mode. */

@@ -230,7 +230,7 @@ struct BenchTests {
         arguments: [
             ["stream", "-n", "0"], ["stream", "-n", "-1"], ["stream", "-n", "100000"],
             ["stream", "--size", "0"], ["stream", "--size", "7"], ["stream", "--size", "-8"],
-            ["stream", "--size", "1GB"], ["stream", "--samples", "0"],
+            ["stream", "--size", "1QB"], ["stream", "--samples", "0"],
             ["stream", "--samples", "10001"], ["dispatch", "-n", "0"],
             ["dispatch", "--samples", "0"], ["schedule", "-n", "100000"],
             ["spawn", "-n", "0"], ["spawn", "-n", "4097"], ["sum", "--size", "7"],

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static int nothing(const struct muster_work *work)
 {
@@ -76,7 +77,11 @@ static void limit(int what, rlim_t most)
 
 static void without_address_space(void)
 {
-    limit(RLIMIT_AS, 1u << 30);
+    /* Little more than this process has: a team reserves no more than is left. */
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%lu", &pages) == 1 && fclose(file) == 0);
+    limit(RLIMIT_AS, pages * (unsigned long)sysconf(_SC_PAGESIZE) + (16u << 20));
     CHECK_FAILS(MUSTER_ERROR_MEMORY, "team of 2", create(2, MUSTER_START_FORK, NULL));
     CHECK(error.error_number == ENOMEM);
 }

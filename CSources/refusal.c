@@ -163,6 +163,7 @@ static const char *explain_alone(int32_t status)
 
 int muster_supervisor_explain(const char *name, int32_t status, char *text, size_t size_bytes)
 {
+    char interpreter[PATH_MAX];
     uint64_t length;
     uint32_t mode = 0;
     unsigned machine = 0;
@@ -190,7 +191,8 @@ int muster_supervisor_explain(const char *name, int32_t status, char *text, size
                  machine);
     else if (explained && status == -ENOEXEC && S_ISREG(mode))
         snprintf(text, size_bytes, "it is neither a binary of this machine nor a script");
-    else if (explained && status == -ENOENT && S_ISREG(mode))
+    else if (explained && status == -ENOENT && S_ISREG(mode) &&
+             !interpreter_of(fd, interpreter, sizeof interpreter))
         snprintf(text, size_bytes, "what it is executed by is not there");
     else
         explained = 0;

@@ -61,7 +61,8 @@ struct FileNameTests {
     func tooLong() {
         var text = [CChar](repeating: 0, count: 512)
         #expect(muster_supervisor_explain("true", -E2BIG, &text, text.count) == 1)
-        #expect(String(cString: text).contains("ulimit -s"))
+        let words = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        #expect(words.contains("ulimit -s"))
         #expect(muster_supervisor_explain("true", -EIO, &text, text.count) == 0)
     }
 

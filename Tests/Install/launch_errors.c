@@ -81,7 +81,7 @@ static void without_address_space(void)
     unsigned long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     CHECK(file && fscanf(file, "%lu", &pages) == 1 && fclose(file) == 0);
-    limit(RLIMIT_AS, pages * (unsigned long)sysconf(_SC_PAGESIZE) + (16u << 20));
+    limit(RLIMIT_AS, pages * (unsigned long)sysconf(_SC_PAGESIZE) + (4u << 20));
     CHECK_FAILS(MUSTER_ERROR_MEMORY, "team of 2", create(2, MUSTER_START_FORK, NULL));
     CHECK(error.error_number == ENOMEM);
 }

@@ -7,8 +7,8 @@
  * line if they have a topology directory, which the kernel takes away with the CPU.
  *
  * Which are together: sets of CPUs decide, not numbers, as in hwloc. Numbers of packages come twice
- * where firmware counts them anew in each node or book (ia64, s390). The sets that contradict one
- * another: a CPU belongs to the first set that names it, in the order of CPUs.
+ * where firmware counts them from 0 again in each node or book (ia64, s390). The sets that
+ * contradict one another: a CPU belongs to the first set that names it, in the order of CPUs.
  */
 #include "topology_read.h"
 #include "topology_text.h"

@@ -43,7 +43,7 @@ extension CrashTests {
             try run("loops", size, leader)
         }
 
-        /// By every schedule, and whoever runs the chunk.
+        /// By every schedule, in a worker or in a leader that works.
         @Test(arguments: schedules, leaders)
         func aKernelThatForksAndComesBackTwiceWorksOnce(schedule: String, leader: String) throws {
             try run("copies", 3, leader, schedule)

@@ -18,6 +18,9 @@ public struct NPYNumbers: ~Copyable {
     public let header: NPYHeader
     let bytes: SharedArray<UInt8>
 
+    /// The file.
+    public var path: String { bytes.path ?? "" }
+
     /// Number of elements.
     public var count: Int { header.count }
 

@@ -129,6 +129,22 @@ public struct Histogram: Sendable {
     }
 }
 
+extension Histogram {
+    /// Edges of bins whose ratios are equal, from `minimum` to `maximum`. Precondition: 0 < minimum <=
+    /// maximum. They rise or stay equal; where the two are equal, all edges are.
+    public static func logarithmicEdges(minimum: Double, maximum: Double, bins: Int) -> [Double] {
+        precondition(bins >= 1 && minimum > 0 && minimum <= maximum)
+        let (first, last) = (log2(minimum), log2(maximum))
+        var edges = [minimum]
+        for index in 1..<max(1, bins) {
+            let part = Double(index) / Double(bins)
+            let edge = exp2(first * (1 - part) + last * part)
+            edges.append(min(maximum, max(edges[index - 1], edge)))
+        }
+        return edges + [maximum]
+    }
+}
+
 extension Team {
     /// Most bins of a histogram.
     public static var maximumBinCount: Int { 65_536 }
@@ -209,7 +225,7 @@ extension Team {
 
 extension SharedArray where Element: NPYElement {
     /// For kernels that read its numbers. Of a bool file any byte but 0 counts as 1.
-    fileprivate var numbers: NumberInput {
+    var numbers: NumberInput {
         let stride = MemoryLayout<Element>.stride
         return NumberInput(
             bytes: SharedArray<UInt8>.Input(

@@ -28,15 +28,23 @@ struct Stats: JSONCommand {
             data at any alignment, float16 to float64, integers of 1 to 8 bytes, or bool. It may be \
             larger than memory.
 
+            A percentile between two elements is interpolated, as NumPy does it by default. Percentiles \
+            take more passes over the file: two of 16-bit types, up to five of wider ones, and up to \
+            eight where many percentiles are asked for.
+
             EXAMPLES
               muster stats data.npy                     by all CPUs
               muster stats data.npy -n 4 --bins 50      by 4 processes, finer
               muster stats data.npy --schedule dynamic  where some CPUs are busy
+              muster stats data.npy --percentiles 5,50,95
+              muster stats data.npy --range 0,1 --bins 100
+              muster stats data.npy --log               bins of equal ratios
+              muster stats - < data.npy                 a file, or a pipe, as standard input
               muster stats data.npy --trace trace.json  what each rank did when
               muster stats data.npy --json | jq .mean   for programs
             """)
 
-    @Argument(help: "The .npy file.", completion: .file(extensions: ["npy"]))
+    @Argument(help: "The .npy file; - is standard input.", completion: .file(extensions: ["npy"]))
     var file: String
 
     @OptionGroup var team: TeamOptions
@@ -46,6 +54,8 @@ struct Stats: JSONCommand {
 
     @Option(parsing: .unconditional, help: "Bins of the histogram, 1 to 65,536.")
     var bins = 20
+
+    @OptionGroup var selection: StatsSelection
 
     @OptionGroup var tracing: TraceOptions
 
@@ -62,9 +72,14 @@ struct Stats: JSONCommand {
 
     func run() throws {
         // Before any process is started: most mistakes show here.
-        _ = try NPYHeader(path: file)
-        let trace = try tracing.open()
-        let report = try measure(trace)
+        let path = try file == "-" ? StandardInput.path() : file
+        let isNamed = path == file
+        let read = { [self] in
+            _ = try NPYHeader(path: path)
+            let trace = try tracing.open()
+            return (try measure(path, trace), trace)
+        }
+        let (report, trace) = try isNamed ? read() : StandardInput.naming(path, read)
         trace?.finish()
         if json {
             try print(json: StatsJSON(report, trace?.shares.first))
@@ -75,9 +90,9 @@ struct Stats: JSONCommand {
         try trace?.check()
     }
 
-    private func measure(_ trace: Trace?) throws -> StatsReport {
+    private func measure(_ path: String, _ trace: Trace?) throws -> StatsReport {
         let team = try Team(size: try team.size(), binding: team.binding)
-        let numbers = try team.numbers(npy: file)
+        let numbers = try team.numbers(npy: path)
         let meter = Meter(file)
         defer {
             team.onProgress = nil
@@ -90,10 +105,15 @@ struct Stats: JSONCommand {
         team.onProgress = { meter.show($0.fraction / 2) }
         let (statistics, statisticsAudit) = try team.statistics(of: numbers, schedule: schedule)
         var histogram: (result: Histogram, report: AuditReport)?
-        if let edges = Histogram.edges(of: statistics, bins: bins) {
+        if let edges = try selection.edges(of: statistics, bins: bins, file: file) {
             team.onProgress = { meter.show(0.5 + $0.fraction / 2) }
             histogram = try team.histogram(
                 of: numbers, edges: edges, schedule: schedule)
+        }
+        var percentiles: (result: [Percentile], report: AuditReport, passes: Int)?
+        if let wanted = selection.percentiles {
+            team.onProgress = nil
+            percentiles = try team.percentiles(wanted.percents, of: numbers, schedule: schedule)
         }
         let elapsed = start.duration(to: clock.now)
         try trace?.end(team, "stats")
@@ -102,10 +122,11 @@ struct Stats: JSONCommand {
             file: file, header: numbers.header,
             statistics: statistics, histogram: histogram?.result, size: team.size,
             schedule: schedule, statisticsAudit: statisticsAudit,
-            histogramAudit: histogram?.report, elapsed: elapsed / .seconds(1))
+            histogramAudit: histogram?.report, percentiles: percentiles,
+            elapsed: elapsed / .seconds(1))
         // All edges lie around all finite elements, so every one of them has its bin.
         let counted = histogram?.result.counts.reduce(0, +) ?? 0
-        guard counted == statistics.finiteCount else {
+        guard selection.range != nil || counted == statistics.finiteCount else {
             throw Failure.wrong(
                 "\(file): changed while it was read: \(statistics.finiteCount) finite elements in the "
                     + "first loop, \(counted) between its minimum and maximum in the second; run it "
@@ -132,6 +153,8 @@ struct StatsReport {
     let schedule: Schedule
     let statisticsAudit: AuditReport
     let histogramAudit: AuditReport?
+    /// nil: not asked for.
+    let percentiles: (result: [Percentile], report: AuditReport, passes: Int)?
     /// Seconds of the loops over the file.
     let elapsed: Double
 
@@ -140,21 +163,22 @@ struct StatsReport {
     /// Bytes of the elements, once.
     var bytes: Int { header.dataByteCount }
 
-    var passes: Int { histogram == nil ? 1 : 2 }
+    var passes: Int { (histogram == nil ? 1 : 2) + (percentiles?.passes ?? 0) }
+
+    /// Finite elements that lie in no bin.
+    var outsideCount: Int {
+        histogram.map { statistics.finiteCount - $0.counts.reduce(0, +) } ?? 0
+    }
 
     /// nil: nothing was read.
     var gigabytesPerSecond: Double? {
         bytes == 0 || elapsed <= 0 ? nil : Double(bytes) * Double(passes) / elapsed / 1e9
     }
 
-    /// Both loops together. Each is clean, or there would be no report.
+    /// All loops together. Each is clean, or there would be no report.
     var audit: AuditReport {
-        var all = statisticsAudit
-        guard let second = histogramAudit else { return all }
-        all.chunks += second.chunks
-        all.exactlyOnce += second.exactlyOnce
-        all.deaths += second.deaths
-        return all
+        [histogramAudit, percentiles?.report].compactMap { $0 }
+            .reduce(statisticsAudit) { $0.joined(by: $1) }
     }
 
     func print() {
@@ -173,9 +197,13 @@ struct StatsReport {
         row("std deviation", statistics.standardDeviation.map { "\($0)" } ?? "-")
         row("minimum", text(statistics.minimum, statistics.integers?.minimum))
         row("maximum", text(statistics.maximum, statistics.integers?.maximum))
+        for percentile in percentiles?.result ?? [] { row(percentile.name, percentile.text) }
         if let histogram {
             Output.line()
             for line in histogram.lines(width: Output.width) { Output.line(line) }
+            if outsideCount > 0 {
+                Output.line("\(Figures.count(outsideCount, "element")) outside the range")
+            }
         }
         Output.line()
         let rate =
@@ -188,10 +216,11 @@ struct StatsReport {
                 + "\(Figures.amount(Double(bytes))), \(schedule) schedule)")
         row("audit", "statistics: \(Paint.verdict(statisticsAudit))")
         if let histogramAudit { row("", "histogram: \(Paint.verdict(histogramAudit))") }
+        if let percentiles { row("", "percentiles: \(Paint.verdict(percentiles.report))") }
     }
 
     private func row(_ name: String, _ value: String) {
-        let blank = String(repeating: " ", count: 15 - name.count)
+        let blank = String(repeating: " ", count: max(1, 15 - name.count))
         Output.line((Paint.heading(name) + blank + value))
     }
 
@@ -219,6 +248,7 @@ struct StatsJSON: Encodable {
     struct Bins: Encodable {
         let edges: [Double]
         let counts: [Int]
+        let outside_count: Int
     }
     struct Team: Encodable {
         let size: Int
@@ -234,7 +264,7 @@ struct StatsJSON: Encodable {
 
     enum CodingKeys: CodingKey {
         case file, dtype, shape, count, nan_count, infinity_count, sum, sum_bits, mean
-        case standard_deviation, minimum, maximum, histogram, team, audit, elapsed_s
+        case standard_deviation, minimum, maximum, percentiles, histogram, team, audit, elapsed_s
         case rate_gb_per_s, timeline
     }
 
@@ -263,7 +293,11 @@ struct StatsJSON: Encodable {
         try json.encode(Nullable(statistics.standardDeviation), forKey: .standard_deviation)
         // An optional encodes itself as null here; only synthesised encoders leave its key out.
         try json.encode(
-            report.histogram.map { Bins(edges: $0.edges, counts: $0.counts) }, forKey: .histogram)
+            report.histogram.map {
+                Bins(edges: $0.edges, counts: $0.counts, outside_count: report.outsideCount)
+            }, forKey: .histogram)
+        try json.encode(
+            report.percentiles.map { $0.result.map { PercentileJSON($0) } }, forKey: .percentiles)
         try json.encode(
             Team(size: report.size, schedule: report.schedule.description), forKey: .team)
         try json.encode(AuditJSON(report.audit), forKey: .audit)

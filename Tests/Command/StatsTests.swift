@@ -90,7 +90,8 @@ import Testing
     func keys() throws {
         let all: Set = [
             "schema", "file", "dtype", "shape", "count", "nan_count", "infinity_count", "sum",
-            "sum_bits", "mean", "standard_deviation", "minimum", "maximum", "histogram", "team",
+            "sum_bits", "mean", "standard_deviation", "minimum", "maximum", "percentiles",
+            "histogram", "team",
             "audit", "elapsed_s", "rate_gb_per_s", "timeline",
         ]
         let path = try folder.write("a.npy", StatsFiles.npy([1.0, 2, 3, 6], shape: [2, 2]))
@@ -102,7 +103,10 @@ import Testing
         #expect(found["shape"] as? [Int] == [2, 2])
         #expect(number(found["sum"]) == 12)
         #expect(found["sum_bits"] as? String == "4028000000000000")
-        #expect(Set((found["histogram"] as! [String: Any]).keys) == ["edges", "counts"])
+        #expect(
+            Set((found["histogram"] as! [String: Any]).keys) == [
+                "edges", "counts", "outside_count",
+            ])
         let team = found["team"] as! [String: Any]
         #expect(Set(team.keys) == ["size", "schedule"])
         #expect(team["schedule"] as? String == "guided")

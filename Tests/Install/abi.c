@@ -549,6 +549,11 @@ VALUE(MUSTER_SEGMENT_CONTROL, 1);
 VALUE(MUSTER_SEGMENT_ARENA, 2);
 VALUE(MUSTER_SEGMENT_MEMBERS, 3);
 
+/* select.h */
+SIZE(muster_key_interval, 16);
+AT(muster_key_interval, first, 0);
+AT(muster_key_interval, last, 8);
+
 /* server.h */
 SIZE(muster_server_trouble, 32);
 AT(muster_server_trouble, status, 0);

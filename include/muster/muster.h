@@ -24,6 +24,7 @@
 #include <muster/roll.h>
 #include <muster/schedule.h>
 #include <muster/segment.h>
+#include <muster/select.h>
 #include <muster/server.h>
 #include <muster/swap.h>
 #include <muster/team.h>

@@ -1,0 +1,310 @@
+// Percentiles.swift - percentiles of numbers in a file or an array, exact and without sorting them.
+//
+// Each pass counts elements by the leading bits of their keys (muster/select.h) and keeps the intervals of
+// keys in which the wanted elements lie. One percentile takes five passes of 64-bit types, three of 32-bit
+// types, two of 16-bit types; 32 percentiles share the bins and take up to eight. Counts are integers: the
+// result doesn't depend on team, schedule or machine.
+
+internal import CMuster
+
+/// A percentile of the finite elements of an array.
+public struct Percentile: Sendable, Hashable {
+    /// Which one: 0 is the minimum, 50 the median, 100 the maximum.
+    public let percent: Double
+    /// Its value by NumPy's default definition (method `linear`): the element at place `percent / 100 *
+    /// (count - 1)` of the sorted elements; between two places, linear interpolation in double precision.
+    /// Between integers that doubles don't hold, the exact result rounded once.
+    public let value: Double
+    /// The exact value, of integers and bool, where it is whole and exactly known: an element, or the
+    /// middle of two.
+    public let integer: Int128?
+}
+
+extension Team {
+    /// Most percentiles at a time.
+    public static var maximumPercentileCount: Int { 32 }
+
+    /// Percentiles of a file's numbers, with the audit of the loops that found them.
+    ///
+    /// - Parameters:
+    ///   - percents: 1 to 32 numbers from 0 to 100, in any order.
+    ///   - numbers: Of this team.
+    ///   - schedule: How chunks are dealt; the result does not depend on it.
+    /// - Returns: One percentile for each of `percents`, in the same order, none if there is no finite
+    ///   element; the audit of all passes together; how often the data were read.
+    /// - Throws: `.invalidArgument` for other percents; `.file` where the file changes meanwhile; else as
+    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
+    public func percentiles(
+        _ percents: [Double], of numbers: borrowing NPYNumbers, schedule: Schedule = .static
+    ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
+        try percentiles(percents, of: numbers.input, numbers.path, schedule)
+    }
+
+    /// Percentiles of an array, as ``percentiles(_:of:schedule:)-swift.method`` finds a file's.
+    public func percentiles<Element: NPYElement>(
+        _ percents: [Double], of array: borrowing SharedArray<Element>, schedule: Schedule = .static
+    ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
+        try percentiles(percents, of: array.numbers, array.path ?? "array", schedule)
+    }
+
+    private func percentiles(
+        _ percents: [Double], of numbers: NumberInput, _ subject: String, _ schedule: Schedule
+    ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
+        guard (1...Team.maximumPercentileCount).contains(percents.count),
+            percents.allSatisfy({ 0 <= $0 && $0 <= 100 })
+        else {
+            throw MusterError(
+                .invalidArgument, subject: "\(percents.count) percentiles",
+                reason: "needs 1 to \(Team.maximumPercentileCount) numbers from 0 to 100")
+        }
+        let keys = KeyCoding(numbers.dtype, stride: numbers.stride)
+        var search = KeySearch(keyBits: keys.bits)
+        var total: AuditReport?
+        var passes = 0
+        var count = 0
+        while let pass = search.nextPass() {
+            let (counts, report) = try self.counts(of: numbers, pass, schedule)
+            passes += 1
+            total = total.map { $0.joined(by: report) } ?? report
+            if search.isFirst {
+                count = counts.reduce(0, +)
+                guard count > 0 else { return ([], report, passes) }
+                search.want(percents.flatMap { Place(percent: $0, count: count).ranks })
+            }
+            guard search.narrow(pass, counts) else {
+                throw MusterError(
+                    .file, subject: subject,
+                    reason: "changed while it was read; run it again when nobody writes to it")
+            }
+        }
+        let found = percents.map { percent in
+            let place = Place(percent: percent, count: count)
+            let (low, high) = (search.key(of: place.lower), search.key(of: place.upper))
+            if let low = keys.integer(of: low), let high = keys.integer(of: high) {
+                return Percentile(percent: percent, place: place, low, high)
+            }
+            return Percentile(
+                percent: percent,
+                value: place.interpolate(keys.value(of: low), keys.value(of: high)), integer: nil)
+        }
+        return (found, total!, passes)
+    }
+
+    private func counts(
+        of numbers: NumberInput, _ pass: KeySearch.Pass, _ schedule: Schedule
+    ) throws(MusterError) -> ([Int], AuditReport) {
+        let bounds = try array(pass.intervals.flatMap { [$0.first, $0.last] })
+        let cells = pass.intervals.count * pass.bins
+        var counts = [Int](repeating: 0, count: cells)
+        let report = try core.run(
+            KeyCounting(
+                numbers: numbers, bounds: bounds.input, intervals: pass.intervals.count,
+                bins: pass.bins, shift: UInt32(pass.shift)),
+            LoopPlan(count: numbers.count, schedule: schedule),
+            partialBytes: cells * MemoryLayout<UInt64>.stride
+        ) { partials, chunks in
+            let all = partials.assumingMemoryBound(to: UInt64.self)
+            for chunk in 0..<chunks {
+                for cell in 0..<cells { counts[cell] += Int(all[chunk * cells + cell]) }
+            }
+        }
+        return (counts, report)
+    }
+}
+
+/// Where a percentile lies among sorted elements.
+private struct Place {
+    let lower: Int
+    let upper: Int
+    /// How far from the lower element to the upper one, 0 ..< 1.
+    let part: Double
+
+    var ranks: [Int] { [lower, upper] }
+
+    init(percent: Double, count: Int) {
+        let position = percent / 100 * Double(count - 1)
+        let whole = position.rounded(.down)
+        lower = min(Int(whole), count - 1)
+        part = lower == count - 1 ? 0 : position - whole
+        upper = part == 0 ? lower : lower + 1
+    }
+
+    /// As NumPy: from the nearer end, so that the result never leaves the interval.
+    func interpolate(_ low: Double, _ high: Double) -> Double {
+        if part == 0 || low == high { return low }
+        let distance = high - low
+        // Ends of both signs whose distance overflows.
+        guard distance.isFinite else { return low * (1 - part) + high * part }
+        return part < 0.5 ? low + distance * part : high - distance * (1 - part)
+    }
+}
+
+extension Percentile {
+    /// Between two integers.
+    fileprivate init(percent: Double, place: Place, _ low: Int128, _ high: Int128) {
+        // place.part is numerator / 2^shift, exactly. Where the shift is larger, a part of an element is
+        // so small that doubles do as well.
+        let shift = place.part == 0 ? 0 : 52 - Int(place.part.exponent)
+        let isHeld = max(low.magnitude, high.magnitude) <= 1 << 53
+        guard shift <= 62 else {
+            self.init(
+                percent: percent, value: place.interpolate(Double(low), Double(high)), integer: nil)
+            return
+        }
+        // Below 2^64 * 2^62, and 2^64 * 2^53.
+        let exact =
+            low << shift + (high - low)
+            * Int128(place.part * Double(sign: .plus, exponent: shift, significand: 1))
+        let isWhole = exact & (1 << shift - 1) == 0
+        let value =
+            isHeld
+            ? place.interpolate(Double(low), Double(high))
+            : Double(exact) * Double(sign: .plus, exponent: -shift, significand: 1)
+        let integer = isWhole ? exact >> shift : nil
+        // As NumPy rounds, a value that is not whole may become so.
+        self.init(percent: percent, value: integer.map { Double($0) } ?? value, integer: integer)
+    }
+}
+
+/// Between numbers and keys.
+private struct KeyCoding {
+    let dtype: muster_dtype
+    let bits: Int
+
+    init(_ dtype: UInt32, stride: Int) {
+        self.dtype = muster_dtype(dtype)
+        bits = stride * 8
+    }
+
+    func integer(of key: UInt64) -> Int128? {
+        switch dtype {
+        case MUSTER_F2, MUSTER_F4, MUSTER_F8: nil
+        case MUSTER_I1, MUSTER_I2, MUSTER_I4, MUSTER_I8: Int128(key) - Int128(1) << (bits - 1)
+        default: Int128(key)
+        }
+    }
+
+    func value(of key: UInt64) -> Double {
+        if let integer = integer(of: key) { return Double(integer) }
+        let sign = UInt64(1) << (bits - 1)
+        let pattern = key & sign != 0 ? key ^ sign : ~key
+        return switch dtype {
+        case MUSTER_F2: Double(Float16(bitPattern: UInt16(truncatingIfNeeded: pattern)))
+        case MUSTER_F4: Double(Float(bitPattern: UInt32(truncatingIfNeeded: pattern)))
+        default: Double(bitPattern: pattern)
+        }
+    }
+}
+
+/// Narrows intervals of keys until each wanted rank has one key.
+private struct KeySearch {
+    struct Interval: Hashable {
+        let first: UInt64
+        let last: UInt64
+    }
+    struct Pass {
+        let intervals: [Interval]
+        let bins: Int
+        let shift: Int
+    }
+    private struct Wanted {
+        var interval: Interval
+        /// Its rank among the elements of the interval.
+        var rank: Int
+    }
+
+    /// Bins of all intervals together: as counts they take 128 KiB a chunk.
+    private static let mostCells = 1 << 14
+
+    private var wanted: [Int: Wanted] = [:]
+    private let all: Interval
+    /// Leading bits are known; so many are not yet.
+    private var openBits: Int
+    private(set) var isFirst = true
+
+    init(keyBits: Int) {
+        openBits = keyBits
+        all = Interval(first: 0, last: keyBits == 64 ? .max : (1 << UInt64(keyBits)) - 1)
+    }
+
+    mutating func want(_ ranks: [Int]) {
+        for rank in ranks { wanted[rank] = Wanted(interval: all, rank: rank) }
+    }
+
+    /// The next pass; nil: every key is known.
+    func nextPass() -> Pass? {
+        guard openBits > 0 else { return nil }
+        let intervals =
+            isFirst ? [all] : Set(wanted.values.map(\.interval)).sorted { $0.first < $1.first }
+        var bits = 0
+        while bits < openBits, intervals.count << (bits + 1) <= KeySearch.mostCells { bits += 1 }
+        return Pass(intervals: intervals, bins: 1 << bits, shift: openBits - bits)
+    }
+
+    /// Returns whether the counts hold what the pass before has seen.
+    mutating func narrow(_ pass: Pass, _ counts: [Int]) -> Bool {
+        for (rank, want) in wanted {
+            let row = pass.intervals.firstIndex(of: want.interval)!
+            var left = want.rank
+            var bin = 0
+            while bin < pass.bins, left >= counts[row * pass.bins + bin] {
+                left -= counts[row * pass.bins + bin]
+                bin += 1
+            }
+            guard bin < pass.bins else { return false }
+            let first = want.interval.first + UInt64(bin) << UInt64(pass.shift)
+            let last = first + (UInt64(1) << UInt64(pass.shift) - 1)
+            wanted[rank] = Wanted(interval: Interval(first: first, last: last), rank: left)
+        }
+        openBits = pass.shift
+        isFirst = false
+        return true
+    }
+
+    func key(of rank: Int) -> UInt64 { wanted[rank]!.interval.first }
+}
+
+/// Leaves counts by interval and bin for each chunk.
+struct KeyCounting: _Work {
+    let numbers: NumberInput
+    /// First and last key of each interval.
+    let bounds: SharedArray<UInt64>.Input
+    let intervals: Int
+    let bins: Int
+    let shift: UInt32
+
+    func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
+        var raw = muster_chunk()
+        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        var hot = HotLoop(loop)
+        while hot.next(&raw) {
+            let chunk = Chunk(_loop: loop, raw: raw)
+            let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
+                .assumingMemoryBound(to: UInt64.self)
+            counts.update(repeating: 0, count: intervals * bins)
+            let boundSpan = bounds.span(0..<intervals * 2, in: chunk)
+            numbers.withElements(of: chunk) { start, count in
+                boundSpan.withUnsafeBytes { bounds in
+                    muster_count_keys(
+                        muster_dtype(numbers.dtype), start, count,
+                        bounds.baseAddress!.assumingMemoryBound(to: muster_key_interval.self),
+                        intervals, shift, bins, counts)
+                }
+            }
+            hot.commit(raw.index)
+        }
+    }
+}
+
+extension AuditReport {
+    /// Two clean loops' reports as one.
+    package func joined(by next: AuditReport) -> AuditReport {
+        var all = self
+        all.chunks += next.chunks
+        all.exactlyOnce += next.exactlyOnce
+        all.elements += next.elements
+        all.deaths += next.deaths
+        all.redone += next.redone
+        return all
+    }
+}

@@ -82,6 +82,7 @@ void muster__note_death(struct muster_team *team, uint32_t rank)
         death.exit_code = status;
     else
         death.signal = status;
+    death.has_fault = muster_fault_take(&team->faults[rank], (uint64_t)entry->pid, &death.fault);
     bool in_job = team->job_number > 0 &&
                   __atomic_load_n(&team->slots[rank].done, __ATOMIC_ACQUIRE) != team->job_number;
     if (in_job) {

@@ -91,6 +91,8 @@ static bool is_sound(const struct muster_team_block *plan, uint64_t segment_byte
            plan->mirrors_offset % MUSTER_LINE_BYTES == 0 && plan->mirrors_offset <= segment_bytes &&
            MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror) <=
                segment_bytes - plan->mirrors_offset &&
+           plan->faults_offset % MUSTER_LINE_BYTES == 0 && plan->faults_offset <= segment_bytes &&
+           plan->size * sizeof(struct muster_fault) <= segment_bytes - plan->faults_offset &&
            plan->journals_offset % MUSTER_LINE_BYTES == 0 &&
            plan->journal_bytes % MUSTER_LINE_BYTES == 0 && plan->journal_bytes > 0 &&
            plan->journals_offset <= segment_bytes &&

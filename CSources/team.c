@@ -38,6 +38,7 @@ void muster__find_parts(struct muster_team *team, const struct muster_team_block
     team->slots = (struct muster_slot *)(base + plan->slots_offset);
     team->job = (struct muster_job *)(base + plan->job_offset);
     team->list = (struct muster_interval *)(base + plan->list_offset);
+    team->faults = (struct muster_fault *)(base + plan->faults_offset);
     for (uint32_t rank = 0; rank < plan->size; rank++)
         team->rolls[rank] =
             (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
@@ -78,8 +79,10 @@ static int make_control(struct muster_team *team, struct muster_team_block *plan
         rounded(plan->list_offset + MUSTER_LIST_MAX * sizeof(struct muster_interval), page);
     plan->mirrors_offset =
         rounded(plan->distances_offset + muster__most_places(plan->size) * plan->size, page);
-    plan->journals_offset =
+    plan->faults_offset =
         rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), page);
+    plan->journals_offset =
+        rounded(plan->faults_offset + plan->size * sizeof(struct muster_fault), page);
     struct muster_limits limits;
     muster_limits_read(&limits);
     int status =

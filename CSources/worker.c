@@ -44,6 +44,8 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
     team->space.is_ranks = 1;
     if (muster_rank_hold(team->block, rank, muster__os_pid()) < 0)
         muster__os_exit(126);
+    /* After the leader's handlers have been taken away. Without it only the note is missing. */
+    (void)muster_fault_watch(&team->faults[rank], team->space.address, team->space.size_bytes);
     /* Before any job: the arrays that this rank has a copy of. */
     if (muster__enter_mirrors(team, rank) < 0)
         muster__os_exit(125);

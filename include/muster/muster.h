@@ -8,6 +8,7 @@
 #include <muster/commit.h>
 #include <muster/environment.h>
 #include <muster/exact.h>
+#include <muster/fault.h>
 #include <muster/file.h>
 #include <muster/host.h>
 #include <muster/journal.h>

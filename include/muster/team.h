@@ -22,6 +22,7 @@
 #define MUSTER_TEAM_H
 
 #include <muster/base.h>
+#include <muster/fault.h>
 #include <muster/journal.h>
 #include <muster/limits.h>
 #include <muster/roll.h>
@@ -191,7 +192,8 @@ struct muster_team_block {
     uint64_t mirrors_offset;   /* MUSTER_MIRRORS_MAX entries */
     uint32_t place_count;      /* home nodes of all ranks, each counted once; 0: not known */
     uint32_t yields;           /* 1: between looks the CPU is offered to others; 0: it is kept */
-    uint64_t reserved1[2];
+    uint64_t faults_offset;    /* a note of its crash for each rank (fault.h) */
+    uint64_t reserved1[1];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
     /* Written before the epoch; not written by muster_team_dispatch_same. */
@@ -212,13 +214,14 @@ struct muster_team_block {
 struct muster_death {
     uint32_t rank;
     int32_t pid;
-    int32_t signal;    /* that killed it; 0: it left by itself */
-    int32_t exit_code; /* where signal is 0 */
-    uint64_t job;      /* it was in; 0: it was idle */
-    uint64_t chunk;    /* it was working on; UINT64_MAX: on none */
-    uint64_t seen_ns;  /* when it was noted, CLOCK_MONOTONIC */
-    uint32_t phase;    /* enum muster_phase, where the job was traced */
-    uint32_t reserved;
+    int32_t signal;            /* that killed it; 0: it left by itself */
+    int32_t exit_code;         /* where signal is 0 */
+    uint64_t job;              /* it was in; 0: it was idle */
+    uint64_t chunk;            /* it was working on; UINT64_MAX: on none */
+    uint64_t seen_ns;          /* when it was noted, CLOCK_MONOTONIC */
+    uint32_t phase;            /* enum muster_phase, where the job was traced */
+    uint32_t has_fault;        /* 1: the process has left a note */
+    struct muster_fault fault; /* that note */
 };
 
 /* Most intervals that a MUSTER_LISTED job can deal; with more holes than that, there are more such

@@ -1,0 +1,129 @@
+/* fault.c - writing and reading a rank's note of its own crash. The story is told in fault.h.
+ *
+ * Invariant: one note a process, written at most once; a child that the process forks writes none.
+ */
+#include <muster/fault.h>
+#include <string.h>
+
+#include "fault_note.h"
+#include "os_fault.h"
+
+static struct muster_fault *own_note;
+static const unsigned char *own_space;
+static uint64_t own_space_bytes;
+static int own_pid;
+static muster__fault_opener opener;
+
+void muster__fault_before(muster__fault_opener open)
+{
+    opener = open;
+}
+
+/* The number of a file among the note's; UINT32_MAX: there is no room. */
+static uint32_t file_number(struct muster_fault *note, const char *path)
+{
+    for (uint32_t i = 0; i < MUSTER_FAULT_FILES; i++) {
+        if (note->files[i][0] == '\0')
+            memcpy(note->files[i], path, MUSTER_FAULT_PATH_BYTES);
+        if (strncmp(note->files[i], path, MUSTER_FAULT_PATH_BYTES) == 0)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+/* Adds an instruction's place to the note. */
+static void add_frame(struct muster_fault *note, uintptr_t pc)
+{
+    if (note->frame_count >= MUSTER_FAULT_FRAMES)
+        return;
+    struct muster_fault_frame *frame = &note->frames[note->frame_count++];
+    char path[MUSTER_FAULT_PATH_BYTES] = "";
+    uint64_t offset = 0;
+    frame->file = UINT32_MAX;
+    frame->offset_bytes = pc;
+    if (muster__os_mapped_file(pc, path, sizeof path, &offset)) {
+        frame->file = file_number(note, path);
+        frame->offset_bytes = offset;
+    }
+}
+
+static void clear(struct muster_fault *note)
+{
+    __atomic_store_n(&note->pid, 0, __ATOMIC_RELAXED);
+    memset((unsigned char *)note + sizeof note->pid, 0, sizeof *note - sizeof note->pid);
+    note->space_offset = note->chunk = UINT64_MAX;
+    note->use = UINT32_MAX;
+}
+
+static void on_trap(const struct muster__trap *trap)
+{
+    struct muster_fault *note = own_note;
+    own_note = NULL; /* once: a crash within finds none */
+    /* The control memory, and the note in it, is not in a child. */
+    if (!note || muster__os_pid() != own_pid)
+        return;
+    struct muster_fault known = {.chunk = UINT64_MAX, .use = UINT32_MAX};
+    if (opener)
+        opener(trap, &known);
+    clear(note);
+    note->signal = trap->signal;
+    note->code = trap->code;
+    note->access = trap->access;
+    note->address = trap->address;
+    if (trap->has_address && trap->address - (uintptr_t)own_space < own_space_bytes)
+        note->space_offset = trap->address - (uintptr_t)own_space;
+    note->stray = known.stray;
+    note->use = known.use;
+    note->chunk = known.chunk;
+    note->first = known.first;
+    note->end = known.end;
+    add_frame(note, trap->pc);
+    __atomic_store_n(&note->pid, (uint64_t)own_pid, __ATOMIC_RELEASE);
+}
+
+int muster_fault_watch(struct muster_fault *note, const void *space, uint64_t space_bytes)
+{
+    own_note = note;
+    own_space = space;
+    own_space_bytes = space_bytes;
+    own_pid = muster__os_pid();
+    return muster__os_catch(on_trap);
+}
+
+MUSTER_NORETURN void muster_fault_end(const struct muster_fault *found)
+{
+    struct muster_fault *note = own_note;
+    own_note = NULL;
+    if (note) {
+        clear(note);
+        note->signal = MUSTER__STRAY_SIGNAL;
+        note->access = found->access;
+        note->space_offset = found->space_offset;
+        note->stray = found->stray;
+        note->use = found->use;
+        note->chunk = found->chunk;
+        note->first = found->first;
+        note->end = found->end;
+        note->bytes = found->bytes;
+        __atomic_store_n(&note->pid, (uint64_t)own_pid, __ATOMIC_RELEASE);
+    }
+    muster__os_die(MUSTER__STRAY_SIGNAL);
+}
+
+bool muster_fault_take(const struct muster_fault *note, uint64_t pid, struct muster_fault *copy)
+{
+    memset(copy, 0, sizeof *copy);
+    if (pid == 0 || __atomic_load_n(&note->pid, __ATOMIC_ACQUIRE) != pid)
+        return false;
+    memcpy(copy, note, sizeof *copy);
+    /* Another process has written it, or a stray store has. */
+    copy->frame_count =
+        copy->frame_count > MUSTER_FAULT_FRAMES ? MUSTER_FAULT_FRAMES : copy->frame_count;
+    for (uint32_t i = 0; i < MUSTER_FAULT_FILES; i++)
+        copy->files[i][MUSTER_FAULT_PATH_BYTES - 1] = '\0';
+    for (uint32_t i = 0; i < MUSTER_FAULT_FRAMES; i++)
+        if (copy->frames[i].file >= MUSTER_FAULT_FILES)
+            copy->frames[i].file = UINT32_MAX;
+    copy->line[MUSTER_FAULT_LINE_BYTES - 1] = '\0';
+    return true;
+}

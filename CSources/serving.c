@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "os_output.h"
 #include "server_state.h"
 
 /* Exit statuses, for who looks at what a dead server left. */
@@ -173,6 +174,7 @@ static bool spawn(struct server *server, const struct muster__server_request *re
     }
     muster__before_worker(server->team, rank);
     server->team->other_signals = 0; /* the server has them as workers do */
+    muster__os_output_before_fork(true);
     int pid = muster__os_fork();
     if (pid == 0) {
         muster__os_close(server->socket);

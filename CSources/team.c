@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os_output.h"
 #include "space_private.h"
 #include "team_state.h"
 
@@ -247,6 +248,7 @@ static int start_worker(struct muster_team *team, uint32_t rank)
     if (team->server)
         return muster__server_spawn(team, rank, ends);
     muster__before_worker(team, rank);
+    muster__os_output_before_fork(false);
     int pid = muster__os_fork();
     if (pid == 0) {
         muster__begin_worker(team, rank, ends[1], team->plan.leader_pid);

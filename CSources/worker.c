@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os_output.h"
 #include "team_state.h"
 
 void muster__before_worker(struct muster_team *team, uint32_t rank)
@@ -34,6 +35,7 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
         muster__os_exit(127);
     muster__os_worker_signals(team->other_signals);
     muster__os_name_thread(team->worker_name);
+    muster__os_output_begin();
     team->worker_socket = socket;
     /* Order: before the rank is held, so before any kernel can run here.
      * Why: a kernel may fork and both processes may come back from it. The copy has this rank's
@@ -146,6 +148,8 @@ static bool everybody_done(struct muster_team *team, uint64_t job)
 
 void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job)
 {
+    /* Before the leader is told: when the loop returns, what kernels have written is out. */
+    muster__os_output_job_end();
     /* seq_cst, and only then the flag: of the ranks that end last, at least one sees all others
      * done, and the leader that set its flag before is woken; one that sets it after looks at the
      * slots again before it sleeps. It also publishes, as release, everything this rank did. */
@@ -157,6 +161,7 @@ void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job)
 
 MUSTER_NORETURN void muster_worker_exit(void)
 {
+    muster__os_output_end();
     muster__os_exit(0);
 }
 

@@ -458,7 +458,8 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen);
 /* Says that this rank has ended a job. The outcome must be in the slot. */
 void muster_worker_done(struct muster_team *team, uint32_t rank, uint64_t job);
 
-/* Ends the process, flushing nothing that it has inherited. */
+/* Ends a rank. What its kernels have written with stdio is flushed, nothing that it has inherited.
+ */
 MUSTER_NORETURN void muster_worker_exit(void);
 
 /* Whether an address lies in the program or a library, hence is the same in a forked worker. */

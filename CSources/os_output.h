@@ -1,0 +1,33 @@
+/* os_output.h - what kernels write by way of stdio, in ranks. Private to the C core.
+ *
+ * A rank is a copy of a process, with a copy of all buffers, and leaves without flushing anything.
+ * Promise: what a kernel has written with stdio arrives exactly once for each attempt of its chunk,
+ * standard output by whole lines, whatever standard output is; nothing that the leader or the fork
+ * server had in a buffer is written by a rank.
+ *
+ * Order: the process that forks flushes all streams; the rank then drops what could not be flushed,
+ * sets its standard output to whole lines, flushes the rest of a line when its part of a job ends,
+ * and flushes all streams before it leaves.
+ * Why: the rank can't tell bytes that it has inherited from bytes that it has written.
+ * Breaks otherwise: the leader's lines once per rank, or a kernel's lines never.
+ */
+#ifndef MUSTER_OS_OUTPUT_H
+#define MUSTER_OS_OUTPUT_H
+
+#include <stdbool.h>
+
+/* In the process that forks, before it does: buffers of all streams are written out. In a fork
+ * server they are dropped instead: the leader has written the same. */
+void muster__os_output_before_fork(bool is_server);
+
+/* In a new rank. */
+void muster__os_output_begin(void);
+
+/* Where a rank's part of a job ends: what has no line end yet goes out too. Nothing in a process
+ * that is no rank, and a comparison where nothing was written. */
+void muster__os_output_job_end(void);
+
+/* Before a rank leaves by itself: all streams. */
+void muster__os_output_end(void);
+
+#endif

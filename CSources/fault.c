@@ -7,12 +7,14 @@
 
 #include "fault_note.h"
 #include "os_fault.h"
+#include "os_output.h"
 
 static struct muster_fault *own_note;
 static const unsigned char *own_space;
 static uint64_t own_space_bytes;
 static int own_pid;
 static muster__fault_opener opener;
+static struct muster_fault *writing; /* in the handler */
 
 void muster__fault_before(muster__fault_opener open)
 {
@@ -55,6 +57,28 @@ static void clear(struct muster_fault *note)
     note->use = UINT32_MAX;
 }
 
+static bool visit(uintptr_t pc)
+{
+    add_frame(writing, pc);
+    return writing->frame_count < MUSTER_FAULT_FRAMES;
+}
+
+/* The line that a runtime has said, with each run of blanks and control characters as one blank. */
+static void keep_line(struct muster_fault *note, const char *said)
+{
+    size_t length = 0;
+    for (; said && *said && length + 1 < sizeof note->line; said++) {
+        bool is_blank = (unsigned char)*said <= ' ';
+        if (!is_blank)
+            note->line[length++] = *said;
+        else if (length > 0 && note->line[length - 1] != ' ')
+            note->line[length++] = ' ';
+    }
+    while (length > 0 && note->line[length - 1] == ' ')
+        length--;
+    note->line[length] = '\0';
+}
+
 static void on_trap(const struct muster__trap *trap)
 {
     struct muster_fault *note = own_note;
@@ -62,6 +86,7 @@ static void on_trap(const struct muster__trap *trap)
     /* The control memory, and the note in it, is not in a child. */
     if (!note || muster__os_pid() != own_pid)
         return;
+    muster__os_limit_handling();
     struct muster_fault known = {.chunk = UINT64_MAX, .use = UINT32_MAX};
     if (opener)
         opener(trap, &known);
@@ -77,8 +102,19 @@ static void on_trap(const struct muster__trap *trap)
     note->chunk = known.chunk;
     note->first = known.first;
     note->end = known.end;
+    note->is_overflow = muster__os_overflowed(trap);
+    const char *said = muster__os_output_held();
+    keep_line(note, said ? said : muster__os_abort_message());
     add_frame(note, trap->pc);
+    /* From here on the note can be read: a crash within the rest costs only the callers. */
     __atomic_store_n(&note->pid, (uint64_t)own_pid, __ATOMIC_RELEASE);
+    writing = note;
+    muster__os_unwind(trap, visit);
+}
+
+void muster_fault_listen(void)
+{
+    muster__os_output_listen();
 }
 
 int muster_fault_watch(struct muster_fault *note, const void *space, uint64_t space_bytes)

@@ -1,5 +1,6 @@
 /* os_fault.c - the system calls of os_fault.h: handlers of a crash's signals. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <muster/fault.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include "os_call.h"
 #include "os_fault.h"
@@ -130,6 +132,100 @@ int muster__os_catch(muster__trap_handler handler)
     }
     errno = errno_before;
     return 0;
+}
+
+/* -- what a handler looks at ----------------------------------------------------------------- */
+
+/* Far more than the handler takes: a few milliseconds, which are spent with the calls. */
+#define HANDLING_SECONDS 10
+
+void muster__os_limit_handling(void)
+{
+    restore_default(SIGALRM);
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &only, NULL);
+    alarm(HANDLING_SECONDS);
+}
+
+struct unwinding {
+    const struct muster__trap *trap;
+    bool (*visit)(uintptr_t pc);
+    bool is_past; /* beyond the handler's own frames */
+    uint32_t steps;
+};
+
+/* Most frames of the handler itself and of the runtimes below it. */
+#define UNWOUND_MOST 128
+
+static _Unwind_Reason_Code next_frame(struct _Unwind_Context *context, void *argument)
+{
+    struct unwinding *unwinding = argument;
+    int is_exact = 0;
+    uintptr_t pc = (uintptr_t)_Unwind_GetIPInfo(context, &is_exact);
+    if (++unwinding->steps > UNWOUND_MOST)
+        return _URC_NORMAL_STOP;
+    if (unwinding->is_past) {
+        /* A return address may be the next function's: the call itself is before it. */
+        return pc == 0 || !unwinding->visit(pc - (is_exact ? 0 : 1)) ? _URC_NORMAL_STOP
+                                                                     : _URC_NO_REASON;
+    }
+    unwinding->is_past = pc == unwinding->trap->pc;
+    return _URC_NO_REASON;
+}
+
+void muster__os_unwind(const struct muster__trap *trap, bool (*visit)(uintptr_t pc))
+{
+    struct unwinding unwinding = {.trap = trap, .visit = visit};
+    /* A call to where no function is. The unwinder would read instructions there. */
+    if (trap->has_address && trap->pc == trap->address) {
+#if defined(__x86_64__)
+        (void)visit(*(const uintptr_t *)trap->stack_pointer - 1); /* of its caller */
+#endif
+        return;
+    }
+    (void)_Unwind_Backtrace(next_frame, &unwinding);
+}
+
+static bool ignore(uintptr_t pc)
+{
+    (void)pc;
+    return false;
+}
+
+void muster__os_prepare_unwinding(void)
+{
+    struct muster__trap nowhere = {.address = 1};
+    muster__os_unwind(&nowhere, ignore);
+    (void)muster__os_abort_message();
+}
+
+/* The kernel lets a main thread's stack grow down to its limit and keeps a gap below it
+ * (stack_guard_gap, 1 MiB with pages of 4 KiB); other threads have a guard page. A function with
+ * large variables reaches further below. */
+#define OVERFLOW_BYTES (1ull << 20)
+
+bool muster__os_overflowed(const struct muster__trap *trap)
+{
+    return trap->signal == SIGSEGV && trap->has_address && trap->address >= OVERFLOW_BYTES &&
+           trap->access != MUSTER_FAULT_EXECUTE &&
+           trap->address + OVERFLOW_BYTES >= trap->stack_pointer &&
+           trap->address <= trap->stack_pointer + OVERFLOW_BYTES;
+}
+
+/* As glibc declares it (include/stdlib.h, for debuggers): what it wrote before it aborted. */
+struct abort_message {
+    unsigned size;
+    char text[];
+};
+
+const char *muster__os_abort_message(void)
+{
+    static struct abort_message **place;
+    if (!place)
+        place = dlsym(RTLD_DEFAULT, "__abort_msg");
+    return place && *place ? (*place)->text : NULL;
 }
 
 _Noreturn void muster__os_die(int signal)

@@ -24,6 +24,23 @@ typedef void (*muster__trap_handler)(const struct muster__trap *trap);
  * -ENOMEM. */
 int muster__os_catch(muster__trap_handler handler);
 
+/* What a process that handles a crash can't do for ever: after some seconds, SIGALRM ends it. */
+void muster__os_limit_handling(void);
+
+/* Calls `visit` for the instruction that was interrupted, if the unwinder gets there, and for the
+ * calls that led to it, until it returns false. In a handler only. A stack that has been
+ * overwritten can make it crash or run in circles. */
+void muster__os_unwind(const struct muster__trap *trap, bool (*visit)(uintptr_t pc));
+
+/* Makes the unwinder ready, so that it loads nothing in a handler. */
+void muster__os_prepare_unwinding(void);
+
+/* Whether the access was beyond the end of this thread's stack. */
+bool muster__os_overflowed(const struct muster__trap *trap);
+
+/* What the C library has said before it aborted; NULL: nothing. */
+const char *muster__os_abort_message(void);
+
 /* Ends this process by a signal, which can't be caught any more. */
 _Noreturn void muster__os_die(int signal);
 

@@ -27,6 +27,16 @@ void muster__os_output_begin(void);
  * that is no rank, and a comparison where nothing was written. */
 void muster__os_output_job_end(void);
 
+/* From now on this process's stream `stderr` holds back what looks like a runtime's last words
+ * (Swift's fatal error, assert's, an uncaught exception's in C++), and what follows. It goes out
+ * after all when the rank's part of the job ends, when the process exits, and when there is no room
+ * for it. Everything else goes to descriptor 2 at once. What is written to the descriptor itself is
+ * not seen. */
+void muster__os_output_listen(void);
+
+/* What is being held back; NULL: nothing. Async-signal-safe. */
+const char *muster__os_output_held(void);
+
 /* Before a rank leaves by itself: all streams. */
 void muster__os_output_end(void);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "os_fault.h"
 #include "os_output.h"
 #include "team_state.h"
 
@@ -19,6 +20,7 @@ void muster__before_worker(struct muster_team *team, uint32_t rank)
     if (!team->has_rehearsed) {
         muster__os_rehearse_worker();
         (void)muster_address_is_static(team);
+        muster__os_prepare_unwinding();
         team->has_rehearsed = true;
     }
     snprintf(team->worker_name, sizeof team->worker_name, "muster-%u", rank);
@@ -48,6 +50,7 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
         muster__os_exit(126);
     /* After the leader's handlers have been taken away. Without it only the note is missing. */
     (void)muster_fault_watch(&team->faults[rank], team->space.address, team->space.size_bytes);
+    muster_fault_listen();
     /* Before any job: the arrays that this rank has a copy of. */
     if (muster__enter_mirrors(team, rank) < 0)
         muster__os_exit(125);

@@ -91,7 +91,8 @@ AT(muster_fault, chunk, 48);
 AT(muster_fault, first, 56);
 AT(muster_fault, end, 64);
 AT(muster_fault, bytes, 72);
-AT(muster_fault, reserved, 80);
+AT(muster_fault, is_overflow, 80);
+AT(muster_fault, reserved, 84);
 AT(muster_fault, frames, 88);
 AT(muster_fault, files, 472);
 AT(muster_fault, line, 1624);
@@ -596,6 +597,13 @@ AT(muster_server_trouble, exit_code, 16);
 AT(muster_server_trouble, late, 20);
 AT(muster_server_trouble, threads, 24);
 AT(muster_server_trouble, serial, 28);
+
+/* symbol.h */
+SIZE(muster_symbol, 776);
+AT(muster_symbol, function, 0);
+AT(muster_symbol, file, 512);
+AT(muster_symbol, line, 768);
+AT(muster_symbol, reserved, 772);
 
 /* team.h */
 SIZE(muster_job, 8448);

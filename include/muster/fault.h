@@ -58,8 +58,9 @@ struct muster_fault {
     uint64_t chunk; /* in work; UINT64_MAX: none */
     uint64_t first; /* its elements, in indices of the loop */
     uint64_t end;
-    uint64_t bytes; /* that were found changed, where they were compared; 0: not known */
-    uint64_t reserved;
+    uint64_t bytes;       /* that were found changed, where they were compared; 0: not known */
+    uint32_t is_overflow; /* 1: the stack had no room left */
+    uint32_t reserved;
     struct muster_fault_frame frames[MUSTER_FAULT_FRAMES]; /* the first: the instruction itself */
     char files[MUSTER_FAULT_FILES][MUSTER_FAULT_PATH_BYTES];
     char line[MUSTER_FAULT_LINE_BYTES]; /* what a runtime said last; empty: nothing */
@@ -84,6 +85,12 @@ int muster_fault_watch(struct muster_fault *note, const void *space, uint64_t sp
  *
  * found: `stray`, `use`, `chunk`, `first`, `end`, `bytes`, `space_offset`, `access` are copied. */
 MUSTER_NORETURN void muster_fault_end(const struct muster_fault *found);
+
+/* Has the last words of a runtime (Swift's fatal error, assert's, an uncaught C++ exception's) go
+ * into the note instead of to standard error: each worker that meets the same mistake would say
+ * them again. Lines that only look so are written when this rank's part of the job ends, or when
+ * the process exits. For ranks that belong to a leader, after muster_fault_watch. */
+void muster_fault_listen(void);
 
 /* Copies a dead process's note.
  *

@@ -28,6 +28,7 @@
 #include <muster/select.h>
 #include <muster/server.h>
 #include <muster/swap.h>
+#include <muster/symbol.h>
 #include <muster/team.h>
 #include <muster/timeline.h>
 #include <muster/topology.h>

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inherited.h"
 #include "member_state.h"
 #include "topology_text.h"
 
@@ -228,6 +229,7 @@ static void forget(struct muster_member *me)
     free(me->rolls);
     free(me->holes);
     free(me);
+    muster__crash_handlers_back();
 }
 
 int muster_join_with(const struct muster_join_options *options, struct muster_member **me)
@@ -244,6 +246,7 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
     struct muster_member *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
+    muster__end_on_crash();
     muster__os_mark_process();
     refused = (struct muster_shortage){.limit = MUSTER_LIMIT_NONE};
     made->pid = muster__os_pid();
@@ -333,6 +336,7 @@ int muster_join_advice(int status, char *text, size_t size_bytes)
     case -ENOMEM:
     case -EFBIG:
     case -EMFILE:
+    case -EAGAIN:
         if (refused.limit == MUSTER_LIMIT_NONE && status == -EMFILE)
             muster_limits_blame(status, 1, false, &refused);
         if (muster_shortage_text(&refused, limit, sizeof limit) > 0)

@@ -121,8 +121,18 @@ int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writ
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
     if (at)
         flags |= MAP_FIXED;
-    void *mapped = mmap(at, size_bytes, protection, flags, fd, (off_t)offset_bytes);
+    void *mapped = mmap(at, size_bytes, PROT_NONE, flags, fd, (off_t)offset_bytes);
     int status = mapped == MAP_FAILED ? -errno : 0;
+    /* Under mlockall(MCL_FUTURE) a mapping that can be touched is populated at once, however much
+     * of it is only reserved. Not locked any more, it can be opened. (mlock(2), do_mlock in mm) */
+    if (status == 0) {
+        (void)munlock(mapped, size_bytes);
+        if (fd >= 0 && mprotect(mapped, size_bytes, protection) < 0) {
+            status = -errno;
+            if (!at) /* a part of the reservation stays one that can't be touched */
+                munmap(mapped, size_bytes);
+        }
+    }
     errno = errno_before;
     if (status == 0)
         *address = mapped;
@@ -457,45 +467,6 @@ int muster__os_thread_count(void)
     int count = 0;
     int status = muster__os_list("/proc/self/task", count_entry, &count);
     return status < 0 ? status : count;
-}
-
-_Static_assert(NSIG <= 65, "a signal is a bit of a word");
-
-static void (*worker_handler(int number))(int)
-{
-    return number == SIGINT || number == SIGTERM || number == SIGHUP ? SIG_IGN : SIG_DFL;
-}
-
-uint64_t muster__os_other_signals(void)
-{
-    ENTER();
-    uint64_t others = 0;
-    for (int number = 1; number < NSIG; number++) {
-        struct sigaction action;
-        /* glibc's own two refuse, rightly. */
-        if (sigaction(number, NULL, &action) == 0 &&
-            (action.sa_handler != worker_handler(number) || action.sa_flags != 0))
-            others |= UINT64_C(1) << (number - 1);
-    }
-    errno = errno_before;
-    return others;
-}
-
-void muster__os_worker_signals(uint64_t which)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask);
-    for (int number = 1; number < NSIG; number++) {
-        if (!(which >> (number - 1) & 1))
-            continue;
-        action.sa_handler = worker_handler(number);
-        /* SIGKILL, SIGSTOP and glibc's own two refuse, rightly. */
-        sigaction(number, &action, NULL);
-    }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 void muster__os_rehearse_worker(void)

@@ -16,6 +16,7 @@
 
 #include "os_process.h"
 
+#include "inherited.h"
 #include "os_call.h"
 #include "os_numa.h"
 
@@ -41,6 +42,8 @@ static _Noreturn void fail(int pipe, uint32_t step)
     _exit(127);
 }
 
+/* As the supervisor was started: its own ways with signals are not the program's. The mask stays.
+ */
 static void reset_signals(const uint64_t ignored)
 {
     struct sigaction action;
@@ -50,9 +53,6 @@ static void reset_signals(const uint64_t ignored)
         action.sa_handler = ignored >> (number - 1) & 1 ? SIG_IGN : SIG_DFL;
         sigaction(number, &action, NULL); /* SIGKILL, SIGSTOP and glibc's own two refuse */
     }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Whether a file that is no program of this machine's may be a script of the shell's, as execvpe
@@ -95,6 +95,7 @@ static _Noreturn void become(const struct muster__program *program, int parent, 
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     reset_signals(*program->ignored);
+    (void)muster__reset_inherited(MUSTER__PROGRAM);
     char *const *arguments = (char *const *)(uintptr_t)program->arguments;
     char *const *environment = (char *const *)(uintptr_t)program->environment;
     if (strchr(program->name, '/')) {
@@ -161,13 +162,13 @@ int muster__os_adopt_orphans(bool adopt)
     return (int)taken(prctl(PR_SET_CHILD_SUBREAPER, adopt ? 1 : 0, 0, 0, 0), errno_before);
 }
 
-int muster__os_reap_any(int *pid, int *code, int *status)
+static int reap(idtype_t which, int child, int *pid, int *code, int *status)
 {
     ENTER(); /* clean-up: not injected */
     siginfo_t info;
     int64_t result;
     info.si_pid = 0;
-    RETRY(result, waitid(P_ALL, 0, &info, WEXITED | WNOHANG));
+    RETRY(result, waitid(which, (id_t)child, &info, WEXITED | WNOHANG));
     if (result < 0)
         return (int)result;
     if (info.si_pid == 0)
@@ -176,6 +177,16 @@ int muster__os_reap_any(int *pid, int *code, int *status)
     *code = info.si_code;
     *status = info.si_status;
     return 1;
+}
+
+int muster__os_reap_any(int *pid, int *code, int *status)
+{
+    return reap(P_ALL, 0, pid, code, status);
+}
+
+int muster__os_reap_child(int child, int *code, int *status)
+{
+    return reap(P_PID, child, &child, code, status);
 }
 
 int muster__os_signal_process(int pid, int signal)
@@ -236,14 +247,23 @@ int muster__os_signals_next(int fd)
     return size == (int64_t)sizeof info ? (int)info.ssi_signo : 0;
 }
 
-bool muster__os_has_stopped(int child)
+void muster__os_continue_stopped(int child)
 {
     ENTER();
     siginfo_t info;
     info.si_pid = 0;
-    int status = waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG);
+    if (waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG) == 0 && info.si_pid == child)
+        kill(child, SIGCONT);
     errno = errno_before;
-    return status == 0 && info.si_pid == child;
+}
+
+bool muster__os_has_children(void)
+{
+    ENTER();
+    siginfo_t info;
+    bool has = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    errno = errno_before;
+    return has;
 }
 
 _Noreturn void muster__os_end_like(int code, int status)
@@ -310,21 +330,6 @@ void muster__os_restore_open_files(uint64_t before)
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     errno = errno_before;
-}
-
-int muster__os_keep_standard(void)
-{
-    INJECT();
-    ENTER();
-    int status = 0;
-    /* open takes the lowest free number, and those below are open by then. Output must not vanish
-     * in there: not opened to write, it refuses each write as a closed descriptor does. */
-    for (int fd = 0; fd < 3 && status >= 0; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            status = (int)taken(open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY),
-                                errno_before);
-    errno = errno_before;
-    return status < 0 ? status : 0;
 }
 
 int muster__os_open_output(const char *path, bool append)

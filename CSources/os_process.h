@@ -34,8 +34,10 @@ int muster__os_adopt_orphans(bool adopt); /* PR_SET_CHILD_SUBREAPER */
 
 /* A child that has ended, reaped. 1: there was one; 0: none has; -ECHILD: there is none. */
 int muster__os_reap_any(int *pid, int *code, int *status);
-int muster__os_signal_process(int pid, int signal); /* negative: a process group */
-int muster__os_stop_self(void);                     /* SIGSTOP, until somebody continues us */
+int muster__os_reap_child(int child, int *code, int *status); /* this one only */
+bool muster__os_has_children(void);                           /* also such as have ended */
+int muster__os_signal_process(int pid, int signal);           /* negative: a process group */
+int muster__os_stop_self(void); /* SIGSTOP, until somebody continues us */
 
 /* Blocks these signals in this thread (before: what was blocked) and gives a descriptor that they
  * come by. */
@@ -44,7 +46,7 @@ void muster__os_signals_close(int fd, uint64_t before);
 int muster__os_signals_next(int fd);            /* a number; 0: none has come */
 void muster__os_signals_mask(uint64_t signals); /* blocks these and no others */
 int muster__os_signal_with_parent(int number);  /* when the thread that forked us ends */
-bool muster__os_has_stopped(int child);         /* since the last call */
+void muster__os_continue_stopped(int child);    /* if it has stopped since the last call */
 /* Ends this process as another one has, by waitid's code and status. */
 _Noreturn void muster__os_end_like(int code, int status);
 int muster__os_ignored_signals(uint64_t *signals);
@@ -54,9 +56,6 @@ int muster__os_ignore_signal(int number, bool ignore);
 int muster__os_raise_open_files(uint64_t *before);
 void muster__os_restore_open_files(uint64_t before);
 
-/* Opens /dev/null for each of 0, 1, 2 that is closed: 0 has nothing in it, writes to 1 go on being
- * refused with -EBADF, writes to 2 vanish. */
-int muster__os_keep_standard(void);
 /* Made where it is not there. append: not emptied; each write goes to its end. */
 int muster__os_open_output(const char *path, bool append);
 int muster__os_pipe(int ends[2]); /* close-on-exec; the reading end does not block */

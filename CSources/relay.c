@@ -325,6 +325,9 @@ static int serve_feed(struct muster_relay *relay, bool is_readable)
             muster__os_is_foreground(relay->terminal)
                 ? muster__os_read_some(relay->terminal, relay->input, sizeof relay->input)
                 : -EAGAIN;
+        /* Taken into the background between the two calls. */
+        if (size == -EIO && !muster__os_is_foreground(relay->terminal))
+            size = -EAGAIN;
         relay->input_start = 0;
         relay->input_end = size > 0 ? (size_t)size : 0;
         /* Ctrl-D at the start of a line, or the terminal is gone. */

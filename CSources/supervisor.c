@@ -13,6 +13,7 @@
 
 #include "affinity.h"
 #include "guard.h"
+#include "inherited.h"
 #include "os_process.h"
 
 struct muster_supervisor {
@@ -30,7 +31,19 @@ static bool is_supervisor;
 
 /* What is forwarded. A signal that was ignored from the start is not for us either: nohup. */
 static const uint64_t forwarded = BIT(SIGINT) | BIT(SIGTERM) | BIT(SIGHUP) | BIT(SIGQUIT) |
-                                  BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTSTP) | BIT(SIGCONT);
+                                  BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGALRM) | BIT(SIGTSTP) |
+                                  BIT(SIGCONT);
+
+/* What the supervisor ignores besides: writes that fail say so, and a terminal that it may not use
+ * for the moment must not stop it (guard.c). */
+static const uint64_t refused = BIT(SIGPIPE) | BIT(SIGXFSZ) | BIT(SIGTTIN) | BIT(SIGTTOU);
+
+static void ignore(uint64_t signals, bool ignored)
+{
+    for (int number = 1; number <= 64; number++)
+        if (signals & BIT(number))
+            muster__os_ignore_signal(number, ignored);
+}
 
 static void give_back(struct muster_supervisor *supervisor)
 {
@@ -61,6 +74,8 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
         free(it);
         return status;
     }
+    /* With this ignored the kernel reaps, and nobody hears of an end. */
+    muster__os_ignore_signal(SIGCHLD, false);
     /* All of them adopt: inherited by no fork, so each asks for itself. */
     status = muster__os_adopt_orphans(true);
     it->guard = it->children = it->epoll = -1;
@@ -80,8 +95,7 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
         give_back(it);
         return status;
     }
-    muster__os_ignore_signal(SIGPIPE, true);
-    muster__os_ignore_signal(SIGXFSZ, true);
+    ignore(refused, true);
     is_supervisor = true;
     *supervisor = it;
     return 0;
@@ -91,11 +105,7 @@ void muster_supervisor_destroy(struct muster_supervisor *supervisor)
 {
     if (!supervisor)
         return;
-    muster__os_ignore_signal(SIGPIPE, (supervisor->ignored & BIT(SIGPIPE)) != 0);
-    muster__os_ignore_signal(SIGXFSZ, (supervisor->ignored & BIT(SIGXFSZ)) != 0);
-    for (int number = 1; number <= 64; number++)
-        if (forwarded & ~supervisor->ignored & BIT(number))
-            muster__os_ignore_signal(number, false);
+    ignore((forwarded | refused) & ~supervisor->ignored, false);
     give_back(supervisor);
     is_supervisor = false;
 }
@@ -245,12 +255,6 @@ int muster_supervisor_signal_all(struct muster_supervisor *supervisor, int signa
 {
     (void)supervisor;
     return muster__signal_descendants(signal);
-}
-
-int muster_supervisor_stop(struct muster_supervisor *supervisor)
-{
-    (void)supervisor;
-    return muster__os_stop_self();
 }
 
 int muster_supervisor_wait(const int *descriptors, uint32_t count, int timeout_ms, uint64_t *ready)

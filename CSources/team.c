@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inherited.h"
 #include "os_output.h"
 #include "space_private.h"
 #include "team_state.h"
@@ -152,6 +153,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     struct muster_team *made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
+    muster__end_on_crash();
     made->epoll = made->eventfd = made->worker_socket = -1;
     made->control.fd = made->space.arena_fd = -1;
     made->rolls = calloc(size, sizeof *made->rolls);
@@ -370,6 +372,7 @@ void muster_team_destroy(struct muster_team *team)
     free(team->ranks);
     free(team->deaths);
     free(team);
+    muster__crash_handlers_back();
 }
 
 /* -- looking -------------------------------------------------------------------------------- */

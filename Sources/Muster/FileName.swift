@@ -141,12 +141,3 @@ func checkName(_ name: String) throws(MusterError) {
         .file, subject: name, reason: "a file's name can't have a NUL byte in it",
         errorNumber: EINVAL)
 }
-
-/// What this process was started with, each word as `String(fileName:)` has it.
-package enum OwnArguments {
-    /// The program's name first.
-    package static let words: [String] =
-        UnsafeMutableBufferPointer(
-            start: CommandLine.unsafeArgv, count: Int(CommandLine.argc)
-        ).compactMap { $0.map { String(fileName: UnsafePointer($0)) } }
-}

@@ -61,6 +61,8 @@ package final class Launch {
     /// When what is still there gets SIGKILL; nil: nothing is being ended.
     private var killAt: UInt64?
     private var hasKilled = false
+    /// Since Ctrl-Z: no time-out is looked at.
+    private var isStopped = false
     /// Signals that have asked for the end.
     private var requests = 0
     /// Whether even what is written, but not yet read by others, is not waited for.
@@ -359,7 +361,9 @@ package final class Launch {
         return due <= moment ? 0 : Int32(clamping: (due - moment) / 1_000_000 + 1)
     }
 
-    private var deadline: UInt64? { plan.timeout.map { started + nanoseconds($0) } }
+    private var deadline: UInt64? {
+        isStopped ? nil : plan.timeout.map { started + nanoseconds($0) }
+    }
     private var seconds: Double { Double(monotonicNanoseconds() - started) * 1e-9 }
 
     private func passOn() throws(MusterError) {
@@ -383,14 +387,15 @@ package final class Launch {
         switch number {
         case SIGCHLD: return
         case SIGUSR1, SIGUSR2: forward(number)
-        case SIGTSTP:
+        case SIGTSTP:  // The guard has stopped itself.
+            isStopped = true
             forward(SIGTSTP)
-            _ = muster_supervisor_stop(supervisor)
         case SIGKILL:  // The guard was killed: nobody waits for us any more.
             hasKilled = true
             end(.signal(Int(number)), by: number)
             killAt = monotonicNanoseconds()
         case SIGCONT:
+            isStopped = false
             forward(SIGCONT)
         default:
             // The second one is meant. A terminal that goes away says so twice by itself.

@@ -48,9 +48,7 @@ struct LaunchEnvironment {
         var arguments: [UnsafePointer<CChar>?]
         switch command {
         case .ownArguments(let count):
-            let all = UnsafeMutableBufferPointer(
-                start: CommandLine.unsafeArgv, count: Int(CommandLine.argc))
-            arguments = all.suffix(count).map { UnsafePointer($0) }
+            arguments = OwnArguments.raw.suffix(count).map { $0 }
         case .words(let words):
             arguments = words.map { $0.withFileName { UnsafePointer(strdup($0)) } }
             copies += arguments

@@ -43,11 +43,16 @@ struct MusterCommand: ParsableCommand {
 
     /// Entry: everything that can go wrong ends here, in one line on stderr and an exit status.
     static func main() {
-        // A closed pipe ends the tool as it ends others, also under a parent that ignores SIGPIPE.
-        signal(SIGPIPE, SIG_DFL)
+        let began = ProcessStart.begin()
+        if began < 0 {
+            Output.error(
+                "a standard descriptor is closed, and /dev/null can't stand for it: "
+                    + MusterError.why(-began, needed: 3))
+            Glibc.exit(2)
+        }
         // What is written beyond the limit on files is an error like any other.
-        FileSizeSignal.ignore()
-        // Swift finds them in /proc; without, each command would be taken for none.
+        signal(SIGXFSZ, SIG_IGN)
+        // Without the C library's word they are in /proc; each command would be taken for none.
         if OwnArguments.words.isEmpty {
             Output.error("can't read its arguments: /proc is not there; mount it (proc(5))")
             Glibc.exit(2)
@@ -98,20 +103,6 @@ struct MusterCommand: ParsableCommand {
         }
         return words.joined(separator: " ")
     }
-}
-
-/// SIGXFSZ, which a write beyond the limit on files raises: it would end the tool without a word.
-enum FileSizeSignal {
-    nonisolated(unsafe) private static var wasIgnored = false
-
-    /// At the tool's start, and after `giveBack`.
-    static func ignore() {
-        let before = signal(SIGXFSZ, SIG_IGN)
-        wasIgnored = unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
-    }
-
-    /// Before other programs are started: they find it as the tool has.
-    static func giveBack() { signal(SIGXFSZ, wasIgnored ? SIG_IGN : SIG_DFL) }
 }
 
 /// The end of a command whose report, on stdout by now, says all: no line on stderr.

@@ -205,12 +205,9 @@ struct Run: ParsableCommand {
     }
 
     private func launch(_ plan: LaunchPlan, _ json: String?) throws -> LaunchReport {
-        FileSizeSignal.giveBack()  // the launch has its own way with it
-        defer { FileSizeSignal.ignore() }
         do {
             return try Launch(plan, words: { words($0, plan.size) }).run()
         } catch {
-            FileSizeSignal.ignore()
             // A report of an earlier run would be taken for this one's.
             do {
                 if let json {

@@ -5,12 +5,16 @@
  * gets, and ends as it ends; between them is a keeper, in a session of its own. Orphans among
  * their descendants become their children (PR_SET_CHILD_SUBREAPER), so that nobody gets away by
  * forking twice; and where any of the three is killed, or all that is in the guard's process group,
- * the others end all that is left. A supervisor ignores the signals that its guard gets
- * for it, SIGPIPE and SIGXFSZ; its soft limit of open files is the hard one; standard descriptors
- * that are closed are opened: input has nothing in it, output refuses every write with -EBADF, what
- * is written to the errors vanishes. Programs have none of that: default signals (those that were
- * ignored from the start, as nohup does, stay so), an empty mask, the old limit, a process group of
- * their own, and SIGKILL when the supervisor ends. One supervisor a process, all by one thread.
+ * the others end all that is left. Only the guard can be stopped; SIGTSTP stops it, and the
+ * supervisor is told by the number of that signal. A process that has children already when it asks
+ * adopts and ends none: it waits in front of the three. A supervisor ignores the signals that its
+ * guard gets for it, SIGPIPE, SIGXFSZ, SIGTTIN and SIGTTOU, and takes the default for SIGCHLD; its
+ * soft limit of open files is the hard one; standard descriptors that are closed are opened: input
+ * has nothing in it, output refuses every write with -EBADF, what is written to the errors
+ * vanishes. Programs have none of that: default signals (HUP, INT, QUIT, TERM, USR1, USR2 and those
+ * of job control stay ignored where they were so from the start, as nohup means it), an empty mask,
+ * the old limit, a process group of their own, and SIGKILL when the supervisor ends. One supervisor
+ * a process, all by one thread.
  */
 #ifndef MUSTER_SUPERVISOR_H
 #define MUSTER_SUPERVISOR_H
@@ -115,9 +119,6 @@ int muster_supervisor_forward(struct muster_supervisor *supervisor, int32_t pid,
  * A descendant that forks meanwhile may leave one that got none: with SIGKILL call it again until
  * muster_supervisor_reap says -ECHILD. Returns: how many got it, or a negative errno of /proc. */
 int muster_supervisor_signal_all(struct muster_supervisor *supervisor, int signal);
-
-/* Stops this process as Ctrl-Z does, until it is continued. */
-int muster_supervisor_stop(struct muster_supervisor *supervisor);
 
 /* Waits until one of at most 64 descriptors is readable.
  *

@@ -60,7 +60,10 @@ static void give_back(struct muster_supervisor *supervisor)
 
 int muster_supervisor_create(struct muster_supervisor **supervisor)
 {
-    if (is_supervisor || muster__os_thread_count() > 1)
+    int threads = muster__os_thread_count();
+    if (threads < 0)
+        return -ENOENT; /* nothing could be found that programs leave behind */
+    if (is_supervisor || threads > 1)
         return -EBUSY;
     struct muster_supervisor *it = calloc(1, sizeof *it);
     if (!it)

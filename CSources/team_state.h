@@ -39,8 +39,8 @@ struct muster_team {
     struct muster_interval *list; /* MUSTER_LIST_MAX of them */
     struct muster_slot *slots;
     struct muster_fault *faults; /* one a rank */
-    struct muster_roll **rolls; /* block->size of them */
-    struct muster__rank *ranks; /* block->size of them; leader only */
+    struct muster_roll **rolls;  /* block->size of them */
+    struct muster__rank *ranks;  /* block->size of them; leader only */
     struct muster_death *deaths;
     uint32_t death_count, death_capacity;
     uint64_t job_number; /* last dispatched */

@@ -88,10 +88,7 @@ package final class Launch {
         if status == 0 { status = muster_relay_create(1, 2, &relay) }
         guard let supervisor, let relay, status == 0 else {
             muster_supervisor_destroy(supervisor)
-            // Its guard, its keeper and itself: two more processes than there are.
-            throw .system(
-                .system, "muster run", "can't become a supervisor", status: status, needed: 2,
-                processes: true)
+            throw Self.supervisorError(status)
         }
         self.supervisor = supervisor
         self.relay = relay
@@ -266,7 +263,7 @@ package final class Launch {
         }
         switch step {
         case MUSTER_STEP_PROGRAM.rawValue:
-            return programError(stepStatus)
+            return Self.programError(plan.command.program, stepStatus)
         case MUSTER_STEP_PLACEMENT.rawValue:
             let placement = plan.placement?.description ?? ""
             return .system(
@@ -274,24 +271,6 @@ package final class Launch {
         default:
             return cannotStart("rank \(rank)", "can't be started", stepStatus)
         }
-    }
-
-    private func programError(_ status: Int32) -> MusterError {
-        let program = plan.command.program
-        let why = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4200) { text in
-            program.withFileName {
-                muster_supervisor_explain($0, status, text.baseAddress, text.count)
-            } == 1 ? String(fileName: UnsafePointer(text.baseAddress!)) : nil
-        }
-        if let why {
-            return MusterError(.start, subject: program, reason: "can't be executed: \(why)")
-        }
-        if status == -ENOENT && !program.utf8.contains(UInt8(ascii: "/")) {
-            return MusterError(
-                .start, subject: program, reason: "there is no such program in PATH",
-                errorNumber: ENOENT)
-        }
-        return .system(.start, program, "can't be executed", status: status)
     }
 
     private func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {

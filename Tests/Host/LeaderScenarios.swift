@@ -139,3 +139,34 @@ func signals(_: [String]) throws {
         try claim(handled.pointee > 10, "\(handled.pointee) interruptions")
     }
 }
+
+/// `crash team|member|back SIGNAL`: sends itself the signal of a crash while it leads a team or is a member.
+/// Swift's backtracer, where it is on, would write and let it go on. `back`: when the team has ended, the
+/// handler is there again.
+func crash(_ arguments: [String]) throws {
+    let signal = Int32(try number(arguments, 1))
+    var before = sigaction()
+    sigaction(signal, nil, &before)
+    try claim(
+        unsafeBitCast(before.__sigaction_handler, to: Int.self) > 1, "no backtracer is on")
+    func crashes() {
+        guard arguments[0] != "back" else { return }
+        kill(getpid(), signal)
+        print("went on")
+    }
+    if arguments[0] == "member" {
+        let me = try Muster.Member.join()
+        crashes()
+        try me.barrier()
+    } else {
+        let team = try Team(size: 2)
+        crashes()
+        withExtendedLifetime(team) {}
+    }
+    var after = sigaction()
+    sigaction(signal, nil, &after)
+    try claim(
+        unsafeBitCast(after.__sigaction_handler, to: Int.self)
+            == unsafeBitCast(before.__sigaction_handler, to: Int.self), "the handler is not back")
+    print("back")
+}

@@ -63,7 +63,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "guest-hotplug": guestHotplug, "guest-homes": guestHomes,
     "member": member, "launch-fault": launchFault,
-    "output": outputOfKernels,
+    "output": outputOfKernels, "crash": crash,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """walk.py - begins Muster's programs with every kind of state that a parent may hand down.
 
-    Tests/Inherited/walk.py MUSTER --member PROGRAM --leader PROGRAM [--only STATE] [--verbose]
+    Tests/Inherited/walk.py MUSTER --member PROGRAM --leader PROGRAM --host PROGRAM [--only STATE]
+                            [--verbose]
 
 Each state is set in a new process, which then executes the tool (a team of its own, `run`, `storm`), a
 member and a leader. All of them must do as they do without it: the same status, the same output, and
 nothing left over. Then what does not end by itself is asked to end, stopped, continued and killed, each
-process of it by itself. PROGRAM: the Swift examples. Needs gcc, for libraries that are preloaded, and
+process of it by itself. PROGRAM: the Swift examples and muster-test-host. Needs gcc, for libraries that are preloaded, and
 root, for a PID namespace in which killall can be let loose.
 
 Exit: 0 all held; 1 something did not; 2 could not run.
@@ -141,7 +142,8 @@ class Walk:
         self.options, self.folder, self.wrong, self.tried = options, folder, 0, 0
         self.muster = os.path.abspath(options.muster)
         self.environment = {**os.environ, MARK: str(os.getpid())}
-        self.environment.pop("SWIFT_BACKTRACE", None)
+        self.environment["SWIFT_BACKTRACE"] = "enable=yes,color=no"
+        self.host = os.path.abspath(options.host)
         source, self.library = f"{folder}/preloaded.c", f"{folder}/preloaded.so"
         with open(source, "w") as file:
             file.write(PRELOADED)
@@ -195,8 +197,8 @@ class Walk:
         for state, prepare, has_output in states():
             if self.options.only and self.options.only not in state:
                 continue
-            # One signal at a time for the two that differ most; the rest see all at once.
-            names = ("team", "run") if state.startswith("signal ") else self.works
+            # One signal at a time for the one with most processes; the rest see all at once.
+            names = ("run",) if state.startswith("signal ") else self.works
             if state == f"signal {int(signal.SIGCHLD)} ignored":
                 names = self.works
             for name in names:
@@ -362,6 +364,15 @@ class Walk:
             time.sleep(0.2)
             kill(process.pid, number)
             self.end(f"storm, {number.name}", process, (-number,))
+            for kind in ("team", "member", "back"):
+                self.tried += 1
+                status, output, errors = self.run([self.host, "crash", kind, str(int(number)), self.folder])
+                if status != (0 if kind == "back" else -number) or "went on" in output:
+                    self.say(f"{kind}, {number.name}", f"status {status}: {output} {errors[-400:]}")
+                left = gone(5)
+                if left or [pid for pid in os.listdir("/proc") if pid.isdigit()
+                            and name_of(pid) == "swift-backtrace"]:
+                    self.say(f"{kind}, {number.name}", f"left over: {left}")
 
     def drafts(self):
         """A run that is killed leaves no half-written file."""
@@ -406,6 +417,7 @@ def main():
     parser.add_argument("muster")
     parser.add_argument("--member", required=True)
     parser.add_argument("--leader", required=True)
+    parser.add_argument("--host", required=True)
     parser.add_argument("--only")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
@@ -423,7 +435,8 @@ def main():
         steps = [walk.each_state, walk.each_end, walk.each_process, walk.each_rank_stopped, walk.killall,
                  walk.exec_in_a_shell, walk.alarm, walk.crash, walk.drafts]
         for step in steps:
-            if not options.only or step.__name__ == options.only or step == walk.each_state:
+            if not options.only or step.__name__ == options.only or (
+                    step == walk.each_state and not hasattr(walk, options.only)):
                 step()
         print(f"{walk.tried} begun, {walk.wrong} wrong")
         return 1 if walk.wrong or walk.tried == 0 else 0

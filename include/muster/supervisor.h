@@ -53,9 +53,10 @@ struct muster_program {
 
 /* Makes a supervisor: returns in a new process, see above; the calling one becomes its guard.
  *
- * Returns: 0; -EBUSY: this process is a supervisor, or has threads, which a fork would lose; or a
- * negative errno: of a step before the fork in the calling process, of a later one in the new one,
- * which is no supervisor then, but whose end is its guard's too. */
+ * Returns: 0; -EBUSY: this process is a supervisor, or has threads, which a fork would lose;
+ * -ENOENT: /proc is not there, by which descendants are found; or a negative errno: of a step
+ * before the fork in the calling process, of a later one in the new one, which is no supervisor
+ * then, but whose end is its guard's too. */
 int muster_supervisor_create(struct muster_supervisor **supervisor);
 
 /* Gives back what muster_supervisor_create changed. Programs that run are not its business: end

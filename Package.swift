@@ -88,7 +88,9 @@ let package = Package(
                 "example-cxx-member", "example-swift-member", "example-swift-leader",
             ],
             path: "Tests/Command",
-            exclude: ["compare_numpy.py", "exact_arrays.py", "exact_statistics.py"]),
+            exclude: [
+                "compare_numpy.py", "exact_arrays.py", "exact_statistics.py", "numpy_readers.py",
+            ]),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -18,6 +18,8 @@ public struct Percentile: Sendable, Hashable {
     /// The exact value, of integers and bool, where it is whole and exactly known: an element, or the
     /// middle of two.
     public let integer: Int128?
+    /// Whether it is an element, and not interpolated.
+    public let isElement: Bool
 }
 
 extension Team {
@@ -37,18 +39,48 @@ extension Team {
     public func percentiles(
         _ percents: [Double], of numbers: borrowing NPYNumbers, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
-        try percentiles(percents, of: numbers.input, numbers.path, schedule)
+        try percentiles(percents, numbers.input.dtype, numbers.path) { (pass) throws(MusterError) in
+            try counts(of: numbers.input, pass, schedule)
+        }
     }
 
     /// Percentiles of an array, as ``percentiles(_:of:schedule:)-swift.method`` finds a file's.
     public func percentiles<Element: NPYElement>(
         _ percents: [Double], of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
-        try percentiles(percents, of: array.numbers, array.path ?? "array", schedule)
+        try percentiles(percents, array.numbers.dtype, array.path ?? "array") {
+            (pass) throws(MusterError) in
+            try counts(of: array.numbers, pass, schedule)
+        }
     }
 
+    /// Percentiles of several files as one data set. `willRead`: called with each file's number, from 0,
+    /// before it is read, in each pass.
+    ///
+    /// - Throws: `.invalidArgument` where types differ; else as of one file.
+    public func percentiles(
+        _ percents: [Double], of files: NPYFiles, schedule: Schedule = .static,
+        willRead: (Int) -> Void = { _ in }
+    ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
+        try files.requireOneType(for: "percentiles")
+        return try percentiles(percents, files.headers[0].dtype.code, files.paths[0]) {
+            (pass) throws(MusterError) in
+            var all: ([Int], AuditReport)?
+            try forEach(of: files) { (index, numbers) throws(MusterError) in
+                willRead(index)
+                let (counts, report) = try counts(of: numbers, pass, schedule)
+                all =
+                    all.map { (zip($0.0, counts).map(+), $0.1.joined(by: report)) }
+                    ?? (counts, report)
+            }
+            return all!
+        }
+    }
+
+    /// `count`: the counts of a pass over all numbers.
     private func percentiles(
-        _ percents: [Double], of numbers: NumberInput, _ subject: String, _ schedule: Schedule
+        _ percents: [Double], _ dtype: UInt32, _ subject: String,
+        _ count: (KeySearch.Pass) throws(MusterError) -> ([Int], AuditReport)
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
         guard (1...Team.maximumPercentileCount).contains(percents.count),
             percents.allSatisfy({ 0 <= $0 && $0 <= 100 })
@@ -57,35 +89,34 @@ extension Team {
                 .invalidArgument, subject: "\(percents.count) percentiles",
                 reason: "needs 1 to \(Team.maximumPercentileCount) numbers from 0 to 100")
         }
-        let keys = KeyCoding(numbers.dtype, stride: numbers.stride)
+        let keys = KeyCoding(dtype)
         var search = KeySearch(keyBits: keys.bits)
         var total: AuditReport?
         var passes = 0
-        var count = 0
+        var elements = 0
         while let pass = search.nextPass() {
-            let (counts, report) = try self.counts(of: numbers, pass, schedule)
+            let (counts, report) = try count(pass)
             passes += 1
             total = total.map { $0.joined(by: report) } ?? report
             if search.isFirst {
-                count = counts.reduce(0, +)
-                guard count > 0 else { return ([], report, passes) }
-                search.want(percents.flatMap { Place(percent: $0, count: count).ranks })
+                elements = counts.reduce(0, +)
+                guard elements > 0 else { return ([], report, passes) }
+                search.want(percents.flatMap { Place(percent: $0, count: elements).ranks })
             }
             guard search.narrow(pass, counts) else {
-                throw MusterError(
-                    .file, subject: subject,
-                    reason: "changed while it was read; run it again when nobody writes to it")
+                throw NPYFiles.changed(subject)
             }
         }
         let found = percents.map { percent in
-            let place = Place(percent: percent, count: count)
+            let place = Place(percent: percent, count: elements)
             let (low, high) = (search.key(of: place.lower), search.key(of: place.upper))
             if let low = keys.integer(of: low), let high = keys.integer(of: high) {
                 return Percentile(percent: percent, place: place, low, high)
             }
             return Percentile(
                 percent: percent,
-                value: place.interpolate(keys.value(of: low), keys.value(of: high)), integer: nil)
+                value: place.interpolate(keys.value(of: low), keys.value(of: high)), integer: nil,
+                isElement: place.part == 0 || low == high)
         }
         return (found, total!, passes)
     }
@@ -142,27 +173,36 @@ private struct Place {
 extension Percentile {
     /// Between two integers.
     fileprivate init(percent: Double, place: Place, _ low: Int128, _ high: Int128) {
+        let isElement = place.part == 0 || low == high
         // place.part is numerator / 2^shift, exactly. Where the shift is larger, a part of an element is
         // so small that doubles do as well.
-        let shift = place.part == 0 ? 0 : 52 - Int(place.part.exponent)
-        let isHeld = max(low.magnitude, high.magnitude) <= 1 << 53
+        let shift =
+            isElement ? 0 : place.part.significandWidth - Int(place.part.exponent)
         guard shift <= 62 else {
             self.init(
-                percent: percent, value: place.interpolate(Double(low), Double(high)), integer: nil)
+                percent: percent, value: place.interpolate(Double(low), Double(high)), integer: nil,
+                isElement: false)
             return
         }
+        func power(_ exponent: Int) -> Double {
+            Double(sign: .plus, exponent: exponent, significand: 1)
+        }
         // Below 2^64 * 2^62, and 2^64 * 2^53.
-        let exact =
-            low << shift + (high - low)
-            * Int128(place.part * Double(sign: .plus, exponent: shift, significand: 1))
-        let isWhole = exact & (1 << shift - 1) == 0
-        let value =
-            isHeld
-            ? place.interpolate(Double(low), Double(high))
-            : Double(exact) * Double(sign: .plus, exponent: -shift, significand: 1)
-        let integer = isWhole ? exact >> shift : nil
-        // As NumPy rounds, a value that is not whole may become so.
-        self.init(percent: percent, value: integer.map { Double($0) } ?? value, integer: integer)
+        let numerator = isElement ? 0 : Int128(place.part * power(shift))
+        let exact = low << shift + (high - low) * numerator
+        if exact & (1 << shift - 1) == 0 {
+            let integer = exact >> shift
+            self.init(
+                percent: percent, value: Double(integer), integer: integer, isElement: isElement)
+            return
+        }
+        // Where doubles hold both, as NumPy computes it.
+        let isHeld = max(low.magnitude, high.magnitude) <= 1 << 53
+        self.init(
+            percent: percent,
+            value: isHeld
+                ? place.interpolate(Double(low), Double(high)) : Double(exact) * power(-shift),
+            integer: nil, isElement: false)
     }
 }
 
@@ -171,9 +211,9 @@ private struct KeyCoding {
     let dtype: muster_dtype
     let bits: Int
 
-    init(_ dtype: UInt32, stride: Int) {
+    init(_ dtype: UInt32) {
         self.dtype = muster_dtype(dtype)
-        bits = stride * 8
+        bits = muster_dtype_bytes(self.dtype) * 8
     }
 
     func integer(of key: UInt64) -> Int128? {

@@ -22,8 +22,8 @@ enum StandardInput {
         return try copy()
     }
 
-    /// Runs what reads such a file: its errors name standard input, not the file.
-    static func naming<Result>(_ path: String, _ body: () throws -> Result) throws -> Result {
+    /// Runs what reads such a file, or none: its errors name standard input, not the file.
+    static func naming<Result>(_ path: String?, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as MusterError where error.subject == path {

@@ -1,7 +1,7 @@
-// Stats.swift - `muster stats`: what a file of numbers amounts to.
+// Stats.swift - `muster stats`: what files of numbers amount to.
 //
-// Two loops over the mapped file: one for the moments and extremes, one that counts elements between
-// edges that the first has found. The file is never held in memory whole.
+// One loop over each mapped file for the moments and extremes, one that counts elements between edges that
+// the first has found, and some more for percentiles or channels. No file is held in memory whole.
 
 import ArgumentParser
 import Muster
@@ -10,42 +10,55 @@ struct Stats: JSONCommand {
     static let schema = "muster.stats/1"
     static let configuration = CommandConfiguration(
         commandName: "stats",
-        abstract: "Statistics and a histogram of a .npy file.",
+        abstract: "Statistics and a histogram of .npy files.",
         discussion: """
-            Sum, mean, standard deviation (of a population), extremes and histogram are over finite \
-            elements; NaN and infinities are counted. Sum and mean are those of exact arithmetic, \
-            rounded once; sums and extremes of integers are exact. The deviation is within 4 units in \
-            the last place. The results have the same bits for any number of ranks and any schedule.
+            Sum, mean, standard deviation (of a population), extremes, percentiles and histogram are \
+            over finite elements; NaN and infinities are counted. Sum and mean are those of exact \
+            arithmetic, rounded once; sums and extremes of integers are exact. The deviation is within \
+            4 units in the last place. The results have the same bits for any number of ranks and any \
+            schedule.
+
+            Several files are one data set: a row for each, in six digits, then all of them together. \
+            Their types may differ, except for percentiles.
+
+            With --axis K there is a row for each channel: all elements that have one index along that \
+            axis. -1 is the last axis: of images of shape (height, width, 3), the three colours. Up to \
+            4096 channels.
+
+            A percentile is an element, or lies between two, interpolated as NumPy does it by default. \
+            Percentiles take more passes over the file: two of 16-bit types, up to five of wider ones, \
+            and up to eight where many percentiles are asked for.
 
             Bins of integers have one whole width, so that each covers as many integers as any other: \
-            there may be fewer of them than asked for. Other bins are NumPy's.
+            there may be fewer of them than asked for, and the last may reach beyond the maximum. Other \
+            bins are NumPy's, and so are those of integers from 2^52 on, whose edges doubles don't all \
+            hold, and those of --range.
 
-            The time is that of the loops over the file: one for the statistics, one for the \
-            histogram. Starting the processes and reading the header are not in it. The rate is the \
-            bytes of the elements, once for each loop, over that time; GB = 10^9 bytes.
+            The time is that of the passes over the files. Starting the processes is not in it. The rate \
+            is the bytes of the elements, once for each pass, over that time; GB = 10^9 bytes.
 
-            The file is what numpy.load reads: version 1 to 3, C or Fortran order, either byte order, \
+            A file is what numpy.load reads: version 1 to 3, C or Fortran order, either byte order, \
             data at any alignment, float16 to float64, integers of 1 to 8 bytes, or bool. It may be \
-            larger than memory.
-
-            A percentile between two elements is interpolated, as NumPy does it by default. Percentiles \
-            take more passes over the file: two of 16-bit types, up to five of wider ones, and up to \
-            eight where many percentiles are asked for.
+            larger than memory. With - it is standard input: a file, read from its beginning, or a \
+            pipe, which is copied to a file without a name in TMPDIR.
 
             EXAMPLES
               muster stats data.npy                     by all CPUs
+              muster stats monday.npy tuesday.npy       each, and both together
+              muster stats image.npy --axis -1          a row for each channel
               muster stats data.npy -n 4 --bins 50      by 4 processes, finer
-              muster stats data.npy --schedule dynamic  where some CPUs are busy
               muster stats data.npy --percentiles 5,50,95
               muster stats data.npy --range 0,1 --bins 100
               muster stats data.npy --log               bins of equal ratios
-              muster stats - < data.npy                 a file, or a pipe, as standard input
+              muster stats - < data.npy                 standard input
+              muster stats data.npy --schedule dynamic  where some CPUs are busy
               muster stats data.npy --trace trace.json  what each rank did when
               muster stats data.npy --json | jq .mean   for programs
             """)
 
-    @Argument(help: "The .npy file; - is standard input.", completion: .file(extensions: ["npy"]))
-    var file: String
+    @Argument(
+        help: "The .npy files; - is standard input.", completion: .file(extensions: ["npy"]))
+    var files: [String]
 
     @OptionGroup var team: TeamOptions
 
@@ -63,7 +76,12 @@ struct Stats: JSONCommand {
     var json = false
 
     func validate() throws {
-        guard !file.isEmpty else { throw ValidationError("<file>: an empty name is no file's") }
+        guard !files.contains("") else {
+            throw ValidationError("<files>: an empty name is no file's")
+        }
+        guard files.filter({ $0 == "-" }).count <= 1 else {
+            throw ValidationError("-: standard input can be read once; name it once")
+        }
         guard (1...Team.maximumBinCount).contains(bins) else {
             throw ValidationError(
                 "--bins \(bins): a histogram has 1 to \(Team.maximumBinCount) bins")
@@ -72,237 +90,120 @@ struct Stats: JSONCommand {
 
     func run() throws {
         // Before any process is started: most mistakes show here.
-        let path = try file == "-" ? StandardInput.path() : file
-        let isNamed = path == file
-        let read = { [self] in
-            _ = try NPYHeader(path: path)
+        let input = files.contains("-") ? try StandardInput.path() : nil
+        try StandardInput.naming(input) {
+            let data = try NPYFiles(paths: files.map { $0 == "-" ? input! : $0 })
+            try selection.check(data)
             let trace = try tracing.open()
-            return (try measure(path, trace), trace)
+            let report = try measure(data, trace)
+            trace?.finish()
+            if json {
+                try print(json: StatsJSON(report, trace?.shares.first))
+            } else {
+                report.print()
+                trace?.print()
+            }
+            try trace?.check()
         }
-        let (report, trace) = try isNamed ? read() : StandardInput.naming(path, read)
-        trace?.finish()
-        if json {
-            try print(json: StatsJSON(report, trace?.shares.first))
-        } else {
-            report.print()
-            trace?.print()
-        }
-        try trace?.check()
     }
 
-    private func measure(_ path: String, _ trace: Trace?) throws -> StatsReport {
+    private func measure(_ data: NPYFiles, _ trace: Trace?) throws -> StatsReport {
         let team = try Team(size: try team.size(), binding: team.binding)
-        let numbers = try team.numbers(npy: path)
-        let meter = Meter(file)
+        let loops = selection.axis == nil ? 2 : 3
+        let meter = StatsMeter(files, loops: loops * files.count)
         defer {
             team.onProgress = nil
             meter.clear()
         }
+        team.onProgress = { meter.show($0) }
         try trace?.begin(team)
         let clock = ContinuousClock()
         let start = clock.now
 
-        team.onProgress = { meter.show($0.fraction / 2) }
-        let (statistics, statisticsAudit) = try team.statistics(of: numbers, schedule: schedule)
-        var histogram: (result: Histogram, report: AuditReport)?
-        if let edges = try selection.edges(of: statistics, bins: bins, file: file) {
-            team.onProgress = { meter.show(0.5 + $0.fraction / 2) }
-            histogram = try team.histogram(
-                of: numbers, edges: edges, schedule: schedule)
+        let (each, statisticsAudit) = try team.statistics(
+            of: data, schedule: schedule, willRead: meter.begin)
+        let all = each.dropFirst().reduce(each[0], +)
+        var report = StatsReport(
+            names: files, headers: data.headers, each: each, all: all,
+            size: team.size, schedule: schedule)
+        report.add("statistics", statisticsAudit)
+        if let axis = selection.axis {
+            let found = try team.channelStatistics(
+                of: data, axis: axis, schedule: schedule, willRead: meter.begin)
+            report.channels = (axis, found.result)
+            report.add("channels", found.report)
         }
-        var percentiles: (result: [Percentile], report: AuditReport, passes: Int)?
+        if let edges = try selection.edges(of: all, bins: bins, file: report.name) {
+            let found = try team.histogram(
+                of: data, edges: edges, schedule: schedule, willRead: meter.begin)
+            report.histogram = found.result
+            report.add("histogram", found.report)
+        }
         if let wanted = selection.percentiles {
-            team.onProgress = nil
-            percentiles = try team.percentiles(wanted.percents, of: numbers, schedule: schedule)
+            meter.endless = true
+            let found = try team.percentiles(
+                wanted.percents, of: data, schedule: schedule, willRead: meter.begin)
+            report.percentiles = found.result
+            report.add("percentiles", found.report, passes: found.passes)
         }
-        let elapsed = start.duration(to: clock.now)
+        report.elapsed = start.duration(to: clock.now) / .seconds(1)
         try trace?.end(team, "stats")
+        try check(report)
+        return report
+    }
 
-        let report = StatsReport(
-            file: file, header: numbers.header,
-            statistics: statistics, histogram: histogram?.result, size: team.size,
-            schedule: schedule, statisticsAudit: statisticsAudit,
-            histogramAudit: histogram?.report, percentiles: percentiles,
-            elapsed: elapsed / .seconds(1))
+    /// Each loop must have seen the same elements.
+    private func check(_ report: StatsReport) throws {
+        let finite = report.all.finiteCount
+        var seen: [(String, Int)] = []
+        if let channels = report.channels {
+            seen.append(("in its channels", channels.rows.reduce(0) { $0 + $1.finiteCount }))
+        }
         // All edges lie around all finite elements, so every one of them has its bin.
-        let counted = histogram?.result.counts.reduce(0, +) ?? 0
-        guard selection.range != nil || counted == statistics.finiteCount else {
+        if selection.range == nil {
+            seen.append(
+                ("between its minimum and maximum", report.histogram?.counts.reduce(0, +) ?? 0))
+        }
+        for (place, count) in seen where count != finite {
             throw Failure.wrong(
-                "\(file): changed while it was read: \(statistics.finiteCount) finite elements in the "
-                    + "first loop, \(counted) between its minimum and maximum in the second; run it "
+                "\(report.name): changed while it was read: \(finite) finite elements in the "
+                    + "first loop, \(count) \(place) in a later one; run it "
                     + "again when nobody writes to it",
                 report: FailedJSON(report.audit))
         }
-        return report
     }
 }
 
-extension Progress {
-    /// 0...1
-    fileprivate var fraction: Double { chunks == 0 ? 1 : Double(done) / Double(chunks) }
-}
+/// How far the loops over the files are, on stderr.
+final class StatsMeter {
+    private let names: [String]
+    private let meter: Meter
+    private let loops: Int
+    private var begun = 0
+    private var index = 0
+    /// How many loops there will be is not known.
+    var endless = false { didSet { begun = 0 } }
 
-/// What the command found, and what it took.
-struct StatsReport {
-    let file: String
-    let header: NPYHeader
-    let statistics: Statistics
-    /// nil: no finite element.
-    let histogram: Histogram?
-    let size: Int
-    let schedule: Schedule
-    let statisticsAudit: AuditReport
-    let histogramAudit: AuditReport?
-    /// nil: not asked for.
-    let percentiles: (result: [Percentile], report: AuditReport, passes: Int)?
-    /// Seconds of the loops over the file.
-    let elapsed: Double
-
-    var dtype: DType { header.dtype }
-    var shape: [Int] { header.shape }
-    /// Bytes of the elements, once.
-    var bytes: Int { header.dataByteCount }
-
-    var passes: Int { (histogram == nil ? 1 : 2) + (percentiles?.passes ?? 0) }
-
-    /// Finite elements that lie in no bin.
-    var outsideCount: Int {
-        histogram.map { statistics.finiteCount - $0.counts.reduce(0, +) } ?? 0
+    init(_ names: [String], loops: Int) {
+        self.names = names
+        self.loops = loops
+        meter = Meter(names.count == 1 ? names[0] : "\(names.count) files")
     }
 
-    /// nil: nothing was read.
-    var gigabytesPerSecond: Double? {
-        bytes == 0 || elapsed <= 0 ? nil : Double(bytes) * Double(passes) / elapsed / 1e9
+    /// The next loop reads this file.
+    func begin(_ file: Int) {
+        begun += 1
+        index = file
     }
 
-    /// All loops together. Each is clean, or there would be no report.
-    var audit: AuditReport {
-        [histogramAudit, percentiles?.report].compactMap { $0 }
-            .reduce(statisticsAudit) { $0.joined(by: $1) }
-    }
-
-    func print() {
-        let lengths = shape.map(String.init).joined(separator: ", ")
-        row("file", Output.plain(file))
-        row("dtype", dtype.name + (header.isBigEndian ? ", big-endian" : ""))
-        row(
-            "shape",
-            (shape.count == 1 ? "(\(lengths),)" : "(\(lengths))")
-                + (header.isFortranOrder ? ", Fortran order" : ""))
-        row("count", Figures.count(statistics.count))
-        row("NaN", Figures.count(statistics.nanCount))
-        row("infinite", Figures.count(statistics.infinityCount))
-        row("sum", sumText)
-        row("mean", statistics.mean.map { "\($0)" } ?? "-")
-        row("std deviation", statistics.standardDeviation.map { "\($0)" } ?? "-")
-        row("minimum", text(statistics.minimum, statistics.integers?.minimum))
-        row("maximum", text(statistics.maximum, statistics.integers?.maximum))
-        for percentile in percentiles?.result ?? [] { row(percentile.name, percentile.text) }
-        if let histogram {
-            Output.line()
-            for line in histogram.lines(width: Output.width) { Output.line(line) }
-            if outsideCount > 0 {
-                Output.line("\(Figures.count(outsideCount, "element")) outside the range")
-            }
-        }
-        Output.line()
-        let rate =
-            gigabytesPerSecond.map {
-                $0 < 0.01 ? "under 0.01 GB/s, " : "\(Figures.short($0, digits: 3)) GB/s, "
-            } ?? ""
-        row(
-            "time",
-            "\(Figures.time(elapsed)) (\(rate)\(Figures.count(passes, "pass", "passes")) over "
-                + "\(Figures.amount(Double(bytes))), \(schedule) schedule)")
-        row("audit", "statistics: \(Paint.verdict(statisticsAudit))")
-        if let histogramAudit { row("", "histogram: \(Paint.verdict(histogramAudit))") }
-        if let percentiles { row("", "percentiles: \(Paint.verdict(percentiles.report))") }
-    }
-
-    private func row(_ name: String, _ value: String) {
-        let blank = String(repeating: " ", count: max(1, 15 - name.count))
-        Output.line((Paint.heading(name) + blank + value))
-    }
-
-    private var sumText: String {
-        if let integers = statistics.integers { return "\(integers.sum)" }
-        return statistics.sum.isFinite
-            ? "\(statistics.sum)"
-            : "\(statistics.sum) (it is beyond the largest double; mean and deviation are right)"
-    }
-
-    /// An element: the shortest text that reads back as the same number of its type.
-    private func text(_ value: Double?, _ integer: Int128?) -> String {
-        guard let value else { return "-" }
-        if let integer { return "\(integer)" }
-        return switch dtype {
-        case .f2: "\(Float16(value))"
-        case .f4: "\(Float(value))"
-        default: "\(value)"
-        }
-    }
-}
-
-/// `muster.stats/1`. Every key is always there.
-struct StatsJSON: Encodable {
-    struct Bins: Encodable {
-        let edges: [Double]
-        let counts: [Int]
-        let outside_count: Int
-    }
-    struct Team: Encodable {
-        let size: Int
-        let schedule: String
-    }
-
-    private let report: StatsReport
-    private let timeline: TimelineShare?
-    init(_ report: StatsReport, _ timeline: TimelineShare?) {
-        self.report = report
-        self.timeline = timeline
-    }
-
-    enum CodingKeys: CodingKey {
-        case file, dtype, shape, count, nan_count, infinity_count, sum, sum_bits, mean
-        case standard_deviation, minimum, maximum, percentiles, histogram, team, audit, elapsed_s
-        case rate_gb_per_s, timeline
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var json = encoder.container(keyedBy: CodingKeys.self)
-        let statistics = report.statistics
-        try json.encode(report.file.jsonName, forKey: .file)
-        try json.encode(report.dtype.name, forKey: .dtype)
-        try json.encode(report.shape, forKey: .shape)
-        try json.encode(statistics.count, forKey: .count)
-        try json.encode(statistics.nanCount, forKey: .nan_count)
-        try json.encode(statistics.infinityCount, forKey: .infinity_count)
-        if let integers = statistics.integers {
-            try json.encode(integers.sum, forKey: .sum)
-            try json.encode(integers.minimum, forKey: .minimum)
-            try json.encode(integers.maximum, forKey: .maximum)
+    func show(_ progress: Progress) {
+        let part = progress.chunks == 0 ? 1 : Double(progress.done) / Double(progress.chunks)
+        if endless {
+            meter.show(part, "percentiles, pass \((begun - 1) / names.count + 1)")
         } else {
-            try json.encode(Nullable(statistics.sum), forKey: .sum)
-            try json.encode(Nullable(statistics.minimum), forKey: .minimum)
-            try json.encode(Nullable(statistics.maximum), forKey: .maximum)
+            meter.show((Double(begun - 1) + part) / Double(loops))
         }
-        let bits = String(statistics.sum.bitPattern, radix: 16)
-        try json.encode(
-            String(repeating: "0", count: 16 - bits.count) + bits, forKey: .sum_bits)
-        try json.encode(Nullable(statistics.mean), forKey: .mean)
-        try json.encode(Nullable(statistics.standardDeviation), forKey: .standard_deviation)
-        // An optional encodes itself as null here; only synthesised encoders leave its key out.
-        try json.encode(
-            report.histogram.map {
-                Bins(edges: $0.edges, counts: $0.counts, outside_count: report.outsideCount)
-            }, forKey: .histogram)
-        try json.encode(
-            report.percentiles.map { $0.result.map { PercentileJSON($0) } }, forKey: .percentiles)
-        try json.encode(
-            Team(size: report.size, schedule: report.schedule.description), forKey: .team)
-        try json.encode(AuditJSON(report.audit), forKey: .audit)
-        try json.encode(Nullable(report.elapsed), forKey: .elapsed_s)
-        try json.encode(Nullable(report.gigabytesPerSecond), forKey: .rate_gb_per_s)
-        try json.encode(timeline, forKey: .timeline)
     }
+
+    func clear() { meter.clear() }
 }

@@ -1,10 +1,10 @@
-// StatsSelection.swift - what `muster stats` is asked for besides the plain statistics: percentiles, and
-// which bins its histogram has.
+// StatsSelection.swift - what `muster stats` is asked for besides the plain statistics: percentiles,
+// channels, and which bins its histogram has.
 
 import ArgumentParser
 import Muster
 
-/// `--percentiles`, `--range`, `--log`.
+/// `--percentiles`, `--axis`, `--range`, `--log`.
 struct StatsSelection: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -12,6 +12,13 @@ struct StatsSelection: ParsableArguments {
             valueName: "P,P,..."),
         transform: PercentList.init(argument:))
     var percentiles: PercentList?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "A row for each channel: all elements with one index along this axis. -1 is the last axis.",
+            valueName: "K"))
+    var axis: Int?
 
     @Option(
         parsing: .unconditional,
@@ -24,9 +31,20 @@ struct StatsSelection: ParsableArguments {
     var log = false
 
     func validate() throws {
+        if axis != nil, percentiles != nil {
+            throw ValidationError(
+                "--percentiles with --axis: percentiles are those of all elements and not of a channel; "
+                    + "leave one of the two out")
+        }
         if let range, log, range.low <= 0 {
             throw ValidationError("--log: the range must begin above 0, not at \(range.low)")
         }
+    }
+
+    /// Refuses files that can't give what is asked for, before any is read.
+    func check(_ files: NPYFiles) throws {
+        if let axis { _ = try files.channelCount(axis: axis) }
+        if percentiles != nil { try files.requireOneType(for: "percentiles") }
     }
 
     /// The histogram's edges, for data with these statistics; nil: there is no finite element.
@@ -94,29 +112,6 @@ extension Percentile {
         return "percentile \(isWhole ? "\(Int(percent))" : "\(percent)")"
     }
 
-    /// The shortest text that reads back as the same number.
-    var text: String { integer.map { "\($0)" } ?? "\(value)" }
-}
-
-/// One of `percentiles` in JSON.
-struct PercentileJSON: Encodable {
-    private let percentile: Percentile
-    init(_ percentile: Percentile) { self.percentile = percentile }
-
-    enum CodingKeys: CodingKey { case percent, value }
-
-    func encode(to encoder: any Encoder) throws {
-        var json = encoder.container(keyedBy: CodingKeys.self)
-        try json.encode(percentile.percent, forKey: .percent)
-        if let integer = percentile.integer {
-            // Elements have 64 bits at most.
-            if integer < 0 {
-                try json.encode(Int64(integer), forKey: .value)
-            } else {
-                try json.encode(UInt64(integer), forKey: .value)
-            }
-        } else {
-            try json.encode(percentile.value, forKey: .value)
-        }
-    }
+    /// As it is shown. `dtype`: of the elements.
+    func element(_ dtype: DType?) -> Element { Element(value, integer, isElement ? dtype : nil) }
 }

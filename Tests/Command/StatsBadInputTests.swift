@@ -95,7 +95,7 @@ import Testing
     @Test("An empty name")
     func emptyName() throws {
         let result = try CommandRunner.run(["stats", ""])
-        #expect(result.status == 64 && result.errors.contains("<file>"), "\(result)")
+        #expect(result.status == 64 && result.errors.contains("<files>"), "\(result)")
     }
 
     // Root may read any file, so there the tool runs as nobody, where nobody can reach it.

@@ -91,8 +91,8 @@ import Testing
         let all: Set = [
             "schema", "file", "dtype", "shape", "count", "nan_count", "infinity_count", "sum",
             "sum_bits", "mean", "standard_deviation", "minimum", "maximum", "percentiles",
-            "histogram", "team",
-            "audit", "elapsed_s", "rate_gb_per_s", "timeline",
+            "histogram", "files", "axis", "channels", "notes", "team", "audit", "elapsed_s",
+            "rate_gb_per_s", "timeline",
         ]
         let path = try folder.write("a.npy", StatsFiles.npy([1.0, 2, 3, 6], shape: [2, 2]))
         let found = try stats(path, "-n", "2", "--schedule", "guided")
@@ -107,6 +107,15 @@ import Testing
             Set((found["histogram"] as! [String: Any]).keys) == [
                 "edges", "counts", "outside_count",
             ])
+        let numbers: Set = [
+            "count", "nan_count", "infinity_count", "sum", "sum_bits", "mean", "standard_deviation",
+            "minimum", "maximum",
+        ]
+        let files = found["files"] as! [[String: Any]]
+        #expect(files.map { Set($0.keys) } == [numbers.union(["file", "dtype", "shape"])])
+        let channels = try stats(path, "--axis", "0")["channels"] as! [[String: Any]]
+        #expect(
+            channels.map { Set($0.keys) } == Array(repeating: numbers.union(["index"]), count: 2))
         let team = found["team"] as! [String: Any]
         #expect(Set(team.keys) == ["size", "schedule"])
         #expect(team["schedule"] as? String == "guided")
@@ -121,7 +130,7 @@ import Testing
         #expect(Set(empty.keys) == all)
         for key in [
             "mean", "standard_deviation", "minimum", "maximum", "histogram", "rate_gb_per_s",
-            "timeline",
+            "timeline", "axis", "channels", "percentiles",
         ] {
             #expect(empty[key] is NSNull, "\(key)")
         }

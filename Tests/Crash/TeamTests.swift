@@ -101,6 +101,8 @@ extension CrashTests {
 
         @Test func npyFilesRoundTrip() throws { try run("npy") }
 
+        @Test func statisticsOfChannelsArraysAndDataSets() throws { try run("statistics") }
+
         @Test(arguments: leaders)
         func rawFilesAreReadAndChanged(leader: String) throws { try run("raw-files", leader) }
 

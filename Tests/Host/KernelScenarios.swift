@@ -131,6 +131,8 @@ func lateKernels(_: [String]) throws {
     let before = team.processIDs
     _ = try team.statistics(of: array)
     _ = try team.histogram(of: array, edges: [0, 1, 2])
+    _ = try team.channelStatistics(of: array, axis: 0)
+    _ = try team.percentiles([50], of: array)
     try claim(equal: team.processIDs, before, "the library's own loops need no new workers")
     try team.run(HiddenGeneric<Int16, Character>(array: array.inPlace, ballast: 0), grain: 1)
     let after = team.processIDs

@@ -89,7 +89,8 @@ let package = Package(
             ],
             path: "Tests/Command",
             exclude: [
-                "compare_numpy.py", "exact_arrays.py", "exact_statistics.py", "numpy_readers.py",
+                "compare_numpy.py", "exact_arrays.py", "exact_kernels.py", "exact_statistics.py",
+                "numpy_readers.py",
             ]),
     ],
     cxxLanguageStandard: .cxx17

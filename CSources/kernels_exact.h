@@ -162,12 +162,35 @@ INLINE bool try_way(const double *x, size_t n, int place, int room, enum way way
     return way == TWO_LEVELS ? whole : plain || place <= upper_exponent(seen->least) + 53 - room;
 }
 
-/* Adds numbers one by one. */
+/* Adds numbers one by one, 2^28 of them at most, of any size. A digit counts 2^32 times the one
+ * below it, and carries wait for the end: a number adds less than 2^33 to a digit. Neighbours go to
+ * ROWS of digits in turn, since an addition waits for the last one to the same digit. */
 static void sum_long(const double *x, size_t n, uint64_t *words)
 {
+    const uint64_t digit = UINT32_MAX;
+    enum { ROWS = 4 };
+    int64_t digits[ROWS][2 * MUSTER_EXACT_WORDS] = {{0}};
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        const int64_t sign = -(int64_t)(bits >> 63);
+        const uint64_t biased = bits >> 52 & 0x7ff, fraction = bits & ((UINT64_C(1) << 52) - 1);
+        const uint64_t bit = biased ? biased - 1 : 0;
+        const uint64_t mantissa = biased ? fraction | UINT64_C(1) << 52 : fraction;
+        const uint64_t low = (mantissa & digit) << bit % 32, high = (mantissa >> 32) << bit % 32;
+        int64_t *const to = digits[i % ROWS] + bit / 32;
+        to[0] += ((int64_t)(low & digit) ^ sign) - sign;
+        to[1] += ((int64_t)((low >> 32) + (high & digit)) ^ sign) - sign;
+        to[2] += ((int64_t)(high >> 32) ^ sign) - sign;
+    }
+    int64_t carry = 0;
     memset(words, 0, MUSTER_EXACT_WORDS * sizeof *words);
-    for (size_t i = 0; i < n; i++)
-        muster__exact_add_finite(words, x[i]);
+    for (size_t i = 0; i < 2 * MUSTER_EXACT_WORDS; i++) {
+        for (size_t row = 0; row < ROWS; row++)
+            carry += digits[row][i];
+        words[i / 2] |= ((uint64_t)carry & digit) << 32 * (i % 2);
+        carry >>= 32; /* rounds down, so that a negative sum becomes a two's complement number */
+    }
 }
 
 /* The same in a way that was chosen for the block before, or, where there was none, for any. */
@@ -195,14 +218,18 @@ INLINE bool sum_block(const double *x, size_t n, int room, bool plain, struct ha
     if (!(seen->most <= DBL_MAX))
         return false; /* infinite; or all are NaN */
     /* One place more than is needed, so that somewhat larger numbers fit as well. */
-    habit->place = upper_exponent(seen->most) + room + 1;
-    for (habit->way = ONE_LEVEL; habit->place < 1000; habit->way++) {
+    const int place = upper_exponent(seen->most) + room + 1;
+    /* Numbers that two levels can't hold have been tried in vain: no other way holds more. */
+    const bool is_wide =
+        habit->way == TWO_LEVELS && habit->place >= place - 1 && habit->place <= place + 1;
+    habit->place = place;
+    for (habit->way = ONE_LEVEL; place < 1000 && !is_wide; habit->way++) {
         if (try_habit(x, n, room, plain, habit, sum->parts, seen))
             return sum->parts[0] == sum->parts[0];
         if (habit->way == TWO_LEVELS)
             break;
     }
-    *habit = (struct habit){0};
+    *habit = place < 1000 ? (struct habit){place, TWO_LEVELS} : (struct habit){0};
     for (size_t i = 0; i < n; i++)
         if (x[i] != x[i])
             return false;

@@ -9,6 +9,7 @@
 /* Elements a chunk unless asked otherwise: 512 KiB of doubles, where the cost of a claim and a
  * commit (some nanoseconds) vanishes beside the 30 us that moving them takes. */
 #define GRAIN_ELEMENTS 65536u
+#define GRAIN_BYTES    (512u << 10)
 
 /* A default loop has at least as many chunks, so that a small one can be shared out as well. */
 #define CHUNKS_LEAST 64u
@@ -24,22 +25,34 @@ static uint64_t power_of_two_below(uint64_t n)
     return power;
 }
 
-uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes)
+uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t partial_bytes,
+                                       uint64_t index_bytes)
 {
     uint64_t grain = wanted;
     if (grain == 0) {
-        grain = power_of_two_below(elements / CHUNKS_LEAST);
-        if (grain > GRAIN_ELEMENTS)
-            grain = GRAIN_ELEMENTS;
+        uint64_t most = index_bytes > GRAIN_BYTES / GRAIN_ELEMENTS
+                            ? power_of_two_below(GRAIN_BYTES / index_bytes)
+                            : GRAIN_ELEMENTS;
+        grain = power_of_two_below(count / CHUNKS_LEAST);
+        if (grain > most)
+            grain = most;
     }
-    uint64_t least = muster_schedule_chunks(elements, MUSTER_CHUNKS_MAX);
+    uint64_t least = muster_schedule_chunks(count, MUSTER_CHUNKS_MAX);
     if (grain < least)
         grain = least;
-    uint64_t chunks = muster_schedule_chunks(elements, grain);
-    if (partial_bytes > 0 && chunks > PARTIALS_FREE_BYTES / partial_bytes &&
-        grain / 16 < partial_bytes)
-        grain = partial_bytes * 16;
+    uint64_t chunks = muster_schedule_chunks(count, grain);
+    /* Indices of which one partial result is a sixteenth of a byte an element: of 8 bytes, which
+     * are one number, or several small ones. */
+    uint64_t elements = index_bytes < 16 ? 1 : index_bytes / 8;
+    uint64_t worth = muster_schedule_chunks(partial_bytes * 16, elements);
+    if (partial_bytes > 0 && chunks > PARTIALS_FREE_BYTES / partial_bytes && grain < worth)
+        grain = worth;
     return grain;
+}
+
+uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes)
+{
+    return muster_schedule_grain_of_rows(elements, wanted, partial_bytes, 0);
 }
 
 struct muster_interval muster_schedule_take_guided(uint64_t *counter, uint64_t count,

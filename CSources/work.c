@@ -8,7 +8,7 @@
 #include <muster/work.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct muster_work_use) == 48, "uses follow each other without gaps");
+_Static_assert(sizeof(struct muster_work_use) == 56, "uses follow each other without gaps");
 _Static_assert(sizeof(struct muster_work_order) == 24, "uses follow the head");
 _Static_assert(sizeof(struct muster_work_order) + MUSTER_USES_MAX * sizeof(struct muster_work_use) +
                        MUSTER_WORK_ARGUMENT_BYTES_MAX + 256 <=
@@ -63,9 +63,10 @@ static int read_order(struct muster_work_state *state, struct muster_work_order 
     for (uint32_t i = 0; i < state->use_count; i++) {
         const struct muster_work_use *use = &state->uses[i];
         if (use->array >= MUSTER_ARRAYS_MAX || use->access > MUSTER_IN_PLACE ||
-            use->element_bytes == 0 || use->offset_bytes > loop->space_bytes ||
+            use->element_bytes == 0 || use->elements_per_index == 0 ||
+            use->offset_bytes > loop->space_bytes ||
             use->count > (loop->space_bytes - use->offset_bytes) / use->element_bytes ||
-            (use->access != MUSTER_INPUT && loop->elements > use->count))
+            (use->access != MUSTER_INPUT && loop->elements > use->count / use->elements_per_index))
             return -EUCLEAN;
     }
     return 0;
@@ -149,6 +150,22 @@ static void save(const struct muster_work *work, const struct muster_work_use *u
                          (end - first) * use->element_bytes);
 }
 
+static struct muster_interval owned(const struct muster_work *work,
+                                    const struct muster_work_use *use)
+{
+    return muster_chunk_elements(&work->chunk, use->elements_per_index);
+}
+
+struct muster_interval muster_work_elements(const struct muster_work *work, uint32_t use)
+{
+    return owned(work, used(work, use));
+}
+
+uint64_t muster_work_elements_per_index(const struct muster_work *work, uint32_t use)
+{
+    return used(work, use)->elements_per_index;
+}
+
 const void *muster_work_input(const struct muster_work *work, uint32_t use)
 {
     return elements(work, used_for(work, use, MUSTER_INPUT));
@@ -157,40 +174,75 @@ const void *muster_work_input(const struct muster_work *work, uint32_t use)
 void *muster_work_output(const struct muster_work *work, uint32_t use)
 {
     const struct muster_work_use *found = used_for(work, use, MUSTER_OUTPUT);
+    struct muster_interval mine = owned(work, found);
     if (work->state->loop->poison)
         muster_loop_poison(work->state->loop, work->chunk.index, found->array,
-                           found->offset_bytes + work->chunk.first * found->element_bytes,
-                           (work->chunk.end - work->chunk.first) * found->element_bytes);
+                           found->offset_bytes + mine.first * found->element_bytes,
+                           (mine.end - mine.first) * found->element_bytes);
     return elements(work, found);
+}
+
+/* Elements of a tile: as many units of `unit` as MUSTER_TILE_BYTES hold, at least one. */
+static uint64_t tile_length(const struct muster_work_use *use, uint64_t unit)
+{
+    uint64_t units = MUSTER_TILE_BYTES / use->element_bytes / unit;
+    return units ? units * unit : unit;
+}
+
+static bool update(const struct muster_work *work, const struct muster_work_use *use,
+                   uint64_t length, struct muster_tile *tile)
+{
+    struct muster_interval mine = owned(work, use);
+    unsigned char *start = elements(work, use);
+    /* All zero at first, and then left as it was: with a gap, old contents would not be kept. */
+    assert(!tile->elements || (tile->elements == start && tile->end > mine.first));
+    uint64_t first = tile->elements ? tile->end : mine.first;
+    if (first >= mine.end) {
+        memset(tile, 0, sizeof *tile);
+        return false;
+    }
+    uint64_t left = mine.end - first;
+    tile->elements = start;
+    tile->first = first;
+    tile->end = first + (left < length ? left : length);
+    save(work, use, tile->first, tile->end);
+    return true;
 }
 
 bool muster_work_update(const struct muster_work *work, uint32_t use, struct muster_tile *tile)
 {
     const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
-    uint64_t length = MUSTER_TILE_BYTES / found->element_bytes;
-    if (length == 0)
-        length = 1;
-    unsigned char *start = elements(work, found);
-    /* All zero at first, and then left as it was: with a gap, old contents would not be kept. */
-    assert(!tile->elements || (tile->elements == start && tile->end > work->chunk.first));
-    uint64_t first = tile->elements ? tile->end : work->chunk.first;
-    if (first >= work->chunk.end) {
-        memset(tile, 0, sizeof *tile);
-        return false;
-    }
-    uint64_t left = work->chunk.end - first;
-    tile->elements = start;
-    tile->first = first;
-    tile->end = first + (left < length ? left : length);
-    save(work, found, tile->first, tile->end);
-    return true;
+    return update(work, found, tile_length(found, found->elements_per_index), tile);
+}
+
+bool muster_work_update_elements(const struct muster_work *work, uint32_t use,
+                                 struct muster_tile *tile)
+{
+    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    return update(work, found, tile_length(found, 1), tile);
 }
 
 void *muster_work_update_whole(const struct muster_work *work, uint32_t use)
 {
     const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
-    save(work, found, work->chunk.first, work->chunk.end);
+    struct muster_interval mine = owned(work, found);
+    save(work, found, mine.first, mine.end);
     return elements(work, found);
+}
+
+struct muster_rows muster_work_rows(const struct muster_work *work, uint32_t use, uint64_t halo)
+{
+    const struct muster_work_use *found = used_for(work, use, MUSTER_INPUT);
+    uint64_t count = found->count / found->elements_per_index;
+    uint64_t first = work->chunk.first < count ? work->chunk.first : count;
+    uint64_t end = work->chunk.end < count ? work->chunk.end : count;
+    struct muster_rows rows = {elements(work, found), 0, 0,
+                               found->elements_per_index * found->element_bytes};
+    if (first < end) {
+        rows.first = first > halo ? first - halo : 0;
+        rows.end = end + (halo < count - end ? halo : count - end);
+    }
+    return rows;
 }
 
 uint64_t muster_work_count(const struct muster_work *work, uint32_t use)

@@ -38,6 +38,15 @@ enum AccessKind: UInt8, Sendable {
 protocol ArrayAccess: BitwiseCopyable {
     static var kind: AccessKind { get }
     static var elementBytes: Int { get }
+    /// Whether the number of elements of a row follows the handle (RowAccess.swift).
+    static var hasRows: Bool { get }
+    /// Whether it is read by other indices than the loop's: its length says nothing about the loop.
+    static var isGather: Bool { get }
+}
+
+extension ArrayAccess {
+    static var hasRows: Bool { false }
+    static var isGather: Bool { false }
 }
 
 extension SharedArray {

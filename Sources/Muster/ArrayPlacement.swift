@@ -45,7 +45,9 @@ struct ArrayWish {
 
     /// Bytes of a chunk of a loop over it.
     var chunkBytes: Int {
-        max(1, Int(muster_schedule_grain(UInt64(elements), 0, 0)) * (bytes / max(1, elements)))
+        let element = bytes / max(1, elements)
+        let grain = muster_schedule_grain_of_rows(UInt64(elements), 0, 0, UInt64(element))
+        return max(1, Int(grain) * element)
     }
 }
 

@@ -40,6 +40,16 @@ enum CKernelTrouble: Error, CustomStringConvertible {
     }
 }
 
+/// An array that a C kernel uses, checked.
+struct CUse {
+    let handle: _ArrayHandle
+    let elementBytes: Int
+    let kind: AccessKind
+    /// `enum muster_use_flag`.
+    let flags: UInt32
+    let elementsPerIndex: UInt64
+}
+
 /// What a leader in C gave for a loop, as bytes for the job slot.
 struct CKernelOrder {
     private(set) var bytes: [UInt8] = []
@@ -48,7 +58,7 @@ struct CKernelOrder {
     /// - Parameter kernel: The function's address, or its place in the program.
     init(
         kernel: UInt64, inProgram: Bool,
-        uses: [(handle: _ArrayHandle, bytes: Int, kind: AccessKind)],
+        uses: [CUse],
         arguments: UnsafeRawBufferPointer
     ) {
         let order = muster_work_order(
@@ -56,14 +66,18 @@ struct CKernelOrder {
             argument_bytes: UInt32(arguments.count), reserved: 0)
         append(order)
         for use in uses {
+            let perIndex = MemoryLayout<muster_work_use>.offset(of: \.elements_per_index)!
             accesses.append(
-                AccessField(offset: bytes.count, kind: use.kind, elementBytes: use.bytes))
+                AccessField(
+                    offset: bytes.count, kind: use.kind, elementBytes: use.elementBytes,
+                    flags: use.flags, rowOffset: bytes.count + perIndex))
             let handle = use.handle
             append(
                 muster_work_use(
                     team: UInt64(handle.team), offset_bytes: UInt64(handle.offset),
                     count: UInt64(handle.count), array: handle.id, generation: handle.generation,
-                    element_bytes: UInt64(use.bytes), access: use.kind.code, reserved: 0))
+                    element_bytes: UInt64(use.elementBytes), access: use.kind.code,
+                    flags: use.flags, elements_per_index: use.elementsPerIndex))
         }
         bytes += arguments
     }

@@ -137,8 +137,7 @@ extension TeamCore {
         let slot = UnsafeMutableRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
         if memcmp(slot, work, bytes) == 0 { return true }
         for access in kernels.entries[kernel].accesses {
-            let size = MemoryLayout<_ArrayHandle>.size
-            if memcmp(slot + access.offset, work + access.offset, size) != 0 {
+            if memcmp(slot + access.offset, work + access.offset, access.byteCount) != 0 {
                 return false
             }
         }

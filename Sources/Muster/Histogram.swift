@@ -120,7 +120,7 @@ extension Team {
         let shared = try self.array(edges)
         var counts = [Int](repeating: 0, count: bins)
         let report = try core.run(
-            Binning(numbers: numbers, edges: shared.input, bins: bins),
+            Binning(numbers: numbers, edges: shared.gather, bins: bins),
             LoopPlan(count: numbers.count, schedule: schedule),
             partialBytes: bins * MemoryLayout<UInt64>.stride
         ) { partials, chunks in
@@ -134,7 +134,7 @@ extension Team {
 /// Leaves `bins` counts a chunk.
 struct Binning: _Work {
     let numbers: NumberInput
-    let edges: SharedArray<Double>.Input
+    let edges: SharedArray<Double>.Gather
     let bins: Int
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
@@ -146,7 +146,7 @@ struct Binning: _Work {
             let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
                 .assumingMemoryBound(to: UInt64.self)
             counts.update(repeating: 0, count: bins)
-            let edgeSpan = edges.span(0..<bins + 1, in: chunk)
+            let edgeSpan = edges.span(in: chunk)
             numbers.withElements(of: chunk) { start, count in
                 edgeSpan.withUnsafeBufferPointer { edges in
                     muster_kernels_best().pointee.histogram(

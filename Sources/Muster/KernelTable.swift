@@ -16,6 +16,39 @@ struct AccessField {
     let offset: Int
     let kind: AccessKind
     let elementBytes: Int
+    /// What a C kernel's access says of its array's length; in Swift its type does.
+    var flags: UInt32 = 0
+    /// Where in the kernel's bytes the number of elements that one index stands for is; nil: it is 1.
+    var rowOffset: Int?
+    /// The stored property, a string that lives as long as the program; nil: of a C kernel.
+    var name: UnsafePointer<CChar>?
+
+    /// Bytes from `offset` by which one access differs from another.
+    var byteCount: Int {
+        let handle = MemoryLayout<_ArrayHandle>.size
+        return rowOffset == offset + handle ? handle + MemoryLayout<Int>.size : handle
+    }
+
+    /// Elements that one index of the loop stands for: 1 or more, where the access makes sense.
+    func elementsPerIndex(in kernel: UnsafeRawBufferPointer) -> Int {
+        rowOffset.map { kernel.loadUnaligned(fromByteOffset: $0, as: Int.self) } ?? 1
+    }
+
+    func handle(in kernel: UnsafeRawBufferPointer) -> _ArrayHandle {
+        kernel.loadUnaligned(fromByteOffset: offset, as: _ArrayHandle.self)
+    }
+
+    /// The elements of this array that a chunk owns: those that its rank may write, and that a journal
+    /// keeps. Of an input: those within the array. In C: `muster_work_elements`.
+    func elements(
+        ownedBy chunk: muster_chunk, in kernel: UnsafeRawBufferPointer
+    ) -> Range<Int> {
+        let owned = withUnsafePointer(to: chunk) {
+            muster_chunk_elements($0, UInt64(elementsPerIndex(in: kernel)))
+        }
+        let most = UInt64(handle(in: kernel).count)
+        return Int(min(owned.first, most))..<Int(min(owned.end, most))
+    }
 }
 
 /// How a worker that was forked before the kernel was known can find its type.
@@ -106,28 +139,33 @@ struct KernelTable {
 
     private static func accesses(in type: Any.Type) -> [AccessField] {
         var found: [AccessField] = []
-        collect(type, at: 0, depth: 0, into: &found)
+        collect(type, nil, at: 0, depth: 0, into: &found)
         return found
     }
 
     /// Walks stored properties, structures within structures too. Accesses inside enumerations (an
     /// optional access, say) are not seen.
     private static func collect(
-        _ type: Any.Type, at base: Int, depth: Int, into found: inout [AccessField]
+        _ type: Any.Type, _ name: UnsafePointer<CChar>?, at base: Int, depth: Int,
+        into found: inout [AccessField]
     ) {
         guard depth < 16 else { return }
         if let access = type as? any ArrayAccess.Type {
             found.append(
-                AccessField(offset: base, kind: access.kind, elementBytes: access.elementBytes))
+                AccessField(
+                    offset: base, kind: access.kind, elementBytes: access.elementBytes,
+                    flags: access.isGather ? MUSTER_USE_GATHER.rawValue : 0,
+                    rowOffset: access.hasRows ? base + MemoryLayout<_ArrayHandle>.size : nil,
+                    name: name))
             return
         }
-        var inner: [(Int, Any.Type)] = []
-        _ = _forEachField(of: type, options: .init(rawValue: 2)) { _, offset, fieldType, kind in
-            if kind == .struct || kind == .tuple { inner.append((offset, fieldType)) }
+        var inner: [(Int, Any.Type, UnsafePointer<CChar>)] = []
+        _ = _forEachField(of: type, options: .init(rawValue: 2)) { name, offset, fieldType, kind in
+            if kind == .struct || kind == .tuple { inner.append((offset, fieldType, name)) }
             return true
         }
-        for (offset, fieldType) in inner {
-            collect(fieldType, at: base + offset, depth: depth + 1, into: &found)
+        for (offset, fieldType, name) in inner {
+            collect(fieldType, name, at: base + offset, depth: depth + 1, into: &found)
         }
     }
 }

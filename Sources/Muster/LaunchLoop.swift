@@ -186,12 +186,28 @@ extension CLeader {
             options.argument_bytes == 0 || options.arguments != nil
         else { throw invalid("loop options", "uses or arguments are NULL, and their number not 0") }
 
-        var uses: [(handle: _ArrayHandle, bytes: Int, kind: AccessKind)] = []
+        var uses: [CUse] = []
         var kinds: [UInt32: AccessKind] = [:]
         for number in 0..<Int(options.use_count) {
             let use = options.uses[number]
             guard let kind = AccessKind(code: use.access) else {
                 throw invalid("use \(number)", "access \(use.access) is none of enum muster_access")
+            }
+            let known = MUSTER_USE_PREFIX.rawValue | MUSTER_USE_GATHER.rawValue
+            guard use.flags & ~known == 0 else {
+                throw invalid(
+                    "use \(number)", "flags \(use.flags) are none of enum muster_use_flag")
+            }
+            guard use.flags & MUSTER_USE_GATHER.rawValue == 0 || kind == .input else {
+                throw invalid(
+                    "use \(number)",
+                    "MUSTER_USE_GATHER is for arrays that are only read: of one that is written a rank "
+                        + "has its chunk's elements")
+            }
+            guard use.elements_per_index <= UInt64(Int.max) else {
+                throw invalid(
+                    "use \(number)",
+                    "elements_per_index is \(use.elements_per_index), more than an array can have")
             }
             guard let array = array(use.array) else {
                 throw invalid("use \(number)", "is no array of this leader's")
@@ -208,7 +224,10 @@ extension CLeader {
                     "one array under two accesses: in one loop an array is input, or output once, "
                         + "or in place once")
             }
-            uses.append((handle, array.elementBytes, kind))
+            uses.append(
+                CUse(
+                    handle: handle, elementBytes: array.elementBytes, kind: kind, flags: use.flags,
+                    elementsPerIndex: max(1, use.elements_per_index)))
         }
         let address = UInt64(UInt(bitPattern: unsafeBitCast(kernel, to: Int.self)))
         let pointer = UnsafeRawPointer(bitPattern: UInt(address))

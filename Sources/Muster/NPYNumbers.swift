@@ -26,7 +26,8 @@ public struct NPYNumbers: ~Copyable {
 
     var input: NumberInput {
         NumberInput(
-            bytes: bytes.input, count: header.count, stride: header.dtype.byteCount,
+            bytes: bytes.rows(of: header.dtype.byteCount).input, count: header.count,
+            stride: header.dtype.byteCount,
             dtype: header.dtype.code, isSwapped: header.isBigEndian)
     }
 }
@@ -55,9 +56,10 @@ extension Team {
 
 /// Elements of a type that is known only when the program runs, for kernels that read them.
 ///
-/// The bytes are an access of its own type, so that a team finds it in a kernel by reflection.
+/// The bytes are an access of its own type, so that a team finds it in a kernel by reflection: rows of
+/// the bytes of an element.
 struct NumberInput: BitwiseCopyable, Sendable {
-    let bytes: SharedArray<UInt8>.Input
+    let bytes: SharedArray<UInt8>.Rows.Input
     let count: Int
     /// Bytes of an element.
     let stride: Int
@@ -70,7 +72,7 @@ struct NumberInput: BitwiseCopyable, Sendable {
         of chunk: borrowing Chunk, _ body: (_ start: UnsafeRawPointer?, _ count: Int) -> Void
     ) {
         let range = chunk.range
-        let span = bytes.span(range.lowerBound * stride..<range.upperBound * stride, in: chunk)
+        let span = bytes.span(chunk)
         span.withUnsafeBytes { raw in
             guard isSwapped, let start = raw.baseAddress else {
                 return body(raw.baseAddress, range.count)

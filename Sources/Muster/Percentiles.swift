@@ -129,7 +129,7 @@ extension Team {
         var counts = [Int](repeating: 0, count: cells)
         let report = try core.run(
             KeyCounting(
-                numbers: numbers, bounds: bounds.input, intervals: pass.intervals.count,
+                numbers: numbers, bounds: bounds.gather, intervals: pass.intervals.count,
                 bins: pass.bins, shift: UInt32(pass.shift)),
             LoopPlan(count: numbers.count, schedule: schedule),
             partialBytes: cells * MemoryLayout<UInt64>.stride
@@ -308,7 +308,7 @@ private struct KeySearch {
 struct KeyCounting: _Work {
     let numbers: NumberInput
     /// First and last key of each interval.
-    let bounds: SharedArray<UInt64>.Input
+    let bounds: SharedArray<UInt64>.Gather
     let intervals: Int
     let bins: Int
     let shift: UInt32
@@ -322,7 +322,7 @@ struct KeyCounting: _Work {
             let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
                 .assumingMemoryBound(to: UInt64.self)
             counts.update(repeating: 0, count: intervals * bins)
-            let boundSpan = bounds.span(0..<intervals * 2, in: chunk)
+            let boundSpan = bounds.span(in: chunk)
             numbers.withElements(of: chunk) { start, count in
                 boundSpan.withUnsafeBytes { bounds in
                     muster_count_keys(

@@ -39,6 +39,20 @@ struct RecordedArray: Hashable {
     let offset: Int
     let count: Int
     let elementBytes: Int
+    let elementsPerIndex: Int
+    /// It was not read by the loop's indices: which of it a chunk has read is not known.
+    let isGather: Bool
+
+    /// The bytes of it that a chunk owns, from its element 0.
+    func bytes(ofChunk chunk: Int, in loop: RecordedLoop) -> Range<Int> {
+        let indices =
+            min(
+                loop.elements, chunk * loop.grain)..<min(
+                loop.elements, (chunk + 1) * loop.grain)
+        let most = count / max(1, elementsPerIndex)
+        let first = min(indices.lowerBound, most) * elementsPerIndex * elementBytes
+        return first..<min(indices.upperBound, most) * elementsPerIndex * elementBytes
+    }
 }
 
 extension TeamCore {
@@ -85,11 +99,12 @@ extension TeamCore {
         _ report: AuditReport, _ deaths: [AuditReport.Death], begin: UInt64
     ) {
         let arrays = accesses.map { access in
-            let handle = work.loadUnaligned(
-                fromByteOffset: access.offset, as: _ArrayHandle.self)
+            let handle = access.handle(in: work)
             return RecordedArray(
                 id: handle.id, generation: handle.generation, offset: handle.offset,
-                count: handle.count, elementBytes: access.elementBytes)
+                count: handle.count, elementBytes: access.elementBytes,
+                elementsPerIndex: access.elementsPerIndex(in: work),
+                isGather: access.flags & MUSTER_USE_GATHER.rawValue != 0)
         }
         recording!.loops.append(
             RecordedLoop(
@@ -166,14 +181,11 @@ extension TeamCore {
         }
         for event in events where event.outcome == .committed {
             let loop = recording.loops[event.loop]
-            for array in loop.arrays {
+            for array in loop.arrays where !array.isGather {
                 guard let sum = loads[event.rank].bytes, let far = loads[event.rank].remoteBytes
                 else { break }
-                let first = min(array.count, event.chunk * loop.grain) * array.elementBytes
-                let last =
-                    min(array.count, loop.elements, (event.chunk + 1) * loop.grain)
-                    * array.elementBytes
-                guard first < last else { continue }
+                let part = array.bytes(ofChunk: event.chunk, in: loop)
+                guard !part.isEmpty else { continue }
                 let map: NodeMap
                 switch maps[array]! {
                 case .known(let found): map = found
@@ -182,10 +194,10 @@ extension TeamCore {
                     loads[event.rank].bytesReason = reason
                     continue
                 }
-                loads[event.rank].bytes = sum + UInt64(last - first)
+                loads[event.rank].bytes = sum + UInt64(part.count)
                 loads[event.rank].remoteBytes =
                     far
-                    + UInt64(map.bytes(in: first..<last, notOn: Int32(seats[event.rank].homeNode)))
+                    + UInt64(map.bytes(in: part, notOn: Int32(seats[event.rank].homeNode)))
             }
         }
     }

@@ -34,7 +34,9 @@ extension SharedArray {
     /// bytes in each copy.
     public func residencyByChunk(grain: Int? = nil) throws(MusterError) -> [Residency] {
         precondition(grain ?? 1 >= 1, "a chunk has at least 1 element")
-        let grain = Int(muster_schedule_grain(UInt64(count), UInt64(grain ?? 0), 0))
+        let grain = Int(
+            muster_schedule_grain_of_rows(
+                UInt64(count), UInt64(grain ?? 0), 0, UInt64(MemoryLayout<Element>.stride)))
         let part = grain * MemoryLayout<Element>.stride
         var sum = try residency(everyBytes: part)
         for copy in 1..<max(1, copies) {

@@ -145,10 +145,10 @@ extension SharedArray where Element: NPYElement {
     var numbers: NumberInput {
         let stride = MemoryLayout<Element>.stride
         return NumberInput(
-            bytes: SharedArray<UInt8>.Input(
+            bytes: SharedArray<UInt8>.Rows.Input(
                 handle: _ArrayHandle(
                     team: handle.team, offset: handle.offset, count: count * stride,
-                    id: handle.id, generation: handle.generation)),
+                    id: handle.id, generation: handle.generation), width: stride),
             count: count, stride: stride, dtype: (fileDType ?? Element.dtype).code,
             isSwapped: false)
     }

@@ -278,15 +278,16 @@ final class TeamCore {
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []
         var changedFiles: [UInt32] = []
-        let elements = try checkedCount(
-            work, entry, accesses, plan.count, &files, &changedFiles)
+        let extent = try checkedExtent(work, entry, accesses, plan, &files, &changedFiles)
+        let elements = extent.count
         if let grain = plan.grain, grain < 1 {
             throw MusterError(
                 .invalidArgument, subject: "grain \(grain)",
                 reason: "a chunk has at least 1 element")
         }
-        let grain = muster_schedule_grain(
-            UInt64(elements), UInt64(plan.grain ?? 0), UInt64(partialBytes))
+        let grain = muster_schedule_grain_of_rows(
+            UInt64(elements), UInt64(plan.grain ?? 0), UInt64(partialBytes),
+            UInt64(extent.indexBytes))
         let chunks = muster_schedule_chunks(UInt64(elements), grain)
         var report = AuditReport(
             chunks: Int(chunks), exactlyOnce: 0, size: size, schedule: plan.schedule,
@@ -318,7 +319,7 @@ final class TeamCore {
         job.pointee.list_count = 0
         try writeArguments(of: work, entry, to: job)
         if plan.recovery != .fail {
-            try checkJournal(entry, accesses, grain: Int(min(grain, UInt64(elements))))
+            try checkJournal(work, entry, accesses, grain: Int(min(grain, UInt64(elements))))
             // Always: an access that reflection does not see, in an optional say, is journaled as well.
             job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
         }
@@ -368,39 +369,6 @@ final class TeamCore {
         spare = partials
     }
 
-    /// Refuses chunks whose old contents would not fit into a journal.
-    private func checkJournal(
-        _ entry: KernelEntry, _ accesses: [AccessField], grain: Int
-    ) throws(MusterError) {
-        var room = UInt64(MemoryLayout<muster_journal>.size)
-        var bytes: UInt64 = 0
-        for access in accesses where access.kind == .inPlace {
-            let chunk = UInt64(grain) * UInt64(access.elementBytes)
-            let tile = max(1, Int(MUSTER_TILE_BYTES) / access.elementBytes) * access.elementBytes
-            bytes += chunk
-            room += muster_journal_room(chunk, UInt64(tile))
-        }
-        let most = muster_team_journal_bytes(team)
-        guard room <= most else {
-            throw MusterError(
-                .invalidArgument, subject: "chunk of \(grain) elements",
-                reason: "\(entry.name) changes \(formatBytes(bytes)) in place, and the journal for "
-                    + "its old contents holds \(formatBytes(most)); use a smaller grain, or run "
-                    + "without redoing (recovery: .fail)")
-        }
-        // Small ones are nothing beside the team's own memory.
-        var available: UInt64 = 0
-        if room > 16 << 20, muster_memory_available(&available) == 0,
-            room * UInt64(size) > available
-        {
-            throw MusterError(
-                .memory, subject: "journals of \(size) ranks",
-                reason:
-                    "may take \(formatBytes(room)) each, but only \(formatBytes(available)) are "
-                    + "available; use a smaller grain", errorNumber: 12)
-        }
-    }
-
     /// Kernels that every live worker was forked with.
     private var knownKernels = 0
 
@@ -431,80 +399,6 @@ final class TeamCore {
 
     /// Whether a rank is known to be without a process.
     var vacantKnown = false
-
-    /// Checks the kernel's accesses and finds the number of elements.
-    private func checkedCount(
-        _ bytes: UnsafeRawBufferPointer, _ entry: KernelEntry, _ accesses: [AccessField],
-        _ wanted: Int?, _ files: inout [UInt32], _ changedFiles: inout [UInt32]
-    ) throws(MusterError) -> Int {
-        var written: Int?
-        var read: Int?
-        var differ = false
-        var tooShort: Int?
-        var isStale = false
-        for (number, access) in accesses.enumerated() {
-            let handle = bytes.loadUnaligned(
-                fromByteOffset: access.offset, as: _ArrayHandle.self)
-            precondition(
-                handle.team == UInt(bitPattern: team),
-                "the kernel uses an array of another team")
-            arrays.check(handle, access.kind)
-            isStale = isStale || arrays.isStale(handle.id)
-            if arrays.isFile(handle.id) {
-                files.append(handle.id)
-                if access.kind == .inPlace { changedFiles.append(handle.id) }
-            }
-            if let wanted, access.kind != .input, wanted > handle.count {
-                tooShort = tooShort ?? handle.count
-            }
-            for earlier in accesses[..<number]
-            where access.kind != .input || earlier.kind != .input {
-                let other = bytes.loadUnaligned(
-                    fromByteOffset: earlier.offset, as: _ArrayHandle.self)
-                precondition(
-                    other.id != handle.id,
-                    "one array under two accesses in \(entry.name): in one loop an array is "
-                        + "input, or output once, or in place once")
-            }
-            if access.kind == .input {
-                differ = differ || (written == nil && read != nil && read != handle.count)
-                read = read ?? handle.count
-            } else {
-                differ =
-                    (written == nil ? false : differ)
-                    || (written ?? handle.count) != handle.count
-                written = written ?? handle.count
-            }
-        }
-        if isStale {
-            throw MusterError(
-                .invalidArgument, subject: "\(entry.name)",
-                reason:
-                    "a mirrored array of it has been written to since its copies were made: call "
-                    + "mirror() on the array before the loop")
-        }
-        if let wanted {
-            if let tooShort {
-                throw MusterError(
-                    .invalidArgument, subject: "count \(wanted)",
-                    reason: "the kernel writes an array of only \(tooShort) elements")
-            }
-            guard wanted >= 0 else {
-                throw MusterError(
-                    .invalidArgument, subject: "count \(wanted)",
-                    reason: "a loop has 0 or more elements")
-            }
-            return wanted
-        }
-        guard !differ, let count = written ?? read else {
-            throw MusterError(
-                .invalidArgument, subject: entry.name,
-                reason: differ
-                    ? "its arrays differ in length, so say which count the loop has (count:)"
-                    : "it has no array, so say which count the loop has (count:)")
-        }
-        return count
-    }
 
     private func writeArguments(
         of work: UnsafeRawBufferPointer, _ entry: KernelEntry,

@@ -148,10 +148,11 @@ public struct RecoveryBench {
         for round in 0...samples {
             // Every rank touches all of it, as the first process of its rank or as a successor.
             if touched > 0 {
-                total.add(try team.run(TouchAll(x: array.input), count: ranks, grain: 1))
+                total.add(try team.run(TouchAll(x: array.gather), count: ranks, grain: 1))
             }
             stamps.reset()
-            let kernel = DieOnce(x: array.output, stamps: stamps, deadly: round % ranks)
+            let kernel = DieOnce(
+                x: array.prefix(ranks * 512).output, stamps: stamps, deadly: round % ranks)
             total.add(try team.run(kernel, count: ranks * 512, grain: 512))
             if round > 0, let time = stamps.recovery { values.append(time) }
         }
@@ -205,9 +206,9 @@ private struct ScaleWhole: Kernel {
 
 /// Maps every page into the rank's process.
 private struct TouchAll: Kernel {
-    let x: SharedArray<Double>.Input
+    let x: SharedArray<Double>.Gather
     func process(_ chunk: borrowing Chunk) throws {
-        let all = x.span(0..<x.count, in: chunk)
+        let all = x.span(in: chunk)
         var sum = 0.0
         for i in stride(from: 0, to: all.count, by: 512) { sum += all[i] }
         if sum.isNaN { throw MusterError(.audit, subject: "x", reason: "no number") }

@@ -72,6 +72,15 @@ extension CrashTests {
 
         @Test func arraysThatDifferInLengthNeedACount() throws { try run("mismatch") }
 
+        /// A worker is killed within a row, of any width, by every schedule.
+        @Test func rowsAreDoneAgainWholeAndNoOthers() throws { try run("rows-redone") }
+
+        @Test func aStencilOverRowsIsTheSerialOne() throws { try run("row-stencils") }
+
+        @Test func aCountThatFitsNoArrayIsRefused() throws { try run("row-refusals") }
+
+        @Test func aDefaultChunkIsOfWholeRowsAndBoundedInBytes() throws { try run("row-grains") }
+
         @Test(arguments: schedules, leaders)
         func anErrorNamesItsChunkAndTheTeamGoesOn(schedule: String, leader: String) throws {
             try run("throwing", schedule, leader)

@@ -68,6 +68,36 @@ private let chunksMost = UInt64(MUSTER_CHUNKS_MAX)
         }
     }
 
+    /// Rows: chunks of 512 KiB at most, of one row at least, and what a wish is granted does not depend on them.
+    @Test func aDefaultChunkOfRowsIsBoundedInBytes() {
+        for count in GrainTests.sizes where count <= 1 << 40 {
+            for bytes: UInt64 in [1, 8, 9, 16, 100, 4096, 65_536, 524_288, 524_289, 1 << 33] {
+                let grain = muster_schedule_grain_of_rows(count, 0, 0, bytes)
+                let plain = muster_schedule_grain(count, 0, 0)
+                let least = muster_schedule_chunks(count, chunksMost)
+                #expect(grain >= 1 && grain <= plain, "\(count) of \(bytes) B: \(grain)")
+                #expect(
+                    grain == max(1, least) || grain * bytes <= 512 << 10,
+                    "\(count) of \(bytes) B: \(grain)")
+                // No smaller than it must be.
+                #expect(
+                    grain == plain || 2 * grain * bytes > 512 << 10,
+                    "\(count) of \(bytes) B: \(grain)")
+                #expect(
+                    muster_schedule_grain_of_rows(count, 77, 0, bytes)
+                        == muster_schedule_grain(count, 77, 0))
+            }
+        }
+    }
+
+    /// A partial result is weighed against the elements of a chunk, not its rows: else few rows would be one chunk.
+    @Test func partialsOfRowsAreWeighedAgainstElements() {
+        for width: UInt64 in [1, 7, 1000, 1 << 20] {
+            let grain = muster_schedule_grain_of_rows(100_000, 1, 4096, 8 * width)
+            #expect(grain * width >= 16 * 4096 && (grain == 1 || (grain - 1) * width < 16 * 4096))
+        }
+    }
+
     /// Nothing about the team goes in, so there is nothing to vary: the same question twice, with
     /// other questions between, is the same answer.
     @Test func theAnswerDependsOnTheQuestionOnly() {

@@ -318,5 +318,15 @@ func mismatch(_: [String]) throws {
     try team.run(Square(from: long.input, to: short.output))
     let error = try refusal("no arrays") { try team.run(Nothing()) }
     try claim(equal: error.code, .invalidArgument, "\(error)")
-    try team.run(Square(from: long.input, to: short.output), count: 5)
+    // A part of it only when it is asked for by name.
+    for (count, words) in [(5, "to.prefix(5)"), (0, "leave some of them out"), (11, "only 10")] {
+        let error = try refusal("count \(count)") {
+            try team.run(Square(from: long.input, to: short.output), count: count)
+        }
+        try claim(equal: error.code, .invalidArgument, "\(error)")
+        try claim(error.description.contains(words), "\(error)")
+    }
+    let part = try team.run(
+        Square(from: long.input, to: short.prefix(5).output), count: 5)
+    try claim(equal: part.elements, 5, "\(part)")
 }

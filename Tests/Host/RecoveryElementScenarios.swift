@@ -273,7 +273,7 @@ func edgeJournal(_: [String]) throws {
             let grain = (least + most) / 2
             do {
                 // A loop of one chunk, cancelled by nothing: accepted means done.
-                try team.run(Turn(x: array.inPlace), count: grain, grain: grain)
+                try team.run(Turn(x: array.prefix(grain).inPlace), grain: grain)
                 most = grain
             } catch let error as MusterError {
                 try claim(equal: error.code, .invalidArgument, "\(error)")
@@ -286,7 +286,8 @@ func edgeJournal(_: [String]) throws {
             doom[0] = 1
             do {
                 let report = try team.run(
-                    Turn(x: array.inPlace), count: most, grain: most, recovery: .redo(limit: limit))
+                    Turn(x: array.prefix(most).inPlace), grain: most,
+                    recovery: .redo(limit: limit))
                 try expectClean(report, nil, deaths: 1...1, "the largest chunk")
                 try claim(limit == 3, "not quarantined")
             } catch let error as MusterError {

@@ -19,6 +19,8 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
     "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,
     "cancel": cancel, "mismatch": mismatch,
+    "rows-redone": rowsRedone, "row-stencils": rowStencils, "row-refusals": rowRefusals,
+    "row-grains": rowGrains,
     "arrays": arrays, "rounds": rounds, "too-large": tooLarge, "memory-group": memoryGroupLimit,
     "npy": npyRoundTrip, "raw-files": rawFiles, "many-files": manyFiles,
     "statistics": statistics, "shrunk": shrunkFile,

@@ -76,7 +76,7 @@ func threads(_ size: Int, _ leader: Team.Leader = .waits) throws -> Team {
             let schedule = Schedule.allCases[random.below(5)]
             let grain = 1 + random.below(20)
             let report = try team.run(
-                Increment(by: by, x: x.inPlace), count: count, grain: grain, schedule: schedule)
+                Increment(by: by, x: x.prefix(count).inPlace), grain: grain, schedule: schedule)
             for i in 0..<count { expected[i] += by }
             if !report.isClean || report.chunks != (count + grain - 1) / grain {
                 Issue.record("MUSTER_SEED=\(seed), job \(job): \(report)")

@@ -202,11 +202,29 @@ void muster_array_destroy(struct muster_array *array);
 
 /* -- loops ---------------------------------------------------------------------------------- */
 
-/* An array that a kernel uses; the kernel knows it by its place in the list. */
+/* What is said of an array's length beside the loop's count. */
+enum muster_use_flag {
+    MUSTER_USE_PREFIX =
+        1, /* the loop may end before the array does: what is behind stays as it is */
+    MUSTER_USE_GATHER = 2 /* an input that is read by other indices than the loop's, as a table is:
+                             its length has nothing to do with the count */
+};
+
+/* An array that a kernel uses; the kernel knows it by its place in the list.
+ *
+ * An index of the loop stands for `elements_per_index` neighbouring elements, a row: index i for
+ * the elements i * elements_per_index ..< (i + 1) * elements_per_index. A chunk is whole rows, and
+ * those are what its rank may write and what is put back after a death. So an array that is written
+ * has exactly count * elements_per_index elements, or MUSTER_USE_PREFIX, and more: a loop over
+ * anything else would leave elements out, or work on some that are not its chunk's, and is refused.
+ * Inputs may have any length; but where nothing is written, one that is no MUSTER_USE_GATHER must
+ * have it as well, since a loop that fits none of its arrays reads only a part of what it should.
+ */
 struct muster_use {
     struct muster_array *array;
-    uint32_t access; /* enum muster_access */
-    uint32_t reserved;
+    uint32_t access;             /* enum muster_access */
+    uint32_t flags;              /* enum muster_use_flag, added up */
+    uint64_t elements_per_index; /* 0: 1 */
 };
 
 /* What happens when a worker dies. */
@@ -229,9 +247,9 @@ struct muster_loop_options {
     uint32_t size_bytes; /* sizeof this struct */
     uint32_t schedule;   /* enum muster_schedule up to MUSTER_STATIC_STEAL */
     muster_kernel kernel;
-    uint64_t count; /* elements of the loop, at most those of each array it writes */
-    uint64_t grain; /* elements a chunk; 0: a power of two that depends on count only; it may grow,
-                       see muster_schedule_grain */
+    uint64_t count; /* indices of the loop: what each array has of them, see struct muster_use */
+    uint64_t grain; /* indices a chunk; 0: a power of two that depends on count and the size of a
+                       row only: 512 KiB at most. It may grow, see muster_schedule_grain_of_rows */
     const struct muster_use *uses; /* the kernel's arrays: use_count of them, copied */
     const void *arguments;         /* bytes for the kernel, copied to every rank; NULL: none */
     uint32_t use_count;            /* at most MUSTER_USES_MAX */
@@ -256,10 +274,11 @@ struct muster_loop_options {
  * that chunk's old contents); MUSTER_ERROR_NO_KERNEL; MUSTER_ERROR_DEATH (with MUSTER_FAIL, or
  * where nobody is left and nobody can be started); MUSTER_ERROR_QUARANTINE; MUSTER_ERROR_SERVER;
  * MUSTER_ERROR_CANCELLED; MUSTER_ERROR_FILE_SHRANK; MUSTER_ERROR_AUDIT. Before the loop, without a
- * report: MUSTER_ERROR_ARGUMENT: no kernel, a count above the length of an array that is written,
- * an array of another team, one that is used twice and not only read, one that is written and
- * mapped for reading, too many uses, argument bytes or chunks, a chunk too large for the journal,
- * or an enumerator or size_bytes that this library does not know; MUSTER_ERROR_NO_KERNEL: a kernel
+ * report: MUSTER_ERROR_ARGUMENT: no kernel, a count that an array which is written has not, or
+ * that none has where all are only read (see struct muster_use), an array of another team, one that
+ * is used twice and not only read, one that is written and mapped for reading, too many uses,
+ * argument bytes or chunks, a chunk too large for the journal, or an enumerator, flag or size_bytes
+ * that this library does not know; MUSTER_ERROR_NO_KERNEL: a kernel
  * that is in no file that the ranks have; MUSTER_ERROR_NOT_LEADER. A kernel must stay loaded
  * between loops that use it. */
 int muster_leader_run(struct muster_leader *leader, const struct muster_loop_options *options,

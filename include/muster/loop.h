@@ -80,9 +80,19 @@ struct muster_loop {
 /* A chunk in work. */
 struct muster_chunk {
     uint64_t index; /* number of the chunk */
-    uint64_t first; /* its elements are first ..< end */
+    uint64_t first; /* its indices are first ..< end: elements, or rows of them */
     uint64_t end;
 };
+
+/* The elements of an array that a chunk owns, where one index of the loop stands for so many
+ * neighbouring elements: those that its rank may write, and the journal keeps. */
+MUSTER_INLINE struct muster_interval muster_chunk_elements(const struct muster_chunk *chunk,
+                                                           uint64_t elements_per_index)
+{
+    struct muster_interval owned = {chunk->first * elements_per_index,
+                                    chunk->end * elements_per_index};
+    return owned;
+}
 
 /* Makes an empty loop with its lists, in memory of its own: a forked worker would have to copy what
  * it touches of its leader's heap.

@@ -58,6 +58,16 @@ static inline uint64_t muster_schedule_chunks(uint64_t elements, uint64_t grain)
  * Returns: elements a chunk, at least 1. */
 uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes);
 
+/* The same for a loop in which one index stands for more than 8 bytes: a row of elements, say.
+ *
+ * count: indices of the loop. wanted: indices a chunk, or 0 for the default: the largest power of
+ * two that gives at least 64 chunks and makes a chunk of at most 512 KiB and 65,536 indices; at
+ * least 1, so that no border ever lies within a row. partial_bytes: as above, where 8 bytes of a
+ * row count as an element. index_bytes: in the widest array that the loop deals; 0: not known.
+ * Returns: indices a chunk, at least 1. */
+uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t partial_bytes,
+                                       uint64_t index_bytes);
+
 /* Where a rank's private dealing goes on after an interval (static, cyclic).
  *
  * position: 0 for static before its block was taken, else 1; for cyclic the next chunk. taken: an

@@ -139,6 +139,7 @@ const char *muster__os_variable(const char *name);
 /* Whether executing this program's file would grant privileges (1) or not (0). */
 int muster__os_program_raises(void);
 uint32_t muster__os_page_bytes(void);
+int64_t muster__os_line_bytes(void); /* of the first data cache, by the C library; 0: unknown */
 int muster__os_thread_count(void);
 /* Workers ignore INT, TERM and HUP, have the default for the rest, and block none. The first says
  * which signals this process handles otherwise (bit n - 1: signal n), the second sets those. */

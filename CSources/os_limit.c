@@ -95,3 +95,11 @@ bool muster__os_addresses_cost(uint64_t probe_bytes)
     errno = errno_before;
     return grown == 2;
 }
+
+int64_t muster__os_line_bytes(void)
+{
+    ENTER();
+    long bytes = sysconf(_SC_LEVEL1_DCACHE_LINESIZE);
+    errno = errno_before;
+    return bytes > 0 ? bytes : 0;
+}

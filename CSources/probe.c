@@ -1,13 +1,53 @@
 /* probe.c - what benchmarks of memory run. Timed loops are here and not in Swift, so that what is
  * timed is the same in every build but for the compiler's flags. */
+#include <limits.h>
 #include <muster/probe.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
 #include "os.h"
+#include "topology_text.h"
+
+/* -- cache lines ------------------------------------------------------------------------------ */
+
+/* No machine's line is longer: a larger number is none. */
+#define LINE_MAX_BYTES 4096u
+/* More than any CPU has directories of caches. */
+#define CACHES 16u
+
+static bool is_line(uint64_t bytes)
+{
+    return bytes >= 8 && bytes <= LINE_MAX_BYTES && (bytes & (bytes - 1)) == 0;
+}
+
+uint32_t muster_cache_line_bytes(const char *root)
+{
+    uint32_t longest = 0;
+    for (uint32_t index = 0; index < CACHES; index++) {
+        char path[PATH_MAX], text[32];
+        uint32_t bytes = 0;
+        int length = snprintf(path, sizeof path,
+                              "%s/sys/devices/system/cpu/cpu0/cache/index%u/coherency_line_size",
+                              root ? root : "", index);
+        if (length < 0 || (size_t)length >= sizeof path)
+            break;
+        int64_t size = muster__os_read_text(path, text, sizeof text);
+        if (size <= 0)
+            continue;
+        text[strcspn(text, "\n")] = '\0';
+        if (muster__text_number(text, LINE_MAX_BYTES, &bytes) && is_line(bytes) && bytes > longest)
+            longest = bytes;
+    }
+    int64_t said = longest == 0 && !root ? muster__os_line_bytes() : 0;
+    if (is_line(said < 0 ? 0 : (uint64_t)said))
+        longest = (uint32_t)said;
+    return longest > MUSTER_PROBE_LINE_BYTES ? longest : MUSTER_PROBE_LINE_BYTES;
+}
 
 /* -- pointer chase --------------------------------------------------------------------------- */
 

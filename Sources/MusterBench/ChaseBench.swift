@@ -138,7 +138,7 @@ struct ChaseRig: ~Copyable {
         let status = memory.withMutableSpan { words in
             words.withUnsafeMutableBufferPointer {
                 linkChain(
-                    $0.baseAddress!, bytes: bytes, stride: Int(MUSTER_PROBE_LINE_BYTES),
+                    $0.baseAddress!, bytes: bytes, stride: Int(muster_cache_line_bytes(nil)),
                     window: order.windowBytes(of: bytes), seed: seed, isSpoilt: isSpoilt)
             }
         }

@@ -2,7 +2,7 @@
 //
 // Two ranks, each bound to its CPU. The holder takes 256 lines into its cache, clean or modified, and
 // posts; the reader follows a random chain through them, so each load waits for one line to come over.
-// Lines stand 192 bytes apart: their neighbours, which CPUs like to fetch along, are none of them.
+// Lines stand three apart: their neighbours, which CPUs like to fetch along, are none of them.
 
 internal import CMuster
 internal import Muster
@@ -10,7 +10,7 @@ internal import Muster
 /// Longest that one side waits for the other before it counts as gone.
 private let patienceNanoseconds: UInt64 = 5_000_000_000
 
-private let strideBytes = 3 * Int(MUSTER_PROBE_LINE_BYTES)
+private let strideBytes = 3 * Int(muster_cache_line_bytes(nil))
 private let lines = 256
 
 /// Words of the shared page.

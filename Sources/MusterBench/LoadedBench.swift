@@ -184,7 +184,7 @@ extension BenchTest {
         let links = chain.withMutableSpan { words in
             words.withUnsafeMutableBufferPointer {
                 linkChain(
-                    $0.baseAddress!, bytes: $0.count * 8, stride: Int(MUSTER_PROBE_LINE_BYTES),
+                    $0.baseAddress!, bytes: $0.count * 8, stride: Int(muster_cache_line_bytes(nil)),
                     window: Int.max, seed: 1, isSpoilt: isSpoilt)
             }
         }

@@ -4,6 +4,7 @@
 // Made before the team is forked, so that it lies at the same address in every rank. It is outside the
 // exactly-once promise, as everything that chunks share is.
 
+internal import CMuster
 internal import Glibc
 internal import Muster
 
@@ -32,8 +33,8 @@ struct SharedMemory: BitwiseCopyable, @unchecked Sendable {
 
 /// Shared words, each in a line of its own, zero at the start.
 struct SharedPage: BitwiseCopyable, @unchecked Sendable {
-    /// 128 bytes: lines come in pairs where a CPU fetches two at a time.
-    private static let stride = 16
+    /// In words. At least 128 bytes: lines come in pairs where a CPU fetches two at a time.
+    private static let stride = max(128, Int(muster_cache_line_bytes(nil))) / 8
     private let memory: SharedMemory
 
     /// Room for `words`. Throws `.memory`.

@@ -13,9 +13,19 @@
 extern "C" {
 #endif
 
-/* A cache line, as these probes count: 64 bytes on x86-64 and most ARM. Where lines are longer a
- * chase finds every second link in the line it has just fetched, and the figure is too low. */
+/* The unit of these probes: a cache line on x86-64 and most ARM. Links and lines that are timed one
+ * by one stand at least muster_cache_line_bytes apart. */
 #define MUSTER_PROBE_LINE_BYTES 64u
+
+/* The longest cache line of this machine, in bytes: a power of two, at least
+ * MUSTER_PROBE_LINE_BYTES.
+ *
+ * root: NULL, or a directory that stands for /, with /sys in it.
+ * Returns: what the first CPU's caches say; where they say nothing that can be, what the C library
+ * says of this machine; else MUSTER_PROBE_LINE_BYTES. Without it a chase over longer lines would
+ * find every second link in the line that it has just fetched, and its figure would be too low.
+ * Concurrency: any thread. Source: sysfs-devices-system-cpu, coherency_line_size; sysconf(3). */
+uint32_t muster_cache_line_bytes(const char *root);
 
 /* -- pointer chase --------------------------------------------------------------------------- */
 

@@ -62,23 +62,78 @@ static size_t keys_of(enum muster_dtype dtype, const unsigned char *from, size_t
     return 0;
 }
 
+/* -- intervals ------------------------------------------------------------------------------ */
+
+#define CELL_BITS 12u
+
+/* Tells which interval a key may lie in: a cell is 2^shift keys from `first` on. Most keys lie in
+ * cells without an interval, so that they cost one look, however many intervals there are. */
+struct finder {
+    uint64_t first, width, shift;
+    uint16_t earliest[1u << CELL_BITS]; /* the first interval that a cell meets; none: how many */
+};
+
+static void prepare(struct finder *finder, const struct muster_key_interval *intervals,
+                    size_t interval_count)
+{
+    finder->first = intervals[0].first;
+    finder->width = intervals[interval_count - 1].last - finder->first;
+    const unsigned bits = finder->width ? 64 - (unsigned)__builtin_clzll(finder->width) : 0;
+    finder->shift = bits > CELL_BITS ? bits - CELL_BITS : 0;
+    size_t next = 0;
+    for (uint64_t cell = 0; cell < 1u << CELL_BITS; cell++) {
+        const uint64_t start = cell << finder->shift;
+        const uint64_t last = start + ((UINT64_C(1) << finder->shift) - 1);
+        while (next < interval_count && intervals[next].last - finder->first < start)
+            next++;
+        const bool meets = next < interval_count && intervals[next].first - finder->first <= last;
+        finder->earliest[cell] = (uint16_t)(meets ? next : interval_count);
+    }
+}
+
+static void count_in_one(const uint64_t *keys, size_t n, struct muster_key_interval interval,
+                         unsigned shift, uint64_t *counts)
+{
+    const uint64_t width = interval.last - interval.first;
+    for (size_t k = 0; k < n; k++) {
+        const uint64_t place = keys[k] - interval.first; /* wraps around below the first one */
+        if (place <= width)
+            counts[place >> shift]++;
+    }
+}
+
+static void count_in_all(const uint64_t *keys, size_t n, const struct finder *finder,
+                         const struct muster_key_interval *intervals, size_t interval_count,
+                         unsigned shift, size_t bins, uint64_t *counts)
+{
+    for (size_t k = 0; k < n; k++) {
+        const uint64_t place = keys[k] - finder->first;
+        if (place > finder->width)
+            continue;
+        size_t i = finder->earliest[place >> finder->shift];
+        while (i < interval_count && intervals[i].last < keys[k])
+            i++;
+        if (i < interval_count && intervals[i].first <= keys[k])
+            counts[i * bins + ((keys[k] - intervals[i].first) >> shift)]++;
+    }
+}
+
 void muster_count_keys(enum muster_dtype dtype, const void *a, size_t count,
                        const struct muster_key_interval *intervals, size_t interval_count,
                        unsigned shift, size_t bins, uint64_t *counts)
 {
+    assert(interval_count > 0 && interval_count <= MUSTER_KEY_INTERVALS_MAX);
     const size_t bytes = muster_dtype_bytes(dtype);
     uint64_t keys[BLOCK];
+    struct finder finder;
+    if (interval_count > 1)
+        prepare(&finder, intervals, interval_count);
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t n = count - start < BLOCK ? count - start : BLOCK;
         const size_t kept = keys_of(dtype, (const unsigned char *)a + start * bytes, n, keys);
-        for (size_t i = 0; i < interval_count; i++) {
-            const uint64_t first = intervals[i].first, width = intervals[i].last - first;
-            uint64_t *const row = counts + i * bins;
-            for (size_t k = 0; k < kept; k++) {
-                const uint64_t place = keys[k] - first; /* wraps around below the first one */
-                if (place <= width)
-                    row[place >> shift]++;
-            }
-        }
+        if (interval_count == 1)
+            count_in_one(keys, kept, intervals[0], shift, counts);
+        else
+            count_in_all(keys, kept, &finder, intervals, interval_count, shift, bins, counts);
     }
 }

@@ -13,6 +13,9 @@
 extern "C" {
 #endif
 
+/* Most intervals of a call. */
+#define MUSTER_KEY_INTERVALS_MAX 1024u
+
 /* An interval of keys. */
 struct muster_key_interval {
     uint64_t first;
@@ -23,7 +26,8 @@ struct muster_key_interval {
  *
  * dtype: type of the elements; bool takes any byte but 0 as 1.
  * a: `count` elements at any alignment, in this machine's byte order.
- * intervals: `interval_count` of them, in rising order, none overlapping another.
+ * intervals: `interval_count` of them, 1 to MUSTER_KEY_INTERVALS_MAX, in rising order, none
+ * overlapping another.
  * shift: keys of a bin, as a power of two.
  * bins: bins of an interval; key k of interval i is counted in counts[i * bins + ((k - first) >>
  * shift)], which must lie within the interval's bins.

@@ -102,7 +102,8 @@ extension BackingFile {
             }
             if status == -22 {
                 throw MusterError(
-                    .file, subject: path, reason: "is not a regular file, so it can't be mapped",
+                    .file, subject: path,
+                    reason: "is not a regular file, so it can't be mapped; copy it to a file",
                     errorNumber: 22)
             }
             throw .system(.file, path, "can't open it", status: status)

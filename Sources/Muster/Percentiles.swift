@@ -2,7 +2,8 @@
 //
 // Each pass counts elements by the leading bits of their keys (muster/select.h) and keeps the intervals of
 // keys in which the wanted elements lie. One percentile takes five passes of 64-bit types, three of 32-bit
-// types, two of 16-bit types; 32 percentiles share the bins and take up to eight. Counts are integers: the
+// types, two of 16-bit types; 32 percentiles share the bins and take up to eight, and small data have fewer
+// bins: at worst 15 passes of four bits. Counts are integers: the
 // result doesn't depend on team, schedule or machine.
 
 internal import CMuster
@@ -39,7 +40,8 @@ extension Team {
     public func percentiles(
         _ percents: [Double], of numbers: borrowing NPYNumbers, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
-        try percentiles(percents, numbers.input.dtype, numbers.path) { (pass) throws(MusterError) in
+        try percentiles(percents, numbers.input.dtype, numbers.count, numbers.path) {
+            (pass) throws(MusterError) in
             try counts(of: numbers.input, pass, schedule)
         }
     }
@@ -48,7 +50,7 @@ extension Team {
     public func percentiles<Element: NPYElement>(
         _ percents: [Double], of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
-        try percentiles(percents, array.numbers.dtype, array.path ?? "array") {
+        try percentiles(percents, array.numbers.dtype, array.count, array.path ?? "array") {
             (pass) throws(MusterError) in
             try counts(of: array.numbers, pass, schedule)
         }
@@ -63,7 +65,9 @@ extension Team {
         willRead: (Int) -> Void = { _ in }
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
         try files.requireOneType(for: "percentiles")
-        return try percentiles(percents, files.headers[0].dtype.code, files.paths[0]) {
+        return try percentiles(
+            percents, files.headers[0].dtype.code, files.count / files.paths.count, files.paths[0]
+        ) {
             (pass) throws(MusterError) in
             var all: ([Int], AuditReport)?
             try forEach(of: files) { (index, numbers) throws(MusterError) in
@@ -77,9 +81,9 @@ extension Team {
         }
     }
 
-    /// `count`: the counts of a pass over all numbers.
+    /// `count`: the counts of a pass over all numbers, in loops of so many elements.
     private func percentiles(
-        _ percents: [Double], _ dtype: UInt32, _ subject: String,
+        _ percents: [Double], _ dtype: UInt32, _ loopElements: Int, _ subject: String,
         _ count: (KeySearch.Pass) throws(MusterError) -> ([Int], AuditReport)
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
         guard (1...Team.maximumPercentileCount).contains(percents.count),
@@ -90,7 +94,7 @@ extension Team {
                 reason: "needs 1 to \(Team.maximumPercentileCount) numbers from 0 to 100")
         }
         let keys = KeyCoding(dtype)
-        var search = KeySearch(keyBits: keys.bits)
+        var search = KeySearch(keyBits: keys.bits, elements: loopElements)
         var total: AuditReport?
         var passes = 0
         var elements = 0
@@ -253,8 +257,9 @@ private struct KeySearch {
         var rank: Int
     }
 
-    /// Bins of all intervals together: as counts they take 128 KiB a chunk.
-    private static let mostCells = 1 << 14
+    /// Bins of all intervals together: as counts they take 128 KiB a chunk at most, and no more than a few
+    /// times what the elements take, since each chunk's are cleared and added up.
+    private let mostCells: Int
 
     private var wanted: [Int: Wanted] = [:]
     private let all: Interval
@@ -262,7 +267,9 @@ private struct KeySearch {
     private var openBits: Int
     private(set) var isFirst = true
 
-    init(keyBits: Int) {
+    /// `elements`: of a loop.
+    init(keyBits: Int, elements: Int) {
+        mostCells = elements >= 1 << 14 ? 1 << 14 : elements >= 1 << 12 ? 1 << 12 : 1 << 10
         openBits = keyBits
         all = Interval(first: 0, last: keyBits == 64 ? .max : (1 << UInt64(keyBits)) - 1)
     }
@@ -277,7 +284,7 @@ private struct KeySearch {
         let intervals =
             isFirst ? [all] : Set(wanted.values.map(\.interval)).sorted { $0.first < $1.first }
         var bits = 0
-        while bits < openBits, intervals.count << (bits + 1) <= KeySearch.mostCells { bits += 1 }
+        while bits < openBits, intervals.count << (bits + 1) <= mostCells { bits += 1 }
         return Pass(intervals: intervals, bins: 1 << bits, shift: openBits - bits)
     }
 

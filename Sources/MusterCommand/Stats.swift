@@ -27,7 +27,7 @@ struct Stats: JSONCommand {
 
             A percentile is an element, or lies between two, interpolated as NumPy does it by default. \
             Percentiles take more passes over the file: two of 16-bit types, up to five of wider ones, \
-            and up to eight where many percentiles are asked for.
+            and up to eight where many percentiles are asked for; of small files up to 15.
 
             Bins of integers have one whole width, so that each covers as many integers as any other: \
             there may be fewer of them than asked for, and the last may reach beyond the maximum. Other \

@@ -79,6 +79,17 @@ static void keep_line(struct muster_fault *note, const char *said)
     note->line[length] = '\0';
 }
 
+/* Also of the page before the range, which is nobody's: negative then, but not -1, which stands for
+ * an address elsewhere. */
+static uint64_t offset_of(const struct muster__trap *trap)
+{
+    uint64_t page = muster__os_page_bytes();
+    uint64_t offset = trap->address - (uintptr_t)own_space;
+    if (!trap->has_address || offset + page >= own_space_bytes + page)
+        return UINT64_MAX;
+    return offset == UINT64_MAX ? offset - 1 : offset;
+}
+
 static void on_trap(const struct muster__trap *trap)
 {
     struct muster_fault *note = own_note;
@@ -95,8 +106,7 @@ static void on_trap(const struct muster__trap *trap)
     note->code = trap->code;
     note->access = trap->access;
     note->address = trap->address;
-    if (trap->has_address && trap->address - (uintptr_t)own_space < own_space_bytes)
-        note->space_offset = trap->address - (uintptr_t)own_space;
+    note->space_offset = offset_of(trap);
     note->stray = known.stray;
     note->use = known.use;
     note->chunk = known.chunk;

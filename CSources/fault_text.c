@@ -121,6 +121,10 @@ static enum kind look(const struct muster_fault *fault, uint32_t number, bool ha
         kind = LEFT_OUT;
     shown = shortened(shown);
     /* The standard library's own, where it is linked in. */
+    if (begins(shown, "(extension in Muster):"))
+        kind = kind == LAST ? LAST : LEFT_OUT;
+    if (begins(shown, "(extension in Swift):"))
+        kind = LEFT_OUT;
     if (begins(shown, "Muster.") || (begins(shown, "Swift.") && !has_shown))
         kind = kind == LAST ? LAST : LEFT_OUT;
     snprintf(frame->name, sizeof frame->name, "%s", shown);

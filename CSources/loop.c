@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "os.h"
 #include "team_state.h"
 
@@ -124,6 +125,7 @@ struct muster_loop *muster_loop_create(void)
 
 void muster_loop_destroy(struct muster_loop *loop)
 {
+    muster__check_destroy(loop->check);
     muster__os_unmap(loop, sizeof(struct room));
 }
 
@@ -150,6 +152,24 @@ static int begin_same(struct muster_loop *loop, uint64_t capacity, uint64_t numb
     return 0;
 }
 
+/* Takes from this rank's reach what the loop has no business with. */
+static int begin_check(struct muster_loop *loop, struct muster_team *team)
+{
+    struct muster_space *space = &team->space;
+    const struct muster_check_table *table = muster_team_check_table(team);
+    if (!(team->job->flags & MUSTER_JOB_CHECKED) || muster__os_pid() == team->plan.leader_pid)
+        return 0;
+    struct muster__check_loop checked = {
+        .space = {space->address, space->size_bytes},
+        .control = {team->control.address, team->control.size_bytes},
+        .arrays = table->arrays,
+        .count = table->count,
+        .rooms = team->known,
+        .room_count = MUSTER_ROOMS_MAX,
+        .kept_offset = loop->timeline.list ? team->job->timeline_offset : UINT64_MAX};
+    return muster__check_begin(&loop->check, &checked);
+}
+
 static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank, uint64_t number,
                  uint64_t loop_number)
 {
@@ -168,9 +188,11 @@ static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t ra
         return -EUCLEAN;
     unsigned char *taken = loop->taken;
     struct muster_touch *touched = loop->touched;
+    struct muster__check *check = loop->check;
     memset(loop, 0, sizeof *loop);
     loop->taken = taken;
     loop->touched = touched;
+    loop->check = check;
     loop->touching = UINT64_MAX;
     loop->job = number;
     loop->cancelled = &block->cancelled;
@@ -183,8 +205,9 @@ static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t ra
     loop->arguments = job->arguments;
     loop->rank = rank;
     loop->size = block->size;
-    loop->traced = (job->flags & (MUSTER_JOB_TRACED | MUSTER_JOB_RECORDED)) != 0 ||
-                   muster__points_armed || muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
+    loop->traced =
+        (job->flags & (MUSTER_JOB_TRACED | MUSTER_JOB_RECORDED | MUSTER_JOB_CHECKED)) != 0 ||
+        muster__points_armed || muster__broken == MUSTER_BROKEN_COMMIT_EARLY;
     loop->journaled =
         (job->flags & MUSTER_JOB_JOURNALED) != 0 && muster__broken != MUSTER_BROKEN_NO_JOURNAL;
     loop->poison_all = (job->flags & MUSTER_JOB_POISONED) != 0 || loop_number != number;
@@ -201,8 +224,12 @@ static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t ra
     loop->slot = &team->slots[rank];
     loop->slots = team->slots;
     loop->distances = muster_team_distances(team, rank);
-    int status = open_timeline(loop, team, loop_number);
-    return status < 0 ? status : open_records(loop, team, number, loop_number);
+    int status = muster__follow_arrays(team);
+    if (status == 0)
+        status = open_timeline(loop, team, loop_number);
+    if (status == 0)
+        status = open_records(loop, team, number, loop_number);
+    return status < 0 ? status : begin_check(loop, team);
 }
 
 int muster_loop_begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank)
@@ -376,11 +403,14 @@ void muster_loop_commit_apart(struct muster_loop *loop, uint64_t chunk)
 
 void muster_loop_cancel(struct muster_loop *loop)
 {
+    muster__check_open_control(loop->check); /* a kernel calls this */
     __atomic_store_n(loop->cancelled, loop->job, __ATOMIC_RELEASE);
+    muster__check_close_control(loop->check);
 }
 
 uint64_t muster_loop_end(struct muster_loop *loop)
 {
+    muster__check_end(loop->check);
     MUSTER__POINT(MUSTER_POINT_LOOP_ENDED);
     return muster_roll_tally(&loop->roll);
 }
@@ -396,10 +426,16 @@ void muster_loop_trace(struct muster_loop *loop, uint32_t phase, uint64_t chunk)
         muster_roll_commit(&loop->roll, chunk);
     if (loop->timeline.list)
         muster_timeline_begin(&loop->timeline, chunk, loop->stolen);
+    if (loop->check) {
+        uint64_t first = chunk * loop->grain, left = loop->elements - first;
+        muster__check_enter(loop->check, chunk, first,
+                            first + (left < loop->grain ? left : loop->grain));
+    }
 }
 
 void muster_loop_commit_traced(struct muster_loop *loop, uint64_t chunk)
 {
+    muster__check_leave(loop->check);
     __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_COMMIT, __ATOMIC_RELEASE);
     MUSTER__POINT(MUSTER_POINT_COMMITTING);
     if (muster__broken != MUSTER_BROKEN_COMMIT_EARLY)
@@ -436,6 +472,11 @@ void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, 
     bool first;
     struct muster_touch *mark = touch(loop, chunk, array, &first);
     uint64_t end = offset + bytes;
+    if (__builtin_expect(loop->check != NULL, 0)) {
+        /* All of the chunk at once: the journal is opened and closed once. */
+        if (!muster__check_chunk_of(loop->check, array, &offset, &end))
+            muster__check_allow(loop->check, offset, bytes);
+    }
     if (!first) {
         /* A second pass over the chunk: what it held before the first one is what counts. */
         if (end <= mark->end)
@@ -444,18 +485,23 @@ void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, 
             offset = mark->end;
     }
     mark->end = end;
+    muster__check_open_control(loop->check);
     if (__builtin_expect(loop->traced, 0))
         muster_loop_trace(loop, MUSTER_PHASE_JOURNAL, chunk);
     muster_journal_save(&loop->journal, chunk, loop->space, offset, end - offset);
     if (__builtin_expect(loop->traced, 0))
         __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_KERNEL, __ATOMIC_RELEASE);
+    muster__check_close_control(loop->check);
 }
 
 void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
                         uint64_t bytes)
 {
     bool first;
+    uint64_t known_offset, known_end;
     (void)touch(loop, chunk, array, &first);
+    if (loop->check && !muster__check_chunk_of(loop->check, array, &known_offset, &known_end))
+        muster__check_allow(loop->check, offset, bytes);
     if (first)
         memset(loop->space + offset, 0xff, bytes);
 }
@@ -463,6 +509,7 @@ void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array
 int muster_loop_undo(struct muster_loop *loop, uint64_t chunk)
 {
     uint64_t saved;
+    muster__check_end(loop->check);
     if (!loop->journaled ||
         !muster_journal_chunk(loop->journal.journal, loop->roll.roll->job, &saved) ||
         saved != chunk)

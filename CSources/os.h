@@ -48,6 +48,10 @@ int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 #define MUSTER__LARGE_BYTES (16ull << 20)
 #define MUSTER__APART_BYTES (10ull << 20)
 
+/* What lies between two arrays where addresses are plenty: a kernel that is wrong by some ten
+ * million elements still meets a signal and not the next array. No power of two either. */
+#define MUSTER__GUARD_BYTES ((64ull << 20) + MUSTER__APART_BYTES)
+
 void *muster__os_zeros(uint64_t size_bytes); /* pages of this process's own; NULL; not injected */
 
 /* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
@@ -60,6 +64,11 @@ int muster__os_advise(void *address, uint64_t size_bytes, int advice);
 /* Memory that no child of this process gets: a copy of a rank finds nothing there, and the kernel
  * ends it with SIGSEGV at its first access. Best effort; holes in the range are left alone. */
 void muster__os_forbid(void *address, uint64_t size_bytes); /* no access any more; best effort */
+enum muster__protection { MUSTER__NO_ACCESS, MUSTER__READ_ONLY, MUSTER__READ_WRITE };
+int muster__os_protect(void *address, uint64_t size_bytes, enum muster__protection protection);
+/* Maps what is mapped shared at `from` a second time: at `to`, or where `to` is NULL anywhere. */
+int muster__os_map_again(void *from, uint64_t size_bytes, void *to, void **address);
+void *muster__os_shared_zeros(uint64_t size_bytes); /* pages that can be mapped again; NULL */
 void muster__os_keep_from_children(void *address, uint64_t size_bytes);
 int muster__os_collapse(void *address, uint64_t size_bytes); /* MADV_COLLAPSE: all, or an error */
 

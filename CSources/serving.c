@@ -94,6 +94,10 @@ static bool is_sound(const struct muster_team_block *plan, uint64_t segment_byte
                segment_bytes - plan->mirrors_offset &&
            plan->faults_offset % MUSTER_LINE_BYTES == 0 && plan->faults_offset <= segment_bytes &&
            plan->size * sizeof(struct muster_fault) <= segment_bytes - plan->faults_offset &&
+           plan->rooms_offset % MUSTER_LINE_BYTES == 0 && plan->rooms_offset <= segment_bytes &&
+           sizeof(struct muster_rooms) <= segment_bytes - plan->rooms_offset &&
+           plan->checks_offset % MUSTER_LINE_BYTES == 0 && plan->checks_offset <= segment_bytes &&
+           sizeof(struct muster_check_table) <= segment_bytes - plan->checks_offset &&
            plan->journals_offset % MUSTER_LINE_BYTES == 0 &&
            plan->journal_bytes % MUSTER_LINE_BYTES == 0 && plan->journal_bytes > 0 &&
            plan->journals_offset <= segment_bytes &&
@@ -122,8 +126,9 @@ static int attach(struct server *server, const int fds[3],
     if (!is_sound(&plan, team->control.size_bytes) || plan.leader_pid != server->leader_pid)
         return -EUCLEAN;
     team->rolls = calloc(plan.size, sizeof *team->rolls);
+    team->known = calloc(MUSTER_ROOMS_MAX, sizeof *team->known);
     server->pidfds = malloc(plan.size * sizeof *server->pidfds);
-    if (!team->rolls || !server->pidfds)
+    if (!team->rolls || !team->known || !server->pidfds)
         return -ENOMEM;
     muster__find_parts(team, &plan);
     for (uint32_t rank = 0; rank < plan.size; rank++)

@@ -18,7 +18,8 @@
 #define PATH_BYTES_MOST 4352
 
 /* Reserves size_bytes so that array and huge-page borders agree: at a multiple of UNIT, or where
- * that is little beside the whole, of 1 GiB, which is a huge page as well. */
+ * that is little beside the whole, of 1 GiB, which is a huge page as well. A page before it stays
+ * reserved too: what lies before the first array is nobody's. */
 static int reserve(struct muster_space *space)
 {
     void *address = NULL;
@@ -26,14 +27,31 @@ static int reserve(struct muster_space *space)
     int status = muster__os_map(-1, 0, space->size_bytes + unit, false, NULL, &address);
     if (status < 0)
         return status;
-    uintptr_t start = (uintptr_t)address, aligned = (start + unit - 1) / unit * unit;
+    uint64_t page = muster__os_page_bytes();
+    uintptr_t start = (uintptr_t)address, aligned = (start + page + unit - 1) / unit * unit;
     /* The spare ends go back. */
-    if (aligned > start)
-        muster__os_unmap(address, aligned - start);
+    if (aligned - page > start)
+        muster__os_unmap(address, aligned - page - start);
     if (aligned - start < unit)
         muster__os_unmap((void *)(aligned + space->size_bytes), unit - (aligned - start));
     space->address = (unsigned char *)aligned;
     return 0;
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+    uint64_t page = muster__os_page_bytes();
+    return (bytes + page - 1) / page * page;
+}
+
+/* Maps the arena: no piece of it can be accessed before it is somebody's. */
+static int map_arena(struct muster_space *space, int fd)
+{
+    void *address = NULL;
+    int status = muster__os_map(fd, 0, space->arena_bytes, true, space->address, &address);
+    if (status == 0)
+        muster__os_forbid(space->address, space->arena_bytes);
+    return status;
 }
 
 int muster_space_create(struct muster_space *space)
@@ -65,13 +83,12 @@ int muster__space_make(struct muster_reservation *planned, struct muster_space *
     }
     made.arena_bytes = planned->arena_bytes;
 
-    void *address = NULL;
     int fd = muster__os_memfd("muster-arrays");
     status = fd < 0 ? fd : muster__os_truncate(fd, made.arena_bytes);
     if (status == 0)
         status = muster__os_seal_size(fd);
     if (status == 0)
-        status = muster__os_map(fd, 0, made.arena_bytes, true, made.address, &address);
+        status = map_arena(&made, fd);
     made.arena_fd = fd;
     if (status < 0) {
         muster_space_destroy(&made);
@@ -108,8 +125,7 @@ int muster_space_attach(int arena_fd, uint64_t size_bytes, uint64_t arena_bytes,
     status = reserve(&made);
     if (status < 0)
         return status;
-    void *address = NULL;
-    status = muster__os_map(arena_fd, 0, arena_bytes, true, made.address, &address);
+    status = map_arena(&made, arena_fd);
     if (status < 0) {
         muster_space_destroy(&made);
         return status;
@@ -123,7 +139,8 @@ void muster_space_destroy(struct muster_space *space)
 {
     if (!space->address)
         return;
-    muster__os_unmap(space->address, space->size_bytes);
+    uint64_t page = muster__os_page_bytes();
+    muster__os_unmap(space->address - page, space->size_bytes + page);
     if (space->arena_fd >= 0)
         muster__os_close(space->arena_fd);
     free(space->free_extents);
@@ -163,7 +180,8 @@ static int allocate_apart(struct muster_space *space, uint64_t wanted, uint64_t 
     for (uint32_t i = 0; i < space->free_count; i++) {
         struct muster_extent *gap = &space->free_extents[i];
         uint64_t past = ((uintptr_t)space->address + gap->offset_bytes) % alignment_bytes;
-        uint64_t before = past ? alignment_bytes - past : apart;
+        bool is_first = gap->offset_bytes == 0 || gap->offset_bytes == space->arena_bytes;
+        uint64_t before = past ? alignment_bytes - past : is_first ? 0 : apart;
         if ((gap->offset_bytes >= space->arena_bytes) == window && gap->size_bytes >= before &&
             gap->size_bytes - before >= wanted)
             return take(space, i, before, wanted, extent);
@@ -171,24 +189,122 @@ static int allocate_apart(struct muster_space *space, uint64_t wanted, uint64_t 
     return -ENOMEM;
 }
 
-/* Large extents have something between them, see os.h; small ones fill what is left. */
+/* Whether addresses are so many that most of them may lie between arrays. */
+static bool has_plenty(const struct muster_space *space)
+{
+    return space->size_bytes >= 4 * MUSTER_ARRAYS_MAX * MUSTER__GUARD_BYTES;
+}
+
+/* An extent ends with a page that is nobody's; where there is more room, there is more between
+ * two, see os.h. */
 static int allocate(struct muster_space *space, uint64_t size_bytes, uint64_t alignment_bytes,
                     bool window, struct muster_extent *extent)
 {
     if (size_bytes > space->size_bytes)
         return -ENOMEM;
-    uint64_t units = (size_bytes + alignment_bytes - 1) / alignment_bytes;
-    uint64_t wanted = (units ? units : 1) * alignment_bytes;
+    uint64_t wanted = (size_bytes + muster__os_page_bytes() + UNIT - 1) / UNIT * UNIT;
+    if (alignment_bytes == UNIT && has_plenty(space) &&
+        allocate_apart(space, wanted, UNIT, MUSTER__GUARD_BYTES, window, extent) == 0)
+        return 0;
     if (wanted >= MUSTER__LARGE_BYTES && alignment_bytes == UNIT &&
         allocate_apart(space, wanted, UNIT, MUSTER__APART_BYTES, window, extent) == 0)
         return 0;
     return allocate_apart(space, wanted, alignment_bytes, 0, window, extent);
 }
 
+/* Tells the ranks of a change. Order: the entry, the count, then the version (release).
+ * Why: ranks look between jobs only, and every job is published after this.
+ * Breaks otherwise: nothing today; a reader that looks at any time finds whole entries. */
+static void publish(struct muster_rooms *rooms, uint32_t index, struct muster_extent room)
+{
+    rooms->rooms[index] = room;
+    if (index >= rooms->count)
+        rooms->count = (uint64_t)index + 1;
+    __atomic_store_n(&rooms->version, rooms->version + 1, __ATOMIC_RELEASE);
+}
+
+/* The number of the room at an offset; of a room that is not in use where the offset is
+ * UINT64_MAX. MUSTER_ROOMS_MAX: there is none. */
+static uint32_t room_at(const struct muster_rooms *rooms, uint64_t offset_bytes)
+{
+    for (uint32_t i = 0; i < MUSTER_ROOMS_MAX; i++) {
+        bool is_free = i >= rooms->count || rooms->rooms[i].size_bytes == 0;
+        if (offset_bytes == UINT64_MAX ? is_free
+                                       : !is_free && rooms->rooms[i].offset_bytes == offset_bytes)
+            return i;
+    }
+    return MUSTER_ROOMS_MAX;
+}
+
+/* Makes an arena's extent accessible, here and in the ranks. */
+static int open_room(struct muster_space *space, struct muster_extent extent, uint64_t size_bytes)
+{
+    struct muster_extent room = {extent.offset_bytes, whole_pages(size_bytes)};
+    uint32_t index = space->rooms ? room_at(space->rooms, UINT64_MAX) : 0;
+    if (size_bytes == 0)
+        return 0;
+    if (index == MUSTER_ROOMS_MAX)
+        return -ENOMEM;
+    int status =
+        muster__os_protect(space->address + room.offset_bytes, room.size_bytes, MUSTER__READ_WRITE);
+    if (status == 0 && space->rooms)
+        publish(space->rooms, index, room);
+    return status;
+}
+
+static void close_room(struct muster_space *space, struct muster_extent extent)
+{
+    muster__os_forbid(space->address + extent.offset_bytes, extent.size_bytes);
+    uint32_t index = space->rooms ? room_at(space->rooms, extent.offset_bytes) : MUSTER_ROOMS_MAX;
+    if (index < MUSTER_ROOMS_MAX)
+        publish(space->rooms, index, (struct muster_extent){0, 0});
+}
+
+int muster__space_follow(struct muster_space *space, const struct muster_rooms *rooms,
+                         struct muster_extent *known)
+{
+    uint64_t count = __atomic_load_n(&rooms->count, __ATOMIC_ACQUIRE), page = whole_pages(1);
+    int status = 0;
+    if (count > MUSTER_ROOMS_MAX)
+        return -EUCLEAN;
+    /* All that has been freed first: another array may have some of its addresses now. */
+    for (uint64_t i = 0; i < MUSTER_ROOMS_MAX; i++) {
+        const struct muster_extent *room = &rooms->rooms[i];
+        if (known[i].size_bytes == 0 || (i < count && known[i].offset_bytes == room->offset_bytes &&
+                                         known[i].size_bytes == room->size_bytes))
+            continue;
+        muster__os_forbid(space->address + known[i].offset_bytes, known[i].size_bytes);
+        known[i].size_bytes = 0;
+    }
+    for (uint64_t i = 0; i < count && status == 0; i++) {
+        struct muster_extent room = rooms->rooms[i]; /* a copy: it is checked, and then used */
+        if (room.size_bytes == 0 || known[i].size_bytes != 0)
+            continue;
+        if (room.offset_bytes % page != 0 || room.size_bytes % page != 0 ||
+            room.offset_bytes > space->arena_bytes ||
+            room.size_bytes > space->arena_bytes - room.offset_bytes)
+            return -EUCLEAN;
+        status = muster__os_protect(space->address + room.offset_bytes, room.size_bytes,
+                                    MUSTER__READ_WRITE);
+        if (status == 0)
+            known[i] = room;
+    }
+    return status;
+}
+
 int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
                           struct muster_extent *extent)
 {
-    return allocate(space, size_bytes, UNIT, window, extent);
+    struct muster_extent found;
+    int status = allocate(space, size_bytes, UNIT, window, &found);
+    if (status == 0 && !window) {
+        status = open_room(space, found, size_bytes);
+        if (status < 0)
+            muster_space_free(space, found);
+    }
+    if (status == 0)
+        *extent = found;
+    return status;
 }
 
 int muster_space_allocate_aligned(struct muster_space *space, uint64_t size_bytes,
@@ -208,6 +324,7 @@ void muster_space_free(struct muster_space *space, struct muster_extent extent)
         return;
     bool window = extent.offset_bytes >= space->arena_bytes;
     if (!window) {
+        close_room(space, extent);
         if (muster__os_punch(space->arena_fd, extent.offset_bytes, extent.size_bytes) < 0)
             return; /* what is not zero again must not be given out again */
         /* A policy belongs to the object and outlives its pages. */

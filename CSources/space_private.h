@@ -17,6 +17,13 @@
  * Returns: as muster_space_create; -EAGAIN: mlockall is in force, and its limit leaves no room. */
 int muster__space_make(struct muster_reservation *planned, struct muster_space *space);
 
+/* Gives this process access to the rooms that are in use, and takes away what it has of others.
+ *
+ * known: MUSTER_ROOMS_MAX rooms that it has access to now; updated. Returns: 0; -EUCLEAN: a room
+ * that can't be; -ENOMEM: too many mappings. */
+int muster__space_follow(struct muster_space *space, const struct muster_rooms *rooms,
+                         struct muster_extent *known);
+
 /* Whether a cgroup of this process, or one above it, has no room for so many more processes: then
  * with its limit and how many there are. */
 bool muster__group_processes(uint64_t more, uint64_t *most, uint64_t *used);

@@ -41,6 +41,7 @@ void muster__find_parts(struct muster_team *team, const struct muster_team_block
     team->job = (struct muster_job *)(base + plan->job_offset);
     team->list = (struct muster_interval *)(base + plan->list_offset);
     team->faults = (struct muster_fault *)(base + plan->faults_offset);
+    team->rooms = (struct muster_rooms *)(base + plan->rooms_offset);
     for (uint32_t rank = 0; rank < plan->size; rank++)
         team->rolls[rank] =
             (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
@@ -83,8 +84,10 @@ static int make_control(struct muster_team *team, struct muster_team_block *plan
         rounded(plan->distances_offset + muster__most_places(plan->size) * plan->size, page);
     plan->faults_offset =
         rounded(plan->mirrors_offset + MUSTER_MIRRORS_MAX * sizeof(struct muster_mirror), page);
-    plan->journals_offset =
+    plan->rooms_offset =
         rounded(plan->faults_offset + plan->size * sizeof(struct muster_fault), page);
+    plan->checks_offset = rounded(plan->rooms_offset + sizeof(struct muster_rooms), page);
+    plan->journals_offset = rounded(plan->checks_offset + sizeof(struct muster_check_table), page);
     struct muster_limits limits;
     muster_limits_read(&limits);
     int status =
@@ -158,9 +161,10 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     made->control.fd = made->space.arena_fd = -1;
     made->rolls = calloc(size, sizeof *made->rolls);
     made->ranks = calloc(size, sizeof *made->ranks);
+    made->known = calloc(MUSTER_ROOMS_MAX, sizeof *made->known);
     made->death_capacity = size;
     made->deaths = calloc(made->death_capacity, sizeof *made->deaths);
-    int status = made->rolls && made->ranks && made->deaths ? 0 : -ENOMEM;
+    int status = made->rolls && made->ranks && made->deaths && made->known ? 0 : -ENOMEM;
     struct muster_team_block plan = {.size = size,
                                      .leader_works = options->leader_works,
                                      .leader_pid = muster__os_pid(),
@@ -187,6 +191,7 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
         return status;
     }
     lay_out(made, &plan);
+    made->space.rooms = made->rooms;
     for (uint32_t rank = 0; rank < size; rank++)
         made->ranks[rank].pidfd = made->ranks[rank].socket = -1;
     if (plan.leader_works) {
@@ -369,6 +374,7 @@ void muster_team_destroy(struct muster_team *team)
     muster_space_destroy(&team->space);
     muster_segment_destroy(&team->control);
     free(team->rolls);
+    free(team->known);
     free(team->ranks);
     free(team->deaths);
     free(team);
@@ -455,6 +461,11 @@ struct muster_journal *muster_team_journal(struct muster_team *team, uint32_t ra
 {
     return (struct muster_journal *)(team->control.address + team->plan.journals_offset +
                                      rank * team->plan.journal_bytes);
+}
+
+struct muster_check_table *muster_team_check_table(struct muster_team *team)
+{
+    return (struct muster_check_table *)(team->control.address + team->plan.checks_offset);
 }
 
 struct muster_interval *muster_team_list(struct muster_team *team)

@@ -39,8 +39,11 @@ struct muster_team {
     struct muster_interval *list; /* MUSTER_LIST_MAX of them */
     struct muster_slot *slots;
     struct muster_fault *faults; /* one a rank */
-    struct muster_roll **rolls;  /* block->size of them */
-    struct muster__rank *ranks;  /* block->size of them; leader only */
+    struct muster_rooms *rooms;
+    struct muster_extent *known; /* MUSTER_ROOMS_MAX: those that this process has access to */
+    uint64_t known_version;
+    struct muster_roll **rolls; /* block->size of them */
+    struct muster__rank *ranks; /* block->size of them; leader only */
     struct muster_death *deaths;
     uint32_t death_count, death_capacity;
     uint64_t job_number; /* last dispatched */
@@ -71,6 +74,10 @@ struct muster__mapping {
 
 /* Whether every rank that has a process has ended the job last dispatched. (dispatch.c) */
 bool muster__all_done(struct muster_team *team);
+
+/* Gives this rank access to the arrays that there are now, before a job that may touch one. In the
+ * leader's process nothing happens: it has it. (worker.c) Returns: as muster__space_follow. */
+int muster__follow_arrays(struct muster_team *team);
 
 /* worker.c: what is done before a worker is forked, since each would do it for itself; and what a
  * new worker does first. */

@@ -13,6 +13,7 @@
 
 #include "os_fault.h"
 #include "os_output.h"
+#include "space_private.h"
 #include "team_state.h"
 
 void muster__before_worker(struct muster_team *team, uint32_t rank)
@@ -24,6 +25,12 @@ void muster__before_worker(struct muster_team *team, uint32_t rank)
         team->has_rehearsed = true;
     }
     snprintf(team->worker_name, sizeof team->worker_name, "muster-%u", rank);
+    /* A rank that the leader forks has what the leader has at the fork: read by the rank itself,
+     * the table could be further on than its mappings. */
+    if (team->known_version != team->rooms->version && muster__os_pid() == team->plan.leader_pid) {
+        memcpy(team->known, team->rooms->rooms, team->rooms->count * sizeof *team->known);
+        team->known_version = team->rooms->version;
+    }
 }
 
 /* The life of a new worker up to its first wait. Does not return on failure: the leader sees an
@@ -101,6 +108,17 @@ static int attach_mappings(struct muster_team *team)
     }
 }
 
+int muster__follow_arrays(struct muster_team *team)
+{
+    uint64_t version = __atomic_load_n(&team->rooms->version, __ATOMIC_ACQUIRE);
+    if (version == team->known_version || muster__os_pid() == team->plan.leader_pid)
+        return 0;
+    int status = muster__space_follow(&team->space, team->rooms, team->known);
+    if (status == 0)
+        team->known_version = version;
+    return status;
+}
+
 int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
 {
     struct muster_slot *slot = &team->slots[rank];
@@ -115,6 +133,7 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
             /* So that a death while memory is committed can be told from one before it. */
             __atomic_store_n(&slot->current, 0, __ATOMIC_RELAXED);
             __atomic_store_n(&slot->current_job, *seen, __ATOMIC_RELEASE);
+            status = muster__follow_arrays(team);
         }
         switch (team->job->kind) {
         case MUSTER_JOB_LOOP:
@@ -122,13 +141,13 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
         case MUSTER_JOB_END:
             return 0;
         case MUSTER_JOB_COMMIT:
-            status = muster_worker_commit(team, rank);
+            status = status < 0 ? status : muster_worker_commit(team, rank);
             break;
         case MUSTER_JOB_ATTACH:
             status = team->worker_socket < 0 ? 0 : attach_mappings(team);
             break;
         case MUSTER_JOB_MIRROR:
-            status = muster_worker_mirror(team, rank);
+            status = status < 0 ? status : muster_worker_mirror(team, rank);
             break;
         default:
             status = -EUCLEAN;

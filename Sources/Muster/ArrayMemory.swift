@@ -31,7 +31,11 @@ extension TeamCore {
     /// Memory as it is asked for, or as near to that as it can be had, with notes.
     func memory(for wish: ArrayWish) throws(MusterError) -> ArrayMemory {
         var notes: [String] = []
-        if let page = wish.pages.poolBytes, wish.bytes > 0 {
+        if wish.pages.poolBytes != nil, isChecked {
+            notes.append(
+                "pages \(wish.pages): in check mode arrays have ordinary pages, of which each can be "
+                    + "protected by itself")
+        } else if let page = wish.pages.poolBytes, wish.bytes > 0 {
             if let memory = try poolMemory(for: wish, pageBytes: page, &notes) { return memory }
         }
         let choice = choosePages(wish, notes: notes)
@@ -66,19 +70,27 @@ extension TeamCore {
             return nil
         }
         let place = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
+        let mapped = wholePages(extent, UInt64(wish.bytes))
         var descriptor: Int32 = -1
-        guard muster_memory_create(extent.size_bytes, &descriptor) == 0 else {
+        guard muster_memory_create(mapped.size_bytes, &descriptor) == 0 else {
             freeWindow(place)
             return nil
         }
         do throws(MusterError) {
-            try mapAnew(extent, descriptor, wish.subject)
+            try mapAnew(mapped, descriptor, wish.subject)
             return ArrayMemory(
                 extent: place, plan: try self.place(place, wish, choice), source: .pool(descriptor))
         } catch {
             release(place, .pool(descriptor))
             throw error
         }
+    }
+
+    /// The pages of an extent that an array of so many bytes has; the rest stays without access.
+    func wholePages(_ extent: muster_extent, _ bytes: UInt64) -> muster_extent {
+        let page = muster_team_page_bytes(team)
+        return muster_extent(
+            offset_bytes: extent.offset_bytes, size_bytes: max(1, (bytes + page - 1) / page) * page)
     }
 
     /// Maps memory into the window, in every process.
@@ -233,7 +245,9 @@ extension TeamCore {
         }
         let place = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
         do throws(MusterError) {
-            let plan = try commitPool(place, extent, wish, descriptor, pageBytes)
+            let mapped = muster_extent(
+                offset_bytes: extent.offset_bytes, size_bytes: UInt64(pages * pageBytes))
+            let plan = try commitPool(place, mapped, wish, descriptor, pageBytes)
             return ArrayMemory(extent: place, plan: plan, source: .pool(descriptor))
         } catch {
             release(place, .pool(descriptor))

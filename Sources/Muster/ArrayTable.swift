@@ -35,6 +35,8 @@ struct ArrayTable {
         /// Of a mirrored array: the first copy has been written to since the others were made.
         var isStale = false
         var file: BackingFile?
+        /// Of a freed one, where it was.
+        var place = ArrayPlace()
     }
     private var entries: [Entry] = []
     private var vacant: [Int] = []
@@ -60,6 +62,22 @@ struct ArrayTable {
         entries[id].isMirrored = isMirrored
         entries[id].file = file
         return (UInt32(id), entries[id].generation)
+    }
+
+    /// Notes where an array's elements lie.
+    mutating func describe(_ id: UInt32, _ place: ArrayPlace) { entries[Int(id)].place = place }
+
+    /// Where a live array's elements lie.
+    func place(_ id: UInt32) -> ArrayPlace { entries[Int(id)].place }
+
+    /// The arrays that there are.
+    var places: [(id: UInt32, place: ArrayPlace)] {
+        entries.indices.filter { entries[$0].isLive }.map { (UInt32($0), entries[$0].place) }
+    }
+
+    /// The arrays that were freed, as long as no other has their number.
+    var freedPlaces: [(id: UInt32, place: ArrayPlace)] {
+        entries.indices.filter { !entries[$0].isLive }.map { (UInt32($0), entries[$0].place) }
     }
 
     mutating func remove(_ id: UInt32) {
@@ -249,10 +267,7 @@ extension TeamCore {
         var status = muster_space_allocate(space, UInt64(file.byteCount), true, &extent)
         guard status == 0 else { throw noRoom(file.byteCount, file.path, status) }
         // The kernel maps whole pages: what lies beyond the file's last page stays without access.
-        let page = muster_team_page_bytes(team)
-        let mapped = muster_extent(
-            offset_bytes: extent.offset_bytes,
-            size_bytes: (UInt64(file.byteCount) + page - 1) / page * page)
+        let mapped = wholePages(extent, UInt64(file.byteCount))
         status = muster_space_map(space, mapped, file.descriptor, 0, writable)
         let result = Extent(offset: Int(extent.offset_bytes), bytes: Int(extent.size_bytes))
         do throws(MusterError) {

@@ -38,6 +38,9 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         package let seen: UInt64
         /// The dead process.
         package let pid: Int
+        /// What it had done to the team's memory: "wrote 8 bytes beyond the end of array 2 (x)"; empty:
+        /// nothing, or it is not known.
+        public let deed: String
         /// When its chunk had been done again, in the same way; 0: unknown.
         package var redone: UInt64 = 0
 
@@ -47,6 +50,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
             if signal == 0 { return "left with exit status \(exitCode)" }
             let name = String(cString: muster_signal_name(Int32(signal)))
             return "was killed by signal \(signal) (\(name))"
+                + (deed.isEmpty ? "" : " when it \(deed)")
         }
     }
 

@@ -110,6 +110,7 @@ extension MusterError {
         case .file: MUSTER_ERROR_FILE.rawValue
         case .fileShrank: MUSTER_ERROR_FILE_SHRANK.rawValue
         case .kernelThrew: MUSTER_ERROR_KERNEL.rawValue
+        case .strayAccess: MUSTER_ERROR_STRAY.rawValue
         case .kernelUnknown: MUSTER_ERROR_NO_KERNEL.rawValue
         case .workerDied, .rankDied: MUSTER_ERROR_DEATH.rawValue
         case .quarantined: MUSTER_ERROR_QUARANTINE.rawValue
@@ -165,9 +166,13 @@ package func muster_leader_create(
             throw invalid(
                 "binding \(spelled)", "is none of spread, compact, none, and no list of CPUs")
         }
+        let checks: [Team.Check] = [.automatic, .on, .off]
+        guard Int(options.check) < checks.count else {
+            throw invalid("check \(options.check)", "is none of enum muster_check_mode")
+        }
         let team = try Team(
             size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
-            start: starts[Int(options.start)])
+            start: starts[Int(options.start)], check: checks[Int(options.check)])
         leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
     }
 }

@@ -30,6 +30,8 @@ struct FamiliarLoop {
     let elements: Int
     /// Number in the kernel table.
     let kernel: Int
+    /// Where its kernel may write and no signal comes.
+    let tails: [ArrayTail]
 
     func report(_ size: Int) -> AuditReport {
         AuditReport(
@@ -52,7 +54,7 @@ extension TeamCore {
         _ type: any _Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan,
         _ entry: KernelEntry, _ accesses: [AccessField], _ report: AuditReport
     ) {
-        guard recording == nil, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
+        guard recording == nil, !isChecked, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
             plan.stallTimeout == nil,
             job.pointee.schedule == plan.schedule.code
         else { return }
@@ -66,7 +68,7 @@ extension TeamCore {
             schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
             isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
             chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
-            kernel: Int(entry.id))
+            kernel: Int(entry.id), tails: tails(work, accesses))
     }
 
     /// Runs a loop like the last one, whose report is then to be taken. Returns false, and has done
@@ -99,7 +101,11 @@ extension TeamCore {
         }
         let isClean = muster_team_finish(team)
         isRunning = false
-        if !isClean { try finish(number, type, plan, requestsBefore) }
+        if !isClean {
+            try finish(number, type, plan, requestsBefore)
+        } else if !familiar!.tails.isEmpty {
+            try check(familiar!.tails, quickly: true, familiar!.report(size))
+        }
         return true
     }
 

@@ -71,6 +71,8 @@ struct KernelEntry {
     let type: any _Work.Type
     let lookup: KernelLookup
     let accesses: [AccessField]
+    /// Whether it has properties in which there may be accesses that reflection does not see.
+    let hidesAccesses: Bool
     /// For error messages.
     var name: String { type is CKernel.Type ? "the kernel" : "\(type)" }
 }
@@ -85,10 +87,12 @@ struct KernelTable {
     /// The entry of a type, made on its first use.
     mutating func entry<Work: _Work>(for type: Work.Type) -> KernelEntry {
         if let number = numbers[ObjectIdentifier(type)] { return entries[number] }
+        var hidesAccesses = false
+        let accesses = KernelTable.accesses(in: type, &hidesAccesses)
         let entry = KernelEntry(
             id: UInt32(entries.count), type: type,
             lookup: isForServer ? KernelTable.lookupAcross(type) : KernelTable.lookup(type),
-            accesses: KernelTable.accesses(in: type))
+            accesses: accesses, hidesAccesses: hidesAccesses)
         numbers[ObjectIdentifier(type)] = entries.count
         entries.append(entry)
         return entry
@@ -137,19 +141,22 @@ struct KernelTable {
         return .fork
     }
 
-    private static func accesses(in type: Any.Type) -> [AccessField] {
+    private static func accesses(in type: Any.Type, _ hides: inout Bool) -> [AccessField] {
         var found: [AccessField] = []
-        collect(type, nil, at: 0, depth: 0, into: &found)
+        collect(type, nil, at: 0, depth: 0, into: &found, &hides)
         return found
     }
 
     /// Walks stored properties, structures within structures too. Accesses inside enumerations (an
-    /// optional access, say) are not seen.
+    /// optional access, say) are not seen: then `hides` becomes true.
     private static func collect(
         _ type: Any.Type, _ name: UnsafePointer<CChar>?, at base: Int, depth: Int,
-        into found: inout [AccessField]
+        into found: inout [AccessField], _ hides: inout Bool
     ) {
-        guard depth < 16 else { return }
+        guard depth < 16 else {
+            hides = true
+            return
+        }
         if let access = type as? any ArrayAccess.Type {
             found.append(
                 AccessField(
@@ -160,12 +167,15 @@ struct KernelTable {
             return
         }
         var inner: [(Int, Any.Type, UnsafePointer<CChar>)] = []
+        var isHidden = false
         _ = _forEachField(of: type, options: .init(rawValue: 2)) { name, offset, fieldType, kind in
             if kind == .struct || kind == .tuple { inner.append((offset, fieldType, name)) }
+            isHidden = isHidden || kind == .enum || kind == .optional
             return true
         }
+        hides = hides || isHidden
         for (offset, fieldType, name) in inner {
-            collect(fieldType, name, at: base + offset, depth: depth + 1, into: &found)
+            collect(fieldType, name, at: base + offset, depth: depth + 1, into: &found, &hides)
         }
     }
 }

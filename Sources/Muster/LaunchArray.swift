@@ -15,7 +15,7 @@ final class CArray {
 
     init(
         _ bytes: consuming SharedArray<UInt8>, dataOffset: Int = 0, count: Int, elementBytes: Int,
-        of leader: CLeader
+        name: String = "", of leader: CLeader
     ) {
         let notes = bytes.notes.joined(separator: "\n")
         self.bytes = bytes
@@ -24,6 +24,12 @@ final class CArray {
         self.elementBytes = elementBytes
         self.leader = .passUnretained(leader)  // which owns this
         self.notes = copyText(notes)
+        let handle = self.handle
+        self.bytes.core.arrays.describe(
+            handle.id,
+            ArrayPlace(
+                offset: handle.offset, bytes: count * elementBytes, elementBytes: elementBytes,
+                isReadOnly: !isWritable, name: name))
     }
 
     deinit { notes.deallocate() }
@@ -103,7 +109,9 @@ package func muster_array_create(
             of: UInt8.self, shape: [size], elements: count, placement: placement, pages: pages,
             subject)
         array.pointee = leader.add(
-            CArray(bytes, count: count, elementBytes: elementBytes, of: leader))
+            CArray(
+                bytes, count: count, elementBytes: elementBytes, name: text(options.name) ?? "",
+                of: leader))
     }
 }
 

@@ -26,6 +26,8 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         case kernelThrew
         /// A kernel's type can't be found in the workers.
         case kernelUnknown
+        /// In check mode: a kernel has touched what is not its chunk's.
+        case strayAccess
         /// A worker died, and what it left could not be done again, or was not to be.
         case workerDied
         /// Chunks have killed their worker again and again and were left alone.

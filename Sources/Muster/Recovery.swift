@@ -42,9 +42,13 @@ struct Losses {
     /// What a rank that died afterwards had said of the job.
     var failed: FailedPart?
     /// Nothing is redone any more: too many chunks are in quarantine, or a file has shrunk.
-    var hasGivenUp: Bool { hasLostFile || quarantined.count >= Losses.quarantineMost }
+    var hasGivenUp: Bool {
+        hasLostFile || stray != nil || quarantined.count >= Losses.quarantineMost
+    }
     /// One of the loop's files is shorter than it was.
     var hasLostFile = false
+    /// The first death in which a kernel had touched what is not its chunk's: nothing is redone.
+    var stray: muster_death?
 
     /// Most chunks in quarantine: with more, it is the kernel that is wrong and not the chunk.
     static let quarantineMost = 64
@@ -64,7 +68,11 @@ struct Losses {
     }
 
     /// Notes a death. Returns whether its chunk is now quarantined.
-    mutating func note(_ death: muster_death) -> Bool {
+    /// `deed`: what it had done to the team's memory; nil: nothing.
+    mutating func note(_ death: muster_death, _ deed: String?) -> Bool {
+        if death.has_fault != 0, death.fault.stray != MUSTER_STRAY_NONE.rawValue {
+            stray = stray ?? death
+        }
         let chunk = death.chunk == .max ? nil : Int(death.chunk)
         var attempt = 1
         if let chunk {
@@ -79,7 +87,7 @@ struct Losses {
                 rank: Int(death.rank), signal: Int(death.signal), exitCode: Int(death.exit_code),
                 chunk: chunk, attempt: attempt,
                 isStalled: stalled.remove(death.rank) != nil, phase: Int(death.phase),
-                seen: death.seen_ns, pid: Int(death.pid)))
+                seen: death.seen_ns, pid: Int(death.pid), deed: deed ?? ""))
         guard let chunk, recovery != .fail else { return false }
         if attempt >= limit {
             quarantined.insert(chunk)
@@ -303,7 +311,8 @@ extension TeamCore {
             for death in deaths {
                 losses.noteRedone(
                     death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
-                last[death.rank] = (death, losses.note(death))
+                let deed = death.has_fault != 0 ? deed(death.fault) : nil
+                last[death.rank] = (death, losses.note(death, deed))
             }
             if losses.hasGivenUp { cancel() }
             if losses.recovery == .fail { continue }
@@ -324,6 +333,7 @@ extension TeamCore {
             losses.failed = losses.failed ?? failed
             cancel()
         } else if muster_team_running(team), death.job != 0, !losses.hasLostFile,
+            losses.stray == nil,
             !losses.isFutile(death.rank)
         {
             // In a job that is over, or that this rank had ended, there is nothing to go on with.

@@ -75,6 +75,12 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
         handle = _ArrayHandle(
             team: UInt(bitPattern: core.team), offset: start, count: count, id: number.id,
             generation: number.generation)
+        let stride = MemoryLayout<Element>.stride
+        core.arrays.describe(
+            number.id,
+            ArrayPlace(
+                offset: start, bytes: count * stride, elementBytes: stride,
+                isReadOnly: !ranksWrite))
     }
 
     deinit {

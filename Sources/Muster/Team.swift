@@ -62,15 +62,17 @@ public struct Team: ~Copyable {
     ///   - start: How the other ranks become processes. It decides what kernels see of this program's
     ///     variables.
     ///   - wait: What processes do that wait: for a loop, or for the end of one.
+    ///   - check: Whether a kernel can touch only the chunk that it has claimed. In a team that is checked,
+    ///     the leader waits, whatever `leader` says.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
     ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
         size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .fork,
-        wait: Wait = .automatic
+        wait: Wait = .automatic, check: Check = .automatic
     ) throws(MusterError) {
         core = try TeamCore(
             size: size, leaderWorks: leader == .works, start: start.source, binding: binding,
-            wait: wait)
+            wait: wait, check: check)
         self.size = size
     }
 
@@ -125,7 +127,7 @@ public struct Team: ~Copyable {
     /// - Returns: The audit: every chunk exactly once. Workers that have died on the way are in
     ///   ``AuditReport/deaths``.
     /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place arrays
-    ///   then have that chunk's old contents), `.quarantined`, `.workerDied` (with recovery `.fail`, or
+    ///   then have that chunk's old contents), `.strayAccess` (in check mode), `.quarantined`, `.workerDied` (with recovery `.fail`, or
     ///   where nobody is left and nobody can be started), `.serverDied`, `.cancelled`, `.fileShrank`,
     ///   `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`, `.kernelUnknown` where a fork
     ///   server's ranks can't know the kernel, and `.start`, `.threads`, `.memory` where ranks have to be

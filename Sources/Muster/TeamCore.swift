@@ -46,6 +46,10 @@ final class TeamCore {
     var unusual: AuditReport?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
     var isTraced = false
+    /// A kernel can touch only its chunk (CheckMode.swift).
+    let isChecked: Bool
+    /// The accesses of the loop in the job slot.
+    var lastAccesses: [AccessField] = []
     /// The timeline being recorded.
     @exclusivity(unchecked) var recording: Recording?
     /// False in a process that the leader has forked on its own account: it has a copy of this object,
@@ -56,8 +60,11 @@ final class TeamCore {
 
     init(
         size: Int, leaderWorks: Bool, start: RankSource, binding: Binding,
-        wait: Team.Wait = .automatic
+        wait: Team.Wait = .automatic, check: Team.Check = .off
     ) throws(MusterError) {
+        let isChecked = start != .threads && check.isOn
+        // A kernel that strays takes its process along: in a checked team the leader waits.
+        let leaderWorks = leaderWorks && !isChecked
         let subject = "team of \(size)"
         guard size >= 1 else {
             throw MusterError(
@@ -100,6 +107,7 @@ final class TeamCore {
         self.size = size
         self.leaderWorks = leaderWorks
         self.start = start
+        self.isChecked = isChecked
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
         bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
@@ -329,6 +337,12 @@ final class TeamCore {
         if isTraced {
             job.pointee.flags |= MUSTER_JOB_TRACED.rawValue | MUSTER_JOB_POISONED.rawValue
         }
+        lastAccesses = accesses
+        if isChecked {
+            writeCheckTable(
+                work, entry, accesses, partials: partials, partialBytes: partialBytes,
+                chunks: Int(chunks))
+        }
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
@@ -345,6 +359,7 @@ final class TeamCore {
             ownRank!.run(job, $0, entry.type)
         }
         try judge(&report, losses, failed)
+        try check(tails(work, accesses), quickly: false, report)
         // Bytes beyond the end of a file's last page read as zeros, without a signal.
         if let shrunk = arrays.shrunkFile(among: files) {
             throw fileShrank(shrunk, "and what was read from there was zeros", report)

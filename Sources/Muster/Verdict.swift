@@ -59,6 +59,7 @@ extension TeamCore {
         let isClean = report.missingCount == 0 && report.repeatedCount == 0
         if isClean && losses.deaths.isEmpty && failed == nil && !vacantKnown { return }
         complete(&report, losses)
+        if let stray = losses.stray { throw explain(stray: stray, report) }
         if let failed { throw explain(failed, report) }
         if isClean { return }
         if !losses.deaths.isEmpty, let shrunk = arrays.shrunkFile(among: losses.files) {

@@ -47,6 +47,8 @@ struct RankPart {
         } else if let type {
             outcome = run(type, muster_job_arguments(job)!, number)
             tally = muster_loop_end(loop)
+        } else {
+            _ = muster_loop_end(loop)
         }
         // Not before: the leader looks for `done` in this line, which each store takes from it.
         muster_slot_conclude(slot, outcome.rawValue, tally, number)

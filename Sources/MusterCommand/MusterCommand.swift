@@ -140,7 +140,7 @@ extension MusterError {
     /// Whether work had begun when it happened.
     var ranButFailed: Bool {
         switch code {
-        case .kernelThrew, .quarantined, .cancelled, .fileShrank, .audit: true
+        case .kernelThrew, .strayAccess, .quarantined, .cancelled, .fileShrank, .audit: true
         // Ranks that all died before one of them had begun a chunk: nothing ran.
         case .workerDied, .serverDied:
             report.map { $0.exactlyOnce > 0 || $0.deaths.contains { $0.chunk != nil } }

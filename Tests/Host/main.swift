@@ -11,6 +11,7 @@ import CMuster.Testing
 takePart(CommandLine.arguments.dropFirst().first ?? "")
 
 let scenarios: [String: ([String]) throws -> Void] = [
+    "wrong-kernels": wrongKernels, "fuzz-check": fuzzCheck,
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
     "loops": loops, "familiar": familiar, "reductions": reductions, "empty": emptyLoops,

@@ -26,6 +26,10 @@ private let mebibyte: UInt64 = 1 << 20
         defer { muster_space_destroy(&other) }
         #expect(other.address != space.address)
         #expect(UInt(bitPattern: other.address) % UInt(2 * mebibyte) == 0)
+        // No piece of an arena can be accessed that is not in use; a rank follows a table of these.
+        for address in [space.address!, other.address!] {
+            try #require(mprotect(address, 65536, PROT_READ | PROT_WRITE) == 0)
+        }
         space.address[12_345] = 77
         #expect(other.address[12_345] == 77)
         let window = muster_extent(offset_bytes: other.arena_bytes, size_bytes: 4096)

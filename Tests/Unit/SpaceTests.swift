@@ -6,6 +6,9 @@ import Glibc
 import Testing
 
 private let unit: UInt64 = 2 << 20
+/// What lies between two arrays where addresses are plenty, and at least.
+private let guardBytes: UInt64 = 74 << 20
+private let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
 private final class Room {
     var space = muster_space()
@@ -43,12 +46,12 @@ private final class Room {
         let room = try Room()
         #expect(UInt(bitPattern: room.space.address) % UInt(unit) == 0)
         #expect(room.isWhole && room.isSound)
-        var end: UInt64 = 0
+        var next: UInt64 = 0
         for bytes: UInt64 in [0, 1, 4096, unit - 1, unit, unit + 1, 5 * unit] {
             let extent = try #require(room.allocate(bytes))
-            #expect(extent.offset_bytes == end)
-            #expect(extent.size_bytes == max(unit, (bytes + unit - 1) / unit * unit), "\(bytes)")
-            end += extent.size_bytes
+            #expect(extent.offset_bytes == next)
+            #expect(extent.size_bytes == (bytes + page + unit - 1) / unit * unit, "\(bytes)")
+            next += extent.size_bytes + guardBytes
         }
         let first = try #require(room.allocate(1, window: true))
         #expect(first.offset_bytes == room.space.arena_bytes)
@@ -75,21 +78,22 @@ private final class Room {
         let first = try #require(room.allocate(bytes))
         let second = try #require(room.allocate(bytes))
         let distance = second.offset_bytes - first.offset_bytes
-        #expect(distance == bytes + 5 * unit && room.isSound)
+        #expect(distance == bytes + unit + guardBytes && room.isSound)
         let small = try #require(room.allocate(unit))
-        #expect(small.offset_bytes < second.offset_bytes, "small ones fill what is between")
+        #expect(small.offset_bytes > second.offset_bytes, "nothing lies between")
         for extent in [first, second, small] { room.free(extent) }
         #expect(room.isWhole)
-        let all = try #require(room.allocate(room.space.arena_bytes), "where nothing else is left")
+        let all = try #require(
+            room.allocate(room.space.arena_bytes - page), "where nothing else is left")
         room.free(all)
         #expect(room.isWhole)
     }
 
     @Test func arenaAndWindowNeverMerge() throws {
         let room = try Room()
-        let arena = try #require(room.allocate(room.space.arena_bytes))
+        let arena = try #require(room.allocate(room.space.arena_bytes - page))
         let window = try #require(
-            room.allocate(room.space.size_bytes - room.space.arena_bytes, window: true))
+            room.allocate(room.space.size_bytes - room.space.arena_bytes - page, window: true))
         #expect(room.space.free_count == 0)
         #expect(room.allocate(0) == nil && room.allocate(0, window: true) == nil)
         room.free(window)
@@ -100,7 +104,10 @@ private final class Room {
 
     @Test func moreThanThereIsIsRefused() throws {
         let room = try Room()
-        for bytes in [room.space.arena_bytes + 1, room.space.size_bytes, .max, .max - unit] {
+        for bytes in [
+            room.space.arena_bytes, room.space.arena_bytes + 1, room.space.size_bytes, .max,
+            .max - unit,
+        ] {
             #expect(room.allocate(bytes) == nil, "\(bytes)")
         }
         #expect(room.isWhole)
@@ -136,6 +143,39 @@ private final class Room {
         #expect(again.offset_bytes == extent.offset_bytes && bytes[0] == 0 && bytes[12345] == 0)
         room.free(muster_extent(offset_bytes: 77, size_bytes: 0))
         #expect(room.isSound)
+    }
+
+    /// Whether this process may access a page: write(2) says so without a signal.
+    private func isAccessible(_ room: Room, _ offset: UInt64) -> Bool {
+        var ends: [Int32] = [0, 0]
+        pipe(&ends)
+        defer { for end in ends { close(end) } }
+        return write(ends[1], room.space.address + Int(offset), 1) == 1
+    }
+
+    @Test func nothingButArraysCanBeAccessed() throws {
+        let room = try Room()
+        #expect(!isAccessible(room, 0) && !isAccessible(room, room.space.arena_bytes - 1))
+        let sizes: [UInt64] = [1, page, page + 1, unit - 1, unit, 20 * unit]
+        let extents = try sizes.map { try #require(room.allocate($0)) }
+        func look(_ live: (Int) -> Bool) {
+            for (i, (bytes, extent)) in zip(sizes, extents).enumerated() {
+                let end = extent.offset_bytes + (bytes + page - 1) / page * page
+                #expect(isAccessible(room, extent.offset_bytes) == live(i), "\(bytes)")
+                #expect(isAccessible(room, end - 1) == live(i), "\(bytes)")
+                #expect(!isAccessible(room, end), "\(bytes)")
+                if extent.offset_bytes > 0 {
+                    #expect(!isAccessible(room, extent.offset_bytes - 1), "\(bytes)")
+                }
+            }
+        }
+        look { _ in true }
+        for i in extents.indices where i % 2 == 0 { room.free(extents[i]) }
+        look { $0 % 2 == 1 }
+        for i in extents.indices where i % 2 == 1 { room.free(extents[i]) }
+        look { _ in false }
+        // What lies right before the first array is nobody's either: read(2) would fill it.
+        #expect(msync(room.space.address - Int(page), Int(page), MS_ASYNC) == 0, "it is reserved")
     }
 
     @Test func filesAreMappedIntoTheWindowOnly() throws {

@@ -226,6 +226,10 @@ private func failEachCall(_ error: Int32, _ call: () -> Int32) -> [Int32] {
         let made = try Made(options(size: 2))
         let job = muster_team_job(made.team)!
         let space = muster_team_space(made.team)!.pointee
+        var extent = muster_extent()
+        try #require(
+            muster_space_allocate(muster_team_space(made.team), 8192, false, &extent) == 0)
+        try #require(extent.offset_bytes == 0)
         func commit(
             _ offset: UInt64, _ bytes: UInt64, block: UInt64 = 4096, unit: UInt64 = 4096,
             pieces: UInt64 = 0

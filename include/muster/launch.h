@@ -64,8 +64,9 @@ enum muster_error_code {
     MUSTER_ERROR_FILE = -ENOENT,        /* a file that can't be opened, mapped or read */
     MUSTER_ERROR_FILE_SHRANK = -ESTALE, /* a file became shorter while a loop used it */
     MUSTER_ERROR_KERNEL = -EREMOTEIO,   /* a kernel returned other than 0 */
-    MUSTER_ERROR_NO_KERNEL = -ENOEXEC,  /* the ranks have no such function */
-    MUSTER_ERROR_DEATH = -EOWNERDEAD,   /* workers died, and what they left was not done again */
+    MUSTER_ERROR_STRAY = -EFAULT, /* check mode: a kernel has touched what is not its chunk's */
+    MUSTER_ERROR_NO_KERNEL = -ENOEXEC, /* the ranks have no such function */
+    MUSTER_ERROR_DEATH = -EOWNERDEAD,  /* workers died, and what they left was not done again */
     MUSTER_ERROR_QUARANTINE = -ENOTRECOVERABLE, /* chunks killed each worker that tried them */
     MUSTER_ERROR_SERVER = -EHOSTDOWN,           /* the fork server died, and all ranks with it */
     MUSTER_ERROR_CANCELLED = -ECANCELED,        /* the loop was cancelled */
@@ -104,6 +105,9 @@ struct muster_leader_options {
                             crashes there takes the program along */
     const char *binding; /* CPUs of the ranks: "spread", "compact", "none", or a list: "0-3,8";
                             NULL: "spread" */
+    uint32_t check;      /* enum muster_check_mode: whether a kernel can touch only its chunk. The
+                            leader of a team that is checked waits, whatever `works` says */
+    uint32_t reserved;
 };
 
 /* Serves, where this process was started as a fork server; returns at once everywhere else.
@@ -144,6 +148,7 @@ struct muster_array_options {
     const char *placement;  /* "first-touch", "bind:1", "interleave", "interleave:0,2",
                                "weighted:0=3,1=1", "blocked", "mirrored"; NULL: "first-touch" */
     const char *pages;      /* "4k", "thp", "2m", "1g", "auto"; NULL: "auto" */
+    const char *name;       /* what errors call it; NULL: they say its number */
 };
 
 /* Makes an array of zero bytes, its memory committed by the ranks, each its static share.
@@ -271,7 +276,8 @@ struct muster_loop_options {
  *
  * Returns: 0: every chunk was done exactly once, and muster_leader_report says by whom, also which
  * workers have died on the way. Else, with a report: MUSTER_ERROR_KERNEL (in-place arrays then have
- * that chunk's old contents); MUSTER_ERROR_NO_KERNEL; MUSTER_ERROR_DEATH (with MUSTER_FAIL, or
+ * that chunk's old contents); MUSTER_ERROR_STRAY (in check mode, in-place arrays alike);
+ * MUSTER_ERROR_NO_KERNEL; MUSTER_ERROR_DEATH (with MUSTER_FAIL, or
  * where nobody is left and nobody can be started); MUSTER_ERROR_QUARANTINE; MUSTER_ERROR_SERVER;
  * MUSTER_ERROR_CANCELLED; MUSTER_ERROR_FILE_SHRANK; MUSTER_ERROR_AUDIT. Before the loop, without a
  * report: MUSTER_ERROR_ARGUMENT: no kernel, a count that an array which is written has not, or

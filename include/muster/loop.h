@@ -21,6 +21,8 @@
 extern "C" {
 #endif
 
+struct muster__check;
+
 /* What has been done to an array in the chunk in work: see muster_loop_save. */
 struct muster_touch {
     uint64_t serial; /* of that chunk */
@@ -75,6 +77,7 @@ struct muster_loop {
     /* Kept from job to job. */
     unsigned char *taken;         /* MUSTER_ARRAYS_MAX bytes: arrays with a mutable view open now */
     struct muster_touch *touched; /* MUSTER_ARRAYS_MAX and one more, for the newest serial */
+    struct muster__check *check;  /* NULL: no loop has been checked yet (check.h) */
 };
 
 /* A chunk in work. */

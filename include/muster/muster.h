@@ -5,6 +5,7 @@
 #include <muster/base.h>
 #include <muster/binding.h>
 #include <muster/channels.h>
+#include <muster/check.h>
 #include <muster/child.h>
 #include <muster/commit.h>
 #include <muster/environment.h>

@@ -68,6 +68,18 @@ struct muster_extent {
     uint64_t size_bytes;
 };
 
+/* Most pieces of an arena that are in use at a time: arrays, and the team's own. */
+#define MUSTER_ROOMS_MAX (MUSTER_ARRAYS_MAX + 64u)
+
+/* Which pieces of the arena are in use. In shared memory: written by the leader between jobs, read
+ * by the ranks, which have access to these pieces and to nothing between them. */
+struct muster_rooms {
+    uint64_t version; /* rises with each change; stored last */
+    uint64_t count;   /* of the entries below, with those that are not in use */
+    uint64_t reserved[14];
+    struct muster_extent rooms[MUSTER_ROOMS_MAX]; /* whole pages; size 0: not in use */
+};
+
 /* The range of addresses of a team's arrays, as one process has it. */
 struct muster_space {
     unsigned char *address;
@@ -78,6 +90,7 @@ struct muster_space {
     uint32_t free_capacity;
     uint32_t is_ranks; /* 1: a rank's, which its children don't get */
     struct muster_extent *free_extents;
+    struct muster_rooms *rooms; /* leader only: where the ranks look; NULL: there are none */
 };
 
 /* Reserves a space and maps its arena.
@@ -101,22 +114,26 @@ void muster_space_destroy(struct muster_space *space);
 
 /* Finds room for an array. Leader only; no memory is touched.
  *
- * size_bytes: rounded up to whole 2 MiB, so that no two arrays share a huge page.
+ * The array's pages can be accessed from then on, in this process; what lies between two arrays
+ * never can. That is at least a page, and 74 MiB where addresses are plenty.
+ * size_bytes: with that page rounded up to whole 2 MiB, so that no two arrays share a huge page.
  * window: false: in the arena, zeroed; true: in the window, without access until something is
  * mapped there.
- * Returns: 0, -ENOMEM: no gap of this size is left. Ownership: muster_space_free. */
+ * Returns: 0; -ENOMEM: no gap of this size is left, or this process has too many mappings.
+ * Ownership: muster_space_free. */
 int muster_space_allocate(struct muster_space *space, uint64_t size_bytes, bool window,
                           struct muster_extent *extent);
 
 /* The same in the window at an address that is a multiple of `alignment_bytes`, itself one of the
- * 2 MiB, for pages of that size; the size is rounded up to them.
+ * 2 MiB, for pages of that size.
  *
  * Returns: 0; -ENOMEM: no such gap. Where a process has few addresses, pages of more than 2 MiB
  * have none. */
 int muster_space_allocate_aligned(struct muster_space *space, uint64_t size_bytes,
                                   uint64_t alignment_bytes, struct muster_extent *extent);
 
-/* Gives room back. An arena extent's memory goes back to the system, for all processes. */
+/* Gives room back: nobody can access it any more. An arena extent's memory goes back to the system,
+ * for all processes. */
 void muster_space_free(struct muster_space *space, struct muster_extent extent);
 
 /* Maps a file at an extent of the window, or (fd -1) takes the mapping away again.

@@ -22,6 +22,7 @@
 #define MUSTER_TEAM_H
 
 #include <muster/base.h>
+#include <muster/check.h>
 #include <muster/fault.h>
 #include <muster/journal.h>
 #include <muster/limits.h>
@@ -53,7 +54,8 @@ enum muster_job_flag {
     MUSTER_JOB_POISONED = 4,        /* overwrite outputs before each chunk */
     MUSTER_JOB_TRACED = 8,          /* keep the slot's phase */
     MUSTER_JOB_KERNEL_IN_PROGRAM = 16, /* those words are places in the program's image */
-    MUSTER_JOB_RECORDED = 32           /* note when each chunk begins and ends (timeline.h) */
+    MUSTER_JOB_RECORDED = 32,          /* note when each chunk begins and ends (timeline.h) */
+    MUSTER_JOB_CHECKED = 64            /* only the claimed chunk can be touched (check.h) */
 };
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
@@ -193,7 +195,9 @@ struct muster_team_block {
     uint32_t place_count;      /* home nodes of all ranks, each counted once; 0: not known */
     uint32_t yields;           /* 1: between looks the CPU is offered to others; 0: it is kept */
     uint64_t faults_offset;    /* a note of its crash for each rank (fault.h) */
-    uint64_t reserved1[1];
+    uint64_t rooms_offset;     /* which pieces of the arena are in use */
+    uint64_t checks_offset;    /* what a checked loop may touch */
+    uint64_t reserved1[15];
 
     uint64_t epoch; /* number of the newest job; its low half is the futex that workers sleep on */
     /* Written before the epoch; not written by muster_team_dispatch_same. */

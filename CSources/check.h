@@ -1,0 +1,59 @@
+/* check.h - what a rank does in a checked loop (muster/check.h tells the story). Private.
+ *
+ * Functions that take a check may be called with NULL, and then do nothing.
+ */
+#ifndef MUSTER_CHECK_PRIVATE_H
+#define MUSTER_CHECK_PRIVATE_H
+
+#include <muster/check.h>
+#include <muster/segment.h>
+
+#include "os.h"
+
+struct muster__check;
+
+/* Memory that the team runs by. */
+struct muster__range {
+    unsigned char *address;
+    uint64_t size_bytes;
+};
+
+/* What a loop is begun with. */
+struct muster__check_loop {
+    struct muster__range space;              /* offsets below are from its start */
+    struct muster__range control;            /* closed for writing while a kernel runs */
+    const struct muster_check_array *arrays; /* copied, and checked */
+    uint64_t count;
+    const struct muster_extent *rooms; /* pieces that are closed too where no array lies in them */
+    uint64_t room_count;
+    uint64_t kept_offset; /* of the room that stays open; UINT64_MAX: none */
+};
+
+/* Takes access away: a loop begins. *check: NULL at first; made. Returns: 0; -ENOMEM; -EUCLEAN: an
+ * array that can't be. */
+int muster__check_begin(struct muster__check **check, const struct muster__check_loop *loop);
+
+/* Gives everything back: the loop is over for this rank. What a chunk in work has stored into
+ * border pages is kept. */
+void muster__check_end(struct muster__check *check);
+
+/* Around a kernel's work on a chunk. Where the system refuses what is needed, or the comparison has
+ * found something, the process ends with a note. */
+void muster__check_enter(struct muster__check *check, uint64_t chunk, uint64_t first, uint64_t end);
+void muster__check_leave(struct muster__check *check);
+
+/* While a kernel runs: the library itself has to write to the control memory; and has done so. */
+void muster__check_open_control(struct muster__check *check);
+void muster__check_close_control(struct muster__check *check);
+
+/* The bytes of an array that belong to the chunk in work, as offsets in the space. Returns: false:
+ * the loop does not know of this array. */
+bool muster__check_chunk_of(const struct muster__check *check, uint32_t array, uint64_t *offset,
+                            uint64_t *end);
+
+/* An access of the kernel that was not known when the loop began: bytes of the chunk in work. */
+void muster__check_allow(struct muster__check *check, uint64_t offset, uint64_t size_bytes);
+
+void muster__check_destroy(struct muster__check *check);
+
+#endif

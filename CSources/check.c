@@ -97,7 +97,8 @@ static void on_fault(const struct muster__trap *trap, struct muster_fault *known
     known->chunk = was_inside ? check->chunk : UINT64_MAX;
     known->first = check->first;
     known->end = check->end;
-    if (!was_inside || !trap->has_address)
+    /* A file that has become shorter is another's doing (SIGBUS). */
+    if (!was_inside || !trap->has_address || trap->signal != MUSTER__STRAY_SIGNAL)
         return;
     if (is_within(trap->address, check->loop.control))
         known->stray = MUSTER_STRAY_CONTROL;

@@ -28,7 +28,8 @@ struct muster_work_state {
  * are copies of the leader's: a C++ exception that found a handler there would set a second leader
  * going. An unwinder that meets a frame without return address stops, and std::terminate is called.
  * Compilers note nothing of the kind for C, hence the directive. */
-__attribute__((noinline)) static int call(muster_kernel kernel, const struct muster_work *work)
+__attribute__((noinline)) static int muster__call_kernel(muster_kernel kernel,
+                                                         const struct muster_work *work)
 {
 #if defined(__x86_64__)
     __asm__ volatile(".cfi_undefined rip");
@@ -109,7 +110,7 @@ int muster_work_run(struct muster_loop *loop, const void *order_address, uint64_
             /* A chunk that is begun again must not add to what its first attempt has left. */
             memset(work.partial, 0, loop->partial_bytes);
         }
-        status = call(kernel, &work);
+        status = muster__call_kernel(kernel, &work);
         if (status != 0) {
             failure->status = status;
             memcpy(failure->message, state.message, sizeof failure->message);

@@ -252,6 +252,7 @@ package final class Launch {
             "\(MUSTER_VARIABLE_TEAM)=\(team.address)",
         ]
         if let cpu = seat.cpu { variables.append("\(MUSTER_VARIABLE_CPU)=\(cpu)") }
+        if plan.checks { variables.append("MUSTER_CHECK=1") }
         return variables
     }
 

@@ -37,6 +37,8 @@ package struct LaunchPlan: Sendable {
     package var binding: Binding = .spread
     /// Policy of each process's own memory; nil: as this process's.
     package var placement: Placement?
+    /// Programs check their loops: MUSTER_CHECK=1.
+    package var checks = false
     /// Each line begins with its rank.
     package var tagsOutput = false
     /// A file for each rank and stream here, in place of this process's own output.

@@ -48,6 +48,13 @@ extension TeamCore {
         }) {
             return "\(verb) " + inArray(offset, id, place, fault)
         }
+        if let (place, bytes) = lastPartials, offset >= place.offset,
+            offset < place.offset + place.bytes
+        {
+            return
+                "\(verb) the partial result of chunk \((offset - place.offset) / bytes), which is "
+                + "another's"
+        }
         return "\(verb) " + (inGap(offset) ?? "the team's range of addresses, where no array is")
     }
 

@@ -48,6 +48,8 @@ final class TeamCore {
     var isTraced = false
     /// A kernel can touch only its chunk (CheckMode.swift).
     let isChecked: Bool
+    /// Where the chunks of the loop in the job slot leave their partial results; nil: it has none.
+    var lastPartials: (place: Extent, bytes: Int)?
     /// The accesses of the loop in the job slot.
     var lastAccesses: [AccessField] = []
     /// The timeline being recorded.
@@ -338,6 +340,7 @@ final class TeamCore {
             job.pointee.flags |= MUSTER_JOB_TRACED.rawValue | MUSTER_JOB_POISONED.rawValue
         }
         lastAccesses = accesses
+        lastPartials = partials.map { ($0, partialBytes) }
         if isChecked {
             writeCheckTable(
                 work, entry, accesses, partials: partials, partialBytes: partialBytes,

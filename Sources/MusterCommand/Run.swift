@@ -78,6 +78,13 @@ struct Run: ParsableCommand {
             valueName: "placement"))
     var placement: Placement?
 
+    @Flag(
+        help: """
+            Run with MUSTER_CHECK=1: in teams that the program leads, a kernel that touches what is not \
+            its chunk's ends the loop and is named.
+            """)
+    var check = false
+
     @Flag(help: "Begin each line with \"[RANK] \", the global rank.")
     var tagOutput = false
 
@@ -187,6 +194,7 @@ struct Run: ParsableCommand {
             .ownArguments(count: program.count), size: try size(outer), outer: outer)
         plan.binding = place.bind
         plan.placement = placement
+        plan.checks = check
         plan.tagsOutput = tagOutput
         plan.outputDirectory = outputDir
         plan.timeout = timeout

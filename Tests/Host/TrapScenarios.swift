@@ -82,7 +82,7 @@ func trap(_ arguments: [String]) throws {
         try team.run(AddPlace(array: mirrored.inPlace))
     case "read-only-output": try team.run(AddPlace(array: mapped.inPlace))
     case "working-leader":
-        let own = try Team(size: 2, leader: .works)
+        let own = try Team(size: 2, leader: .works, check: .off)
         let target = try own.array(of: Int64.self, count: 100)
         try own.run(TwoViews(array: target.output))
     default: throw Failure(description: "no such trap: \(arguments)")

@@ -62,7 +62,9 @@ enum StandardInput {
                     write(draft, $0.baseAddress! + done, length - done)
                 }
                 guard written >= 0 || errno == EINTR else {
-                    throw fail("copy it to a file in \(folder) (TMPDIR names another)")
+                    throw Failure.cannotRun(
+                        "standard input: can't copy it to a file in \(folder) (TMPDIR names another): "
+                            + Output.reason(errno, draft, length - done))
                 }
                 done += max(0, written)
             }

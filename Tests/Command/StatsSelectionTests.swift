@@ -100,6 +100,19 @@ import Testing
             "\(wrong)")
     }
 
+    @Test("A pipe that is larger than a file may be: the limit is named, and nothing is left")
+    func limitedCopy() throws {
+        let path = try folder.write("l.npy", StatsFiles.npy([Double](repeating: 1, count: 100_000)))
+        let result = try CommandRunner.run(
+            [
+                "-c", "ulimit -f 100; cat \"$2\" | TMPDIR=\"$3\" \"$1\" stats -", "sh",
+                CommandRunner.muster, path, folder.path(""),
+            ], program: "/bin/sh")
+        #expect(result.status == 2 && result.output == "", "\(result)")
+        #expect(result.errors.contains("ulimit -f"), "\(result)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path("")) == ["l.npy"])
+    }
+
     @Test(
         "Standard input that is no file: one line",
         arguments: ["<&-", "< /dev/null", "< /"])

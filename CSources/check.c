@@ -82,6 +82,14 @@ static unsigned char *page_after(const struct muster__check *check, const unsign
 
 /* -- what the handler needs ------------------------------------------------------------------- */
 
+/* For the note of a crash. */
+static void open_all(struct muster__check *check)
+{
+    if (check->is_active)
+        (void)muster__os_protect(check->loop.control.address, check->loop.control.size_bytes,
+                                 MUSTER__READ_WRITE);
+}
+
 static bool is_within(uintptr_t address, struct muster__range range)
 {
     return address - (uintptr_t)range.address < range.size_bytes;
@@ -93,7 +101,7 @@ static void on_fault(const struct muster__trap *trap, struct muster_fault *known
     if (!check || !check->is_active)
         return;
     bool was_inside = check->is_inside;
-    muster__check_open_control(check);
+    open_all(check);
     known->chunk = was_inside ? check->chunk : UINT64_MAX;
     known->first = check->first;
     known->end = check->end;
@@ -111,7 +119,7 @@ static void on_fault(const struct muster__trap *trap, struct muster_fault *known
 /* Where memory can't be protected, a loop that went on would be one that nobody has checked. */
 static _Noreturn void fail(struct muster__check *check, int status)
 {
-    muster__check_open_control(check);
+    open_all(check);
     struct muster_fault found = {.stray = MUSTER_STRAY_UNCHECKED,
                                  .use = UINT32_MAX,
                                  .chunk = check->chunk,
@@ -128,6 +136,14 @@ static void protect(struct muster__check *check, unsigned char *address, uint64_
     int status = muster__os_protect(address, size_bytes, protection);
     if (status < 0)
         fail(check, status);
+}
+
+static void protect_own(struct muster__check *check, enum muster__protection protection)
+{
+    for (int i = 0; i < 2; i++)
+        if (check->loop.own[i].size_bytes > 0)
+            (void)muster__os_protect(check->loop.own[i].address, check->loop.own[i].size_bytes,
+                                     protection);
 }
 
 /* -- a loop ----------------------------------------------------------------------------------- */
@@ -289,10 +305,14 @@ int muster__check_begin(struct muster__check **made, const struct muster__check_
             return -EUCLEAN;
     check->is_active = true;
     int status = close_all(check);
+    if (status == 0)
+        status =
+            muster__os_protect(loop->control.address, loop->control.size_bytes, MUSTER__READ_ONLY);
     if (status < 0) {
         muster__check_end(check);
         return status;
     }
+    protect_own(check, MUSTER__READ_WRITE);
     current = check;
     muster__fault_before(on_fault);
     return 0;
@@ -303,15 +323,34 @@ int muster__check_begin(struct muster__check **made, const struct muster__check_
 void muster__check_open_control(struct muster__check *check)
 {
     if (check && check->is_inside)
-        (void)muster__os_protect(check->loop.control.address, check->loop.control.size_bytes,
-                                 MUSTER__READ_WRITE);
+        protect_own(check, MUSTER__READ_WRITE);
 }
 
 void muster__check_close_control(struct muster__check *check)
 {
     if (check && check->is_inside)
-        (void)muster__os_protect(check->loop.control.address, check->loop.control.size_bytes,
-                                 MUSTER__READ_ONLY);
+        protect_own(check, MUSTER__READ_ONLY);
+}
+
+static void protect_journal(struct muster__check *check, void *journal, uint64_t size_bytes,
+                            enum muster__protection protection)
+{
+    if (!check || !check->is_active)
+        return;
+    unsigned char *first = page_of(check, journal);
+    protect(check, first,
+            (uint64_t)(page_after(check, (unsigned char *)journal + size_bytes) - first),
+            protection);
+}
+
+void muster__check_open_journal(struct muster__check *check, void *journal, uint64_t size_bytes)
+{
+    protect_journal(check, journal, size_bytes, MUSTER__READ_WRITE);
+}
+
+void muster__check_close_journal(struct muster__check *check, void *journal, uint64_t size_bytes)
+{
+    protect_journal(check, journal, size_bytes, MUSTER__READ_ONLY);
 }
 
 /* Puts a private page over one that the chunk shares with others. */
@@ -393,6 +432,7 @@ static void compare(struct muster__check *check, const struct written *written,
     if (!differs(check, page, own_end, check->page_bytes, &from, &to) &&
         !differs(check, page, 0, own_first, &from, &to))
         return;
+    open_all(check);
     struct muster_fault found = {.stray = MUSTER_STRAY_COMPARED,
                                  .access = MUSTER_FAULT_WRITE,
                                  .use = check->arrays[written->index].use,
@@ -452,6 +492,7 @@ void muster__check_end(struct muster__check *check)
     if (!check || !check->is_active)
         return;
     leave(check, true);
+    open_all(check);
     check->is_active = false;
     for (uint32_t i = 0; i < check->written_count; i++)
         muster__os_unmap(check->written[i].alias, check->written[i].pages_bytes);

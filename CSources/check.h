@@ -21,7 +21,8 @@ struct muster__range {
 /* What a loop is begun with. */
 struct muster__check_loop {
     struct muster__range space;              /* offsets below are from its start */
-    struct muster__range control;            /* closed for writing while a kernel runs */
+    struct muster__range control;            /* closed for writing while the loop lasts, but for: */
+    struct muster__range own[2];             /* what this rank writes between chunks: open then */
     const struct muster_check_array *arrays; /* copied, and checked */
     uint64_t count;
     const struct muster_extent *rooms; /* pieces that are closed too where no array lies in them */
@@ -42,9 +43,14 @@ void muster__check_end(struct muster__check *check);
 void muster__check_enter(struct muster__check *check, uint64_t chunk, uint64_t first, uint64_t end);
 void muster__check_leave(struct muster__check *check);
 
-/* While a kernel runs: the library itself has to write to the control memory; and has done so. */
+/* While a kernel runs: the library itself has to write to the rank's own control memory; and has
+ * done so. */
 void muster__check_open_control(struct muster__check *check);
 void muster__check_close_control(struct muster__check *check);
+
+/* The same for the beginning of the rank's journal, at any time in a loop. */
+void muster__check_open_journal(struct muster__check *check, void *journal, uint64_t size_bytes);
+void muster__check_close_journal(struct muster__check *check, void *journal, uint64_t size_bytes);
 
 /* The bytes of an array that belong to the chunk in work, as offsets in the space. Returns: false:
  * the loop does not know of this array. */

@@ -162,6 +162,9 @@ static int begin_check(struct muster_loop *loop, struct muster_team *team)
     struct muster__check_loop checked = {
         .space = {space->address, space->size_bytes},
         .control = {team->control.address, team->control.size_bytes},
+        /* Block, slots and job lie in front; and the roll. */
+        .own = {{team->control.address, team->plan.list_offset},
+                {(unsigned char *)team->rolls[loop->rank], team->plan.roll_bytes}},
         .arrays = table->arrays,
         .count = table->count,
         .rooms = team->known,
@@ -466,6 +469,18 @@ static struct muster_touch *touch(struct muster_loop *loop, uint64_t chunk, uint
     return mark;
 }
 
+/* Opens as much of the journal as the record takes. The phase stays the kernel's. */
+static void save_checked(struct muster_loop *loop, uint64_t chunk, uint64_t offset, uint64_t bytes)
+{
+    struct muster_journal_writer *writer = &loop->journal;
+    uint64_t before = chunk == writer->chunk ? writer->position : sizeof *writer->journal;
+    uint64_t size = before + muster_journal_room(bytes, bytes > 0 ? bytes : 1);
+    size = size < loop->journal_bytes ? size : loop->journal_bytes;
+    muster__check_open_journal(loop->check, writer->journal, size);
+    muster_journal_save(writer, chunk, loop->space, offset, bytes);
+    muster__check_close_journal(loop->check, writer->journal, size);
+}
+
 void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,
                       uint64_t bytes)
 {
@@ -485,13 +500,15 @@ void muster_loop_save(struct muster_loop *loop, uint64_t chunk, uint32_t array, 
             offset = mark->end;
     }
     mark->end = end;
-    muster__check_open_control(loop->check);
+    if (__builtin_expect(loop->check != NULL, 0)) {
+        save_checked(loop, chunk, offset, end - offset);
+        return;
+    }
     if (__builtin_expect(loop->traced, 0))
         muster_loop_trace(loop, MUSTER_PHASE_JOURNAL, chunk);
     muster_journal_save(&loop->journal, chunk, loop->space, offset, end - offset);
     if (__builtin_expect(loop->traced, 0))
         __atomic_store_n(&loop->slot->phase, MUSTER_PHASE_KERNEL, __ATOMIC_RELEASE);
-    muster__check_close_control(loop->check);
 }
 
 void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array, uint64_t offset,

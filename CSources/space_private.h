@@ -17,6 +17,12 @@
  * Returns: as muster_space_create; -EAGAIN: mlockall is in force, and its limit leaves no room. */
 int muster__space_make(struct muster_reservation *planned, struct muster_space *space);
 
+/* Makes an extent of the arena accessible, as many bytes of it, here and in the ranks. Returns: 0;
+ * -ENOMEM: too many rooms, or mappings. */
+int muster__room_open(struct muster_space *space, struct muster_extent extent, uint64_t size_bytes);
+/* Takes the access away again. */
+void muster__room_close(struct muster_space *space, struct muster_extent extent);
+
 /* Gives this process access to the rooms that are in use, and takes away what it has of others.
  *
  * known: MUSTER_ROOMS_MAX rooms that it has access to now; updated. Returns: 0; -EUCLEAN: a room

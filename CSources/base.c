@@ -3,6 +3,8 @@
 #include <muster/base.h>
 #include <string.h>
 
+#include "os.h"
+
 const char *muster_status_text(int status)
 {
     switch (-status) {
@@ -23,6 +25,9 @@ const char *muster_status_text(int status)
     case ECONNRESET:
         return "the launcher is gone";
     }
+    const char *refused = muster__os_refusal_text(status);
+    if (refused)
+        return refused;
     const char *text = strerrordesc_np(status < 0 ? -status : status);
     return text ? text : "unknown error";
 }

@@ -80,3 +80,13 @@ int muster_host_try_affinity(void)
     int status = muster__os_affinity_get(mask, MUSTER__AFFINITY_BITS);
     return status < 0 ? status : muster__os_affinity_set(mask, MUSTER__AFFINITY_BITS);
 }
+
+int muster_host_try_call(const char *name)
+{
+    return muster__os_ask_call(name);
+}
+
+int muster_host_try_calls(int32_t *statuses, uint32_t capacity)
+{
+    return muster__os_ask_calls(statuses, capacity);
+}

@@ -122,13 +122,13 @@ int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writ
     if (at)
         flags |= MAP_FIXED;
     void *mapped = mmap(at, size_bytes, PROT_NONE, flags, fd, (off_t)offset_bytes);
-    int status = mapped == MAP_FAILED ? -errno : 0;
+    int status = mapped == MAP_FAILED ? (int)muster__taken(-1, errno_before, "mmap") : 0;
     /* Under mlockall(MCL_FUTURE) a mapping that can be touched is populated at once, however much
      * of it is only reserved. Not locked any more, it can be opened. (mlock(2), do_mlock in mm) */
     if (status == 0) {
         (void)munlock(mapped, size_bytes);
         if (fd >= 0 && mprotect(mapped, size_bytes, protection) < 0) {
-            status = -errno;
+            status = (int)muster__taken(-1, errno_before, "mprotect");
             if (!at) /* a part of the reservation stays one that can't be touched */
                 munmap(mapped, size_bytes);
         }
@@ -156,10 +156,11 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write)
         result = taken(madvise(address, size_bytes, advice), errno_before);
     } while (result == -EINTR || result == -EAGAIN);
     /* No bytes at all are refused only by a kernel that does not know the advice. */
-    if (result != -EINVAL || taken(madvise(address, 0, advice), errno_before) == 0)
+    if (!muster__is_refusal(result) &&
+        (result != -EINVAL || taken(madvise(address, 0, advice), errno_before) == 0))
         return (int)result;
-    /* Before Linux 5.14: page by page. Adding 0 keeps what is there; what is only to be read comes
-     * when it is read. */
+    /* Before Linux 5.14, or where madvise is refused: page by page. Adding 0 keeps what is there;
+     * what is only to be read comes when it is read. */
     for (uint64_t at = 0; write && at < size_bytes; at += muster__os_page_bytes())
         __atomic_fetch_add((unsigned char *)address + at, 0, __ATOMIC_RELAXED);
     return 0;
@@ -349,7 +350,16 @@ int muster__os_pidfd(int pid)
 int muster__os_kill(int pidfd, int signal)
 {
     ENTER(); /* clean-up: not injected */
-    return (int)taken(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0), errno_before);
+    int status = (int)taken(syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0), errno_before);
+    if (!muster__is_refusal(status))
+        return status;
+    /* By its number, which a child keeps until it is reaped; another's may have been given on. */
+    siginfo_t info;
+    int pid = muster__os_pidfd_process(pidfd);
+    if (pid <= 0 || waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        pid = 0;
+    errno = errno_before;
+    return pid == 0 ? status : (int)taken(kill(pid, signal), errno_before);
 }
 
 /* PIDFD_GET_INFO and its struct, first version (linux/pidfd.h): younger than the headers that this
@@ -384,6 +394,10 @@ int muster__os_reap(int pidfd, bool wait, int *code, int *status)
     int64_t result;
     info.si_pid = 0;
     RETRY(result, waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | (wait ? 0 : WNOHANG)));
+    if (muster__is_refusal(result)) {
+        int pid = muster__os_pidfd_process(pidfd);
+        return pid > 0 ? muster__os_wait4(&pid, wait, code, status) : -ECHILD;
+    }
     if (result < 0)
         return (int)result;
     if (info.si_pid == 0)
@@ -396,10 +410,12 @@ int muster__os_reap(int pidfd, bool wait, int *code, int *status)
 void muster__os_end_child(int pid)
 {
     ENTER(); /* clean-up: not injected */
-    int64_t result;
+    int code, status;
+    siginfo_t info;
     kill(pid, SIGKILL);
-    RETRY(result, waitpid(pid, NULL, 0));
-    (void)result;
+    if (muster__is_refusal(muster__os_wait4(&pid, true, &code, &status)))
+        (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
+    errno = errno_before;
 }
 
 int muster__os_die_with_parent(void)
@@ -409,9 +425,23 @@ int muster__os_die_with_parent(void)
     return (int)taken(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), errno_before);
 }
 
+int muster__os_may_die_with_parent(void)
+{
+    ENTER(); /* not injected: the call itself is */
+    int signal = 0;
+    int status = (int)taken(prctl(PR_GET_PDEATHSIG, &signal, 0, 0, 0), errno_before);
+    return status < 0 ? status : (int)taken(prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), errno_before);
+}
+
 int muster__os_parent(void)
 {
-    return getppid();
+    ENTER();
+    int parent = getppid();
+    /* The second number, after the name and the state (proc(5)). */
+    if (parent < 0)
+        parent = muster__os_stat_number("/proc/self/stat", 2);
+    errno = errno_before;
+    return parent;
 }
 
 uint32_t muster__os_page_bytes(void)
@@ -421,7 +451,13 @@ uint32_t muster__os_page_bytes(void)
 
 int muster__os_pid(void)
 {
-    return getpid();
+    int pid = getpid();
+    if (__builtin_expect(pid > 0, 1))
+        return pid;
+    ENTER();
+    pid = muster__os_stat_number("/proc/self/stat", 0);
+    errno = errno_before;
+    return pid;
 }
 
 /* NULL: this kernel has no such pages (before Linux 4.14), or there was no memory. */
@@ -432,13 +468,13 @@ void muster__os_mark_process(void)
     ENTER(); /* not injected: there is another way */
     int *page = __atomic_load_n(&mark, __ATOMIC_ACQUIRE);
     if (page) {
-        __atomic_store_n(page, getpid(), __ATOMIC_RELAXED);
+        __atomic_store_n(page, muster__os_pid(), __ATOMIC_RELAXED);
         return;
     }
     size_t bytes = (size_t)sysconf(_SC_PAGESIZE);
     page = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page != MAP_FAILED) {
-        *page = getpid();
+        *page = muster__os_pid();
         int *none = NULL;
         /* Release: whoever sees the page sees the number in it. */
         if (madvise(page, bytes, MADV_WIPEONFORK) != 0 ||
@@ -494,6 +530,9 @@ void muster__os_name_thread(const char *name)
 _Noreturn void muster__os_exit(int status)
 {
     /* Not _exit: who comes here is a worker, and nobody has called that before. */
+    syscall(SYS_exit_group, status);
+    /* Refused. A worker has one thread, so its end is the process's. */
+    syscall(SYS_exit, status);
     for (;;)
-        syscall(SYS_exit_group, status);
+        kill(muster__os_pid(), SIGKILL);
 }

@@ -29,6 +29,14 @@ extern uint32_t muster__broken;
             muster__point_reached(point);                                                          \
     } while (0)
 
+/* -- refused calls (os_refusal.c) ------------------------------------------------------------ */
+
+/* NULL: the status is none of those below MUSTER_REFUSED. */
+const char *muster__os_refusal_text(int status);
+int muster__os_ask_call(const char *name); /* 0, or the status of its refusal; -EINVAL: not ours */
+/* Statuses of all that are refused. Returns: how many. */
+int muster__os_ask_calls(int32_t *statuses, uint32_t capacity);
+
 /* -- memory --------------------------------------------------------------------------------- */
 
 /* realloc, which a test can make fail (os_testing.c). */
@@ -130,8 +138,9 @@ int muster__os_reap(int pidfd, bool wait, int *code, int *status);
  * only once the process is reaped. Returns: 0; -ENODATA: not reaped; -ENOTTY, -EINVAL: not this
  * kernel. */
 int muster__os_ended(int pidfd, int *status);
-void muster__os_end_child(int pid);   /* kills and reaps a child that has no pidfd */
-int muster__os_die_with_parent(void); /* SIGKILL when the thread that forked us ends */
+void muster__os_end_child(int pid);       /* kills and reaps a child that has no pidfd */
+int muster__os_die_with_parent(void);     /* SIGKILL when the thread that forked us ends */
+int muster__os_may_die_with_parent(void); /* whether the above is allowed, without a change */
 int muster__os_parent(void);
 int muster__os_pid(void);
 /* The same without a system call, for a process that has called muster__os_mark_process: this looks

@@ -14,12 +14,27 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "os_call.h"
 
+/* How long a rank sleeps between two looks where the kernel refuses futexes. */
+#define DOZE_NS 100000
+
 /* -- waiting -------------------------------------------------------------------------------- */
+
+/* A sleep instead of one that ends with a wake: short, since none will. */
+static int doze(int64_t timeout_ns)
+{
+    ENTER();
+    bool is_over = timeout_ns >= 0 && timeout_ns <= DOZE_NS;
+    struct timespec moment = {.tv_nsec = is_over ? timeout_ns : DOZE_NS};
+    nanosleep(&moment, NULL);
+    errno = errno_before;
+    return is_over ? -ETIMEDOUT : 0;
+}
 
 int muster__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns)
 {
@@ -31,6 +46,8 @@ int muster__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeo
     int64_t result = taken(
         syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns < 0 ? NULL : &timeout, NULL, 0),
         errno_before);
+    if (muster__is_refusal(result))
+        return doze(timeout_ns);
     return result == -EAGAIN || result == -EINTR ? 0 : (int)result;
 }
 
@@ -53,6 +70,11 @@ int muster__os_eventfd_signal(int fd)
     uint64_t one = 1;
     int64_t result;
     RETRY(result, write(fd, &one, sizeof one));
+    if (muster__is_refusal(result)) {
+        /* A leader that nobody wakes would sleep for ever. */
+        struct iovec part = {.iov_base = &one, .iov_len = sizeof one};
+        RETRY(result, writev(fd, &part, 1));
+    }
     return result < 0 && result != -EAGAIN ? (int)result : 0;
 }
 
@@ -62,6 +84,10 @@ int muster__os_eventfd_clear(int fd)
     uint64_t count;
     int64_t result;
     RETRY(result, read(fd, &count, sizeof count));
+    if (muster__is_refusal(result)) {
+        struct iovec part = {.iov_base = &count, .iov_len = sizeof count};
+        RETRY(result, readv(fd, &part, 1));
+    }
     return result < 0 && result != -EAGAIN ? (int)result : 0;
 }
 
@@ -110,6 +136,8 @@ int muster__os_epoll_wait(int epoll, uint64_t *tags, int capacity, int timeout_m
     if (capacity > 64)
         capacity = 64;
     int64_t count = taken(epoll_wait(epoll, events, capacity, timeout_ms), errno_before);
+    if (muster__is_refusal(count))
+        count = taken(epoll_pwait(epoll, events, capacity, timeout_ms, NULL), errno_before);
     if (count == -EINTR)
         return 0;
     for (int64_t i = 0; i < count; i++)
@@ -123,7 +151,7 @@ int muster__os_wait_readable(int fd, int timeout_ms)
     struct pollfd wanted = {.fd = fd, .events = POLLIN};
     int64_t result;
     do {
-        result = taken(poll(&wanted, 1, timeout_ms), errno_before);
+        result = taken(muster__os_poll(&wanted, 1, timeout_ms), errno_before);
     } while (result == -EINTR && timeout_ms <= 0); /* neither kind of wait can become too long */
     return (int)result;
 }
@@ -189,12 +217,12 @@ static int only_descriptor(struct msghdr *message)
             continue;
         for (size_t at = CMSG_LEN(0); at + sizeof only <= part->cmsg_len; at += sizeof only) {
             if (count++ > 0)
-                close(only);
+                muster__os_close_raw(only);
             memcpy(&only, (const unsigned char *)part + at, sizeof only);
         }
     }
     if (count > 1)
-        close(only);
+        muster__os_close_raw(only);
     return count > 1 ? -EPROTO : only;
 }
 
@@ -221,7 +249,7 @@ static int receive(int socket, int *fd, void *data, size_t capacity)
     if (came >= -1 && message.msg_flags & MSG_CTRUNC) {
         /* There was one more than what has come, and no room for it in this process. */
         if (came >= 0)
-            close(came);
+            muster__os_close_raw(came);
         came = -EMFILE;
     }
     errno = errno_before;
@@ -355,7 +383,7 @@ int64_t muster__os_write(int fd, const void *buffer, size_t size_bytes)
         if (result == -EAGAIN) {
             /* Somebody has made it non-blocking, and it is full. */
             struct pollfd wanted = {.fd = fd, .events = POLLOUT};
-            RETRY(result, poll(&wanted, 1, -1));
+            RETRY(result, muster__os_poll(&wanted, 1, -1));
         } else {
             done += result > 0 ? (size_t)result : 0;
         }
@@ -382,7 +410,7 @@ int muster__os_finish(int fd)
 {
     ENTER();
     int injected_status = muster__os_injected();
-    int status = (int)taken(close(fd), errno_before);
+    int status = (int)taken(muster__os_close_raw(fd), errno_before);
     /* Closed all the same, and nothing is known to be lost (close(2)). */
     if (status == -EINTR)
         status = 0;
@@ -399,7 +427,7 @@ void muster__os_unlink(const char *path)
 void muster__os_close(int fd)
 {
     ENTER();
-    close(fd);
+    muster__os_close_raw(fd);
     errno = errno_before;
 }
 
@@ -436,14 +464,14 @@ int muster__os_list(const char *path, int (*visit)(const char *name, void *conte
     ENTER();
     DIR *directory = opendir(path);
     if (!directory)
-        return (int)taken(-1, errno_before);
+        return (int)muster__taken(-1, errno_before, "opendir");
     int status = 0;
     struct dirent *entry;
     while (status == 0 && (errno = 0, entry = readdir(directory)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             status = visit(entry->d_name, context);
     if (status == 0 && errno != 0)
-        status = -errno;
+        status = (int)muster__taken(-1, errno_before, "readdir");
     closedir(directory);
     errno = errno_before;
     return status;

@@ -36,7 +36,7 @@ static size_t read_start(const char *path, char *text, size_t capacity)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? -1 : read(fd, text, capacity - 1);
     if (fd >= 0)
-        close(fd);
+        muster__os_close_raw(fd);
     text[length > 0 ? length : 0] = '\0';
     return length > 0 ? (size_t)length : 0;
 }

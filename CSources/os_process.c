@@ -20,6 +20,19 @@
 #include "os_call.h"
 #include "os_numa.h"
 
+static int make_pipe(int ends[2])
+{
+    ENTER();
+    int status = (int)taken(pipe2(ends, O_CLOEXEC), errno_before);
+    if (!muster__is_refusal(status))
+        return status;
+    int older = (int)taken(pipe(ends), errno_before);
+    for (int end = 0; older == 0 && end < 2; end++)
+        (void)fcntl(ends[end], F_SETFD, FD_CLOEXEC);
+    errno = errno_before;
+    return older == 0 ? 0 : status;
+}
+
 /* -- starting ------------------------------------------------------------------------------- */
 
 /* What the new process tells before its exec; after it the pipe is closed. */
@@ -28,17 +41,17 @@ struct step_report {
     int32_t status;
 };
 
-static void tell(int pipe, uint32_t step)
+static void tell(int pipe, uint32_t step, const char *call)
 {
-    struct step_report report = {.step = step, .status = -errno};
+    struct step_report report = {.step = step, .status = (int32_t)muster__taken(-1, errno, call)};
     /* 8 bytes into an empty pipe: all or nothing, and nobody to tell if nothing. */
     ssize_t written = write(pipe, &report, sizeof report);
     (void)written;
 }
 
-static _Noreturn void fail(int pipe, uint32_t step)
+static _Noreturn void fail(int pipe, uint32_t step, const char *call)
 {
-    tell(pipe, step);
+    tell(pipe, step, call);
     _exit(127);
 }
 
@@ -68,29 +81,30 @@ static bool may_be_script(const char *path)
 /* In the new process: only calls that are safe after a fork of a process with threads. */
 static _Noreturn void become(const struct muster__program *program, int parent, int pipe)
 {
-    setpgid(0, 0);
+    if (setpgid(0, 0) < 0)
+        fail(pipe, MUSTER_STEP_START, "setpgid");
     /* First the wish, then the look: a parent that dies between leaves no orphan. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        fail(pipe, MUSTER_STEP_START);
-    if (getppid() != parent)
+        fail(pipe, MUSTER_STEP_START, "prctl");
+    if (muster__os_parent() != parent)
         _exit(127);
     if (program->cpus &&
         syscall(SYS_sched_setaffinity, 0, program->cpu_bits / 8, program->cpus) < 0)
-        tell(pipe, MUSTER_STEP_CPU);
+        tell(pipe, MUSTER_STEP_CPU, "sched_setaffinity");
     if (program->policy >= 0 &&
         muster__set_mempolicy(program->policy, (const unsigned long *)program->nodes,
                               program->nodes ? program->node_bits + 1ul : 0ul) < 0)
-        fail(pipe, MUSTER_STEP_PLACEMENT);
+        fail(pipe, MUSTER_STEP_PLACEMENT, "set_mempolicy");
     /* Copies above the three first: one of them may be the number that another shall become. */
     int copies[3];
     for (int i = 0; i < 3; i++)
         if ((copies[i] = fcntl(program->descriptors[i], F_DUPFD_CLOEXEC, 3)) < 0)
-            fail(pipe, MUSTER_STEP_START);
+            fail(pipe, MUSTER_STEP_START, "fcntl");
     for (int i = 0; i < 3; i++)
         if (dup2(copies[i], i) < 0)
-            fail(pipe, MUSTER_STEP_START);
+            fail(pipe, MUSTER_STEP_START, "dup2");
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    if (program->open_files != MUSTER__UNCHANGED && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = program->open_files;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
@@ -101,14 +115,14 @@ static _Noreturn void become(const struct muster__program *program, int parent, 
     if (strchr(program->name, '/')) {
         execve(program->name, arguments, environment);
         if (errno != ENOEXEC)
-            fail(pipe, MUSTER_STEP_PROGRAM);
+            fail(pipe, MUSTER_STEP_PROGRAM, "execve");
         bool is_script = may_be_script(program->name);
         errno = ENOEXEC;
         if (!is_script)
-            fail(pipe, MUSTER_STEP_PROGRAM);
+            fail(pipe, MUSTER_STEP_PROGRAM, "execve");
     }
     execvpe(program->name, arguments, environment);
-    fail(pipe, MUSTER_STEP_PROGRAM);
+    fail(pipe, MUSTER_STEP_PROGRAM, "execve");
 }
 
 int muster__os_start_program(const struct muster__program *program, uint32_t *step,
@@ -117,10 +131,10 @@ int muster__os_start_program(const struct muster__program *program, uint32_t *st
     INJECT();
     ENTER();
     int ends[2];
-    int status = (int)taken(pipe2(ends, O_CLOEXEC), errno_before);
+    int status = make_pipe(ends);
     if (status)
         return status;
-    int parent = getpid();
+    int parent = muster__os_pid();
     /* No handler of this program may run in the new process before it has reset them. */
     sigset_t all, before;
     sigfillset(&all);
@@ -129,7 +143,7 @@ int muster__os_start_program(const struct muster__program *program, uint32_t *st
     if (pid == 0)
         become(program, parent, ends[1]);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    close(ends[1]);
+    muster__os_close_raw(ends[1]);
     *step = MUSTER_STEP_NONE;
     *step_status = 0;
     if (pid > 0) {
@@ -145,12 +159,11 @@ int muster__os_start_program(const struct muster__program *program, uint32_t *st
             *step_status = report.status;
         }
         if (*step != MUSTER_STEP_NONE && *step != MUSTER_STEP_CPU) {
-            int64_t reaped;
-            RETRY(reaped, waitpid((pid_t)pid, NULL, 0));
+            muster__os_end_child((int)pid);
             pid = -ECHILD;
         }
     }
-    close(ends[0]);
+    muster__os_close_raw(ends[0]);
     errno = errno_before;
     return (int)pid;
 }
@@ -169,6 +182,10 @@ static int reap(idtype_t which, int child, int *pid, int *code, int *status)
     int64_t result;
     info.si_pid = 0;
     RETRY(result, waitid(which, (id_t)child, &info, WEXITED | WNOHANG));
+    if (muster__is_refusal(result)) {
+        *pid = which == P_ALL ? -1 : child;
+        return muster__os_wait4(pid, false, code, status);
+    }
     if (result < 0)
         return (int)result;
     if (info.si_pid == 0)
@@ -198,7 +215,7 @@ int muster__os_signal_process(int pid, int signal)
 int muster__os_stop_self(void)
 {
     ENTER();
-    return (int)taken(kill(getpid(), SIGSTOP), errno_before);
+    return (int)taken(kill(muster__os_pid(), SIGSTOP), errno_before);
 }
 
 /* -- signals -------------------------------------------------------------------------------- */
@@ -220,7 +237,11 @@ int muster__os_signals_open(uint64_t signals, uint64_t *before)
     int fd = (int)taken(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), errno_before);
     if (fd < 0)
         return fd;
-    sigprocmask(SIG_BLOCK, &set, &old);
+    int status = (int)taken(sigprocmask(SIG_BLOCK, &set, &old), errno_before);
+    if (status < 0) {
+        muster__os_close(fd);
+        return status;
+    }
     *before = 0;
     for (int number = 1; number <= 64; number++)
         if (sigismember(&old, number) == 1)
@@ -233,7 +254,7 @@ void muster__os_signals_close(int fd, uint64_t before)
     ENTER();
     sigset_t set;
     to_set(before, &set);
-    close(fd);
+    muster__os_close_raw(fd);
     sigprocmask(SIG_SETMASK, &set, NULL);
     errno = errno_before;
 }
@@ -252,7 +273,10 @@ void muster__os_continue_stopped(int child)
     ENTER();
     siginfo_t info;
     info.si_pid = 0;
-    if (waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG) == 0 && info.si_pid == child)
+    int status = (int)taken(waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG), errno_before);
+    bool has_stopped = muster__is_refusal(status) ? muster__os_is_stopped(child)
+                                                  : status == 0 && info.si_pid == child;
+    if (has_stopped)
         kill(child, SIGCONT);
     errno = errno_before;
 }
@@ -261,9 +285,8 @@ bool muster__os_has_children(void)
 {
     ENTER();
     siginfo_t info;
-    bool has = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-    errno = errno_before;
-    return has;
+    int status = (int)taken(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT), errno_before);
+    return status == 0 || muster__is_refusal(status); /* where it is not known, it may */
 }
 
 _Noreturn void muster__os_end_like(int code, int status)
@@ -313,19 +336,23 @@ int muster__os_raise_open_files(uint64_t *before)
     INJECT();
     ENTER();
     struct rlimit limit;
+    *before = MUSTER__UNCHANGED;
     int status = (int)taken(getrlimit(RLIMIT_NOFILE, &limit), errno_before);
     if (status)
-        return status;
-    *before = limit.rlim_cur;
+        return muster__is_refusal(status) ? 0 : status;
+    uint64_t current = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
-    return (int)taken(setrlimit(RLIMIT_NOFILE, &limit), errno_before);
+    status = (int)taken(setrlimit(RLIMIT_NOFILE, &limit), errno_before);
+    if (status == 0)
+        *before = current;
+    return muster__is_refusal(status) ? 0 : status;
 }
 
 void muster__os_restore_open_files(uint64_t before)
 {
     ENTER();
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    if (before != MUSTER__UNCHANGED && getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = before;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
@@ -347,7 +374,7 @@ int muster__os_pipe(int ends[2])
     INJECT();
     ENTER();
     int both[2];
-    int status = (int)taken(pipe2(both, O_CLOEXEC), errno_before);
+    int status = make_pipe(both);
     if (status)
         return status;
     fcntl(both[0], F_SETFL, O_NONBLOCK);
@@ -432,7 +459,7 @@ int muster__os_is_writable(int fd)
     INJECT();
     ENTER();
     struct pollfd wanted = {.fd = fd, .events = POLLOUT};
-    int64_t count = taken(poll(&wanted, 1, 0), errno_before);
+    int64_t count = taken(muster__os_poll(&wanted, 1, 0), errno_before);
     return count < 0 ? (int)count : count > 0;
 }
 
@@ -443,7 +470,7 @@ int muster__os_wait_readable_any(const int *fds, uint32_t count, int timeout_ms,
     struct pollfd wanted[64];
     for (uint32_t i = 0; i < count && i < 64; i++)
         wanted[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-    int64_t found = taken(poll(wanted, count, timeout_ms), errno_before);
+    int64_t found = taken(muster__os_poll(wanted, count, timeout_ms), errno_before);
     *ready = 0;
     if (found == -EINTR)
         return 0;

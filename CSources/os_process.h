@@ -9,6 +9,9 @@
 
 #include "os.h"
 
+/* A limit that could not be looked at. */
+#define MUSTER__UNCHANGED UINT64_MAX
+
 /* What a program is started with. */
 struct muster__program {
     const char *name; /* as execvp finds it */
@@ -18,7 +21,7 @@ struct muster__program {
     const uint64_t *cpus;    /* a mask of cpu_bits, or NULL: as inherited */
     const uint64_t *nodes;   /* a mask of node_bits, for policy */
     const uint64_t *ignored; /* signals by number - 1 that stay ignored; all others are default */
-    uint64_t open_files;     /* the soft limit it gets */
+    uint64_t open_files;     /* the soft limit it gets; MUSTER__UNCHANGED: as inherited */
     uint32_t cpu_bits;
     uint32_t node_bits;
     int policy; /* MPOL_*, or -1: as inherited */
@@ -52,7 +55,8 @@ _Noreturn void muster__os_end_like(int code, int status);
 int muster__os_ignored_signals(uint64_t *signals);
 int muster__os_ignore_signal(int number, bool ignore);
 
-/* The soft limit of open descriptors, raised as far as it goes; before: as it was. */
+/* The soft limit of open descriptors, raised as far as it goes; before: as it was, or
+ * MUSTER__UNCHANGED. */
 int muster__os_raise_open_files(uint64_t *before);
 void muster__os_restore_open_files(uint64_t before);
 

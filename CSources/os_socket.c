@@ -69,6 +69,14 @@ int muster__os_accept(int fd)
     ENTER();
     int64_t result;
     RETRY(result, accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!muster__is_refusal(result))
+        return (int)result;
+    RETRY(result, accept(fd, NULL, NULL));
+    if (result >= 0) {
+        (void)fcntl((int)result, F_SETFD, FD_CLOEXEC);
+        (void)fcntl((int)result, F_SETFL, O_NONBLOCK);
+        errno = errno_before;
+    }
     return (int)result;
 }
 
@@ -89,7 +97,13 @@ int muster__os_peer(int fd, int *pid, uint32_t *user)
 
 uint32_t muster__os_user(void)
 {
-    return geteuid();
+    ENTER();
+    uid_t real, effective = geteuid(), saved;
+    /* A refusal looks like a user's number. */
+    if ((int)effective < 0 && getresuid(&real, &effective, &saved) < 0)
+        effective = (uid_t)-1;
+    errno = errno_before;
+    return effective;
 }
 
 int muster__os_die_with_peer(int fd)
@@ -100,11 +114,11 @@ int muster__os_die_with_peer(int fd)
      * (fcntl(2), F_SETSIG; the parent-death signal would follow a thread of whoever started us.) */
     int64_t result = fcntl(fd, F_SETSIG, SIGKILL);
     if (result == 0)
-        result = fcntl(fd, F_SETOWN, getpid());
+        result = fcntl(fd, F_SETOWN, muster__os_pid());
     int flags = result == 0 ? fcntl(fd, F_GETFL) : -1;
     if (result == 0)
         result = flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_ASYNC);
-    return (int)taken(result, errno_before);
+    return (int)muster__taken(result, errno_before, "fcntl");
 }
 
 void muster__os_outlive_peer(int fd)
@@ -119,8 +133,9 @@ void muster__os_outlive_peer(int fd)
 bool muster__os_hung_up(int fd)
 {
     ENTER();
-    struct pollfd wanted = {.fd = fd}; /* these are told without being asked for (poll(2)) */
-    bool closed = poll(&wanted, 1, 0) == 1;
+    struct pollfd wanted = {
+        .fd = fd}; /* these are told without being asked for (muster__os_poll(2)) */
+    bool closed = muster__os_poll(&wanted, 1, 0) == 1;
     errno = errno_before;
     return closed;
 }
@@ -131,5 +146,13 @@ int muster__os_random(void *bytes, size_t size_bytes)
     ENTER();
     int64_t result;
     RETRY(result, getrandom(bytes, size_bytes, 0));
+    if (muster__is_refusal(result)) {
+        int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            RETRY(result, read(fd, bytes, size_bytes));
+            muster__os_close(fd);
+        }
+        errno = errno_before;
+    }
     return result < 0 ? (int)result : (size_t)result == size_bytes ? 0 : -EAGAIN;
 }

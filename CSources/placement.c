@@ -235,7 +235,7 @@ int muster_placement_plan(const struct muster_placement *placement,
 
 int muster__placement_refusal(int status)
 {
-    return status == -EPERM || status == -ENOSYS ? -EXDEV : status;
+    return status == -EPERM || status == -ENOSYS || status <= MUSTER_REFUSED ? -EXDEV : status;
 }
 
 static int bind_mask(void *address, uint64_t size_bytes, int mode, const uint64_t *mask)

@@ -62,7 +62,9 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
 {
     int threads = muster__os_thread_count();
     if (threads < 0)
-        return -ENOENT; /* nothing could be found that programs leave behind */
+        return threads <= MUSTER_REFUSED
+                   ? threads
+                   : -ENOENT; /* nothing could be found that programs leave behind */
     if (is_supervisor || threads > 1)
         return -EBUSY;
     struct muster_supervisor *it = calloc(1, sizeof *it);
@@ -74,6 +76,13 @@ int muster_supervisor_create(struct muster_supervisor **supervisor)
     if (status == 0)
         status = muster__os_raise_open_files(&it->open_files);
     if (status) {
+        free(it);
+        return status;
+    }
+    /* Tried first: programs that can't be told to end must not be started. */
+    status = muster__os_ask_call("kill");
+    if (status) {
+        muster__os_restore_open_files(it->open_files);
         free(it);
         return status;
     }

@@ -242,7 +242,11 @@ static int start_worker(struct muster_team *team, uint32_t rank)
 {
     struct muster__rank *entry = &team->ranks[rank];
     int ends[2];
-    int status = muster__os_socketpair(ends);
+    /* Tried here, where it can be said: a worker that is refused it only ends, and so would each
+     * that takes its place. */
+    int status = team->has_rehearsed || team->server ? 0 : muster__os_may_die_with_parent();
+    if (status == 0)
+        status = muster__os_socketpair(ends);
     if (status < 0)
         return status;
     struct muster_slot *slot = &team->slots[rank];

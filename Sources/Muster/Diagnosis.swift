@@ -5,6 +5,7 @@
 // mends it; where the host does not say, the check is unknown, never clear.
 
 internal import CMuster
+internal import Glibc
 
 /// What a host was checked for, and what was found.
 public struct Diagnosis: Sendable {
@@ -41,7 +42,8 @@ public struct Diagnosis: Sendable {
 
     init(of host: Topology, _ files: HostFiles) {
         let checks: [(id: String, check: (Topology, HostFiles) -> Outcome)] = [
-            ("placement-refused", placementRefused), ("residency-refused", residencyRefused),
+            ("calls-refused", callsRefused), ("placement-refused", placementRefused),
+            ("residency-refused", residencyRefused),
             ("affinity-refused", affinityRefused),
             ("cpuset", cpuset), ("numa-balancing", numaBalancing),
             ("weighted-interleave", weightedInterleave), ("map-count", mapCount),
@@ -69,6 +71,25 @@ private enum Outcome {
 }
 
 // MARK: - What this process may do
+
+private func callsRefused(_: Topology, _ files: HostFiles) -> Outcome {
+    guard files.isLive else { return .unknown }
+    var statuses = [Int32](repeating: 0, count: 256)
+    let count = muster_host_try_calls(&statuses, UInt32(statuses.count))
+    guard count > 0 else { return .clear }
+    let refused = statuses.prefix(Int(count)).map { status in
+        var name: UnsafePointer<CChar>?
+        let number = muster_refused_call(status, &name)
+        return "\(name.map { String(cString: $0) } ?? "") (\(number == EPERM ? "EPERM" : "ENOSYS"))"
+    }
+    return .found(
+        evidence: "made to no effect, and refused: \(refused.joined(separator: ", "))",
+        effect: "where there is no other way, a command says which call it needs, and ends",
+        remedy:
+            "allow them in the seccomp filter: docker run --security-opt seccomp=PROFILE.json ... "
+            + "(Kubernetes: securityContext.seccompProfile; systemd: SystemCallFilter=; ENOSYS may "
+            + "also be an old kernel)")
+}
 
 private func placementRefused(_: Topology, _ files: HostFiles) -> Outcome {
     guard files.isLive else { return .unknown }

@@ -50,7 +50,8 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     public let code: Code
     /// What it is about: "rank 3", "array of 8 GiB", a file's path.
     public let subject: String
-    /// The system's error number behind it (positive, as in `errno`), or 0.
+    /// The system's error number behind it (positive, as in `errno`), or 0. Above 4095 it says which
+    /// system call was refused (`muster_refused_call` of its negative).
     public let errorNumber: Int32
     /// The rest of the sentence, without the subject.
     public let reason: String
@@ -109,13 +110,30 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
             errorNumber: Int32(clamping: -Int64(status)))
     }
 
+    /// An error number in words.
+    package static func words(_ errorNumber: Int32) -> String { statusText(-errorNumber) }
+
     /// Why a call failed, in words: the limit that is to blame, with its value and what was needed, or what
     /// the error number says (positive). `needed`: as `muster_limits_blame` has it.
+    /// `call`: the system call that failed, by the kernel's name, where that is known.
     package static func why(
-        _ errorNumber: Int32, needed: UInt64, processes: Bool = false
+        _ errorNumber: Int32, needed: UInt64, processes: Bool = false, call: String? = nil
     ) -> String {
-        system(.system, "", "", status: -errorNumber, needed: needed, processes: processes)
+        if errorNumber == 1 /* EPERM */ || errorNumber == 38 /* ENOSYS */, let call,
+            case let status = muster_host_try_call(call), status < 0
+        {
+            return statusText(status)
+        }
+        return system(.system, "", "", status: -errorNumber, needed: needed, processes: processes)
             .reason.dropFirst(2).description
+    }
+
+    /// Fails where a system call is refused that is needed later, when it can't be said any more.
+    package static func checkCall(
+        _ call: String, for subject: String, _ what: String
+    ) throws(MusterError) {
+        let status = muster_host_try_call(call)
+        if status < 0 { throw .system(.system, subject, what, status: status) }
     }
 
     /// Fails where so little memory is left to this process that it would be ended for want of it: Swift
@@ -149,6 +167,9 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
 func statusText(_ status: Int32) -> String {
     String(cString: muster_status_text(status))
 }
+
+/// This process's number, also where the call `getpid` is refused.
+package func ownProcessID() -> Int32 { muster_process_id() }
 
 /// "8 GiB", "512 KiB", "17 B": a capacity for people.
 func formatBytes(_ bytes: UInt64) -> String {

@@ -106,6 +106,8 @@ public struct Storm {
             if case .seconds(let wanted) = limit { started + wanted * 1e9 } else {
                 Double.infinity
             }
+        try MusterError.checkCall("kill", for: "storm", "can't kill workers")
+        try MusterError.checkCall("munmap", for: "storm", "can't see whether anything is left over")
         let sky = try Sky()
         defer { sky.give() }
         var outcome = Outcome(
@@ -119,7 +121,10 @@ public struct Storm {
             outcome.teams += 1
             let before = Belongings()
             guard let points = StormPoints() else {
-                throw stormError("can't make its pipes: \(MusterError.why(errno, needed: 1))")
+                let number = errno
+                let call = muster_host_try_call("pipe2") < 0 ? "pipe2" : "fcntl"
+                let why = MusterError.why(number, needed: 1, call: call)
+                throw stormError("can't make its pipes: \(why)")
             }
             var failure: MusterError?
             do throws(MusterError) {
@@ -343,7 +348,7 @@ private struct Belongings {
     /// other processes'.
     private static func ownChildren() -> Int {
         var link = [CChar](repeating: 0, count: 32)
-        let pid = getpid()
+        let pid = muster_process_id()
         guard readlink("/proc/self", &link, link.count - 1) > 0, atoi(link) == pid else {
             // All that can be asked then: whether there is any.
             var information = siginfo_t()

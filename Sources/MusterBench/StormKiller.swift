@@ -79,8 +79,11 @@ struct StormPoints {
                 return nil
             }
             for end in ends {
-                _ = fcntl(end, F_SETFL, O_NONBLOCK)
-                _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+                guard fcntl(end, F_SETFL, O_NONBLOCK) == 0, fcntl(end, F_SETFD, FD_CLOEXEC) == 0
+                else {
+                    disarm()
+                    return nil
+                }
             }
             pipes.append((ends[0], ends[1]))
             muster_testing_arm(point, MUSTER_POINT_KILL, 1, -2, ends[0])
@@ -124,10 +127,10 @@ func killWorkers(
     while sky.state != .ended {
         if nanoseconds() >= deadline {
             points.calm()
-            usleep(1000)
+            rest(1000)
             continue
         }
-        usleep(UInt32(Double(random.next() % 2000) / 1000 * meanGap * 1e6))
+        rest(UInt32(Double(random.next() % 2000) / 1000 * meanGap * 1e6))
         // Between loops only now and then: idle workers die as well, but it is work that is in doubt.
         if sky.state != .working && random.next() % 32 != 0 { continue }
         let rank = Int(random.next() % UInt64(size))
@@ -136,7 +139,7 @@ func killWorkers(
             for rank in 0..<size { strike(team, rank, SIGKILL, sky) }
         case 2..<6:
             if strike(team, rank, SIGSTOP, sky) {
-                usleep(UInt32(random.next() % 4000))
+                rest(UInt32(random.next() % 4000))
                 strike(team, rank, SIGCONT, sky)
                 sky.noteStop()
             }
@@ -147,6 +150,13 @@ func killWorkers(
     // A stopped one may have been replaced meanwhile: nobody is left stopped.
     for rank in 0..<size { strike(team, rank, SIGCONT, sky) }
     muster_worker_exit()
+}
+
+/// Sleeps, also where the call behind `usleep` is refused: blows without a pause would let no loop end.
+private func rest(_ microseconds: UInt32) {
+    if usleep(microseconds) != 0 && errno != EINTR {
+        poll(nil, 0, Int32(microseconds / 1000 + 1))
+    }
 }
 
 /// Sends a signal to who holds a rank. Its leader reaps a dead holder and clears the word at once, so

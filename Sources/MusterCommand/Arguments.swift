@@ -68,7 +68,7 @@ struct BindingOptions: ParsableArguments {
         _ = try bind.seats(size: size)
         Output.noteSharing(size, of: cpus)
         if size <= cpus, bind != .none, let refusal = Binding.refusal {
-            Output.note("ranks are not bound to CPUs: this system refuses it (\(refusal))")
+            Output.note("ranks are not bound to CPUs: \(refusal)")
         }
         try report(size: size)
     }

@@ -9,7 +9,8 @@ struct Doctor: JSONCommand {
         commandName: "doctor",
         abstract: "Finds what on this machine stands in the way, and how to mend it.",
         discussion: """
-            Checked are: whether this process may place memory and bind ranks (tried out), cpusets, \
+            Checked are: whether each system call that Muster makes is allowed, and whether this \
+            process may place memory and bind ranks (tried out), cpusets, \
             automatic NUMA balancing, the kernel's weighted interleave, vm.max_map_count, huge \
             pages for shared memory and in pools, limits of memory, address space and CPU time, \
             overcommit, and CPU frequency. Nothing is changed. The commands that mend need root, \

@@ -123,7 +123,7 @@ private struct Introduction: Kernel {
         let here = Topology.here()
         members.write(chunk) { lines in
             lines[0] = Member(
-                rank: Int32(chunk.rank), size: Int32(chunk.size), pid: getpid(),
+                rank: Int32(chunk.rank), size: Int32(chunk.size), pid: ownProcessID(),
                 cpu: Int32(here?.cpu ?? -1), node: Int32(here?.node ?? -1))
         }
     }

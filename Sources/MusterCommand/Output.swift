@@ -54,7 +54,7 @@ enum Output {
 
     /// Why a write failed; of so many bytes to a file that is open, and may be as long as it may be.
     static func reason(_ number: Int32, _ descriptor: Int32, _ count: Int) -> String {
-        guard number == EFBIG else { return String(cString: strerror(number)) }
+        guard number == EFBIG else { return MusterError.words(number) }
         let position = max(0, lseek(descriptor, 0, SEEK_CUR))
         return MusterError.why(number, needed: UInt64(Int(position) + count))
     }

@@ -271,7 +271,7 @@ struct Run: ParsableCommand {
         switch event {
         case .unbound(_, let number):
             return "muster: note: ranks are not bound to CPUs: "
-                + "\(String(cString: strerror(Int32(number))))"
+                + MusterError.words(Int32(number))
         case .refused(let refusal):
             return "muster: process \(refusal.pid) asked for rank \(refusal.rank) and was refused: "
                 + refusal.reason

@@ -51,8 +51,9 @@ import Testing
         #expect(result.status == 0, "\(result)")
         #expect(
             result.errorLines == [
-                "muster: note: ranks are not bound to CPUs: this system refuses it "
-                    + "(Operation not permitted)",
+                "muster: note: ranks are not bound to CPUs: the system call sched_setaffinity is "
+                    + "refused here: a seccomp filter (of a container runtime, of systemd's "
+                    + "SystemCallFilter= or of a sandbox) or an old kernel does not allow it",
                 "rank 0: any CPU, memory of node 0",
             ])
     }

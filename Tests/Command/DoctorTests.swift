@@ -43,7 +43,8 @@ private func tree(_ changes: [String: String?] = [:]) throws -> TemporaryFolder 
     return folder
 }
 
-private let tried = ["placement-refused", "residency-refused", "affinity-refused"]
+private let refusable = ["placement-refused", "residency-refused", "affinity-refused"]
+private let tried = ["calls-refused"] + refusable
 
 private func findings(_ result: CommandResult) throws -> [[String: String]] {
     try #require(try result.json()["findings"] as? [[String: String]])
@@ -171,7 +172,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         #expect(result.status == 0)
         let unknown = try #require(try result.json()["unknown"] as? [String])
         #expect(
-            Set(unknown.dropFirst(3)) == [
+            Set(unknown.dropFirst(tried.count)) == [
                 "map-count", "weighted-interleave", "memory-limit", "cpu-quota",
             ])
     }
@@ -190,16 +191,25 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
         let json = try result.json()
         let found = try findings(result).compactMap { $0["id"] }
         let all = found + (json["clear"] as? [String] ?? []) + (json["unknown"] as? [String] ?? [])
-        #expect(Set(all) == Set(causes.map(\.id) + tried) && all.count == 14)
+        #expect(Set(all) == Set(causes.map(\.id) + tried) && all.count == 15)
         #expect(result.status == (found.isEmpty ? 0 : 1) && result.errors == "")
     }
 
-    @Test("A sandbox that refuses system calls, by a real filter", arguments: tried)
+    @Test("A sandbox that refuses system calls, by a real filter", arguments: refusable)
     func refused(_ id: String) throws {
         let result = try CommandRunner.refused(id, ["doctor", "--json"])
         #expect(result.status == 1)
         let finding = try #require(try findings(result).first { $0["id"] == id })
-        #expect(finding["evidence"]?.contains("not permitted") == true, "\(finding)")
+        #expect(finding["evidence"]?.contains("is refused here") == true, "\(finding)")
+        let all = try #require(try findings(result).first { $0["id"] == "calls-refused" })
+        let calls = [
+            "placement-refused": ["mbind", "set_mempolicy", "get_mempolicy", "move_pages"],
+            "residency-refused": ["move_pages"], "affinity-refused": ["sched_setaffinity"],
+        ]
+        #expect(
+            all["evidence"]?.hasSuffix(
+                ": " + calls[id]!.sorted().map { "\($0) (EPERM)" }.joined(separator: ", ")) == true,
+            "\(all)")
     }
 
     @Test("An address space limit of this process")
@@ -214,7 +224,7 @@ private let causes: [(id: String, changes: [String: String?], evidence: String, 
 
     @Test("Teams are made where a sandbox refuses placement and affinity")
     func teamsInSandbox() throws {
-        for id in tried {
+        for id in refusable {
             let result = try CommandRunner.refused(id, ["hello", "-n", "2"])
             #expect(result.status == 0 && result.output.contains("each exactly once"), "\(result)")
         }

@@ -12,6 +12,9 @@
  *   -EBADMSG     an audit found chunks that were not committed exactly once
  *   -ECONNRESET  the launcher of this member is gone
  *
+ * A status of MUSTER_REFUSED or below is no errno: a system call was refused, and which one
+ * muster_refused_call tells.
+ *
  * What is read from shared memory was written by another process: it is validated and an error
  * returned. A mistake of the calling process is an assertion, in release builds too.
  */
@@ -78,6 +81,19 @@ typedef void (*muster_combine)(void *left, const void *right, void *context);
  * Returns: a constant string, never NULL.
  * Concurrency: any thread, any time. */
 const char *muster_status_text(int status);
+
+/* Statuses from here downwards say which system call was refused, and how. Below each errno. */
+#define MUSTER_REFUSED (-4096)
+
+/* Names the system call that a status says was refused. Filters of system calls (seccomp) are set
+ * by container runtimes, by systemd and by sandboxes; a kernel that is too old refuses calls
+ * likewise.
+ *
+ * status: a value returned by a function of Muster, of this process or of another of its team.
+ * name: receives a constant string, for instance "pidfd_open"; left alone where 0 is returned.
+ * Returns: EPERM or ENOSYS, as the kernel has answered; 0: the status says something else.
+ * Concurrency: any thread, any time. */
+int muster_refused_call(int status, const char **name);
 
 #ifdef __cplusplus
 }

@@ -35,7 +35,8 @@ int muster_host_write(const char *root, const char *path, const char *text, size
 /* Asks this host whether it lets a process place its memory: sets the policy of one page of its
  * own, and that of this thread, to what they are already.
  *
- * Returns: 0; -EPERM or -ENOSYS where a sandbox or the kernel refuses; or another errno. */
+ * Returns: 0; a status for muster_refused_call where a sandbox or the kernel refuses; or an errno.
+ */
 int muster_host_try_placement(void);
 
 /* Asks this host whether it says where a process's pages lie: of one page of its own.
@@ -47,6 +48,20 @@ int muster_host_try_residency(void);
  *
  * Returns: as muster_host_try_placement. */
 int muster_host_try_affinity(void);
+
+/* Asks this host whether it lets a process make a system call, by one that has no effect. A filter
+ * that looks at a call's arguments may answer other ones in another way.
+ *
+ * name: the kernel's name, for instance "pidfd_open"; of a call that Muster makes.
+ * Returns: 0; -EINVAL: Muster makes no such call; or a status for muster_refused_call. */
+int muster_host_try_call(const char *name);
+
+/* Asks for all system calls that Muster makes, as muster_host_try_call does for one. Forks a child
+ * for those that have an effect whatever they are given.
+ *
+ * statuses: receives a status of each call that is refused, for muster_refused_call.
+ * Returns: how many. */
+int muster_host_try_calls(int32_t *statuses, uint32_t capacity);
 
 #ifdef __cplusplus
 }

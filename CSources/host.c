@@ -86,6 +86,11 @@ int muster_host_try_call(const char *name)
     return muster__os_ask_call(name);
 }
 
+int muster_host_refusal(const char *function, int error)
+{
+    return muster__os_refusal(-error, function);
+}
+
 int muster_host_try_calls(int32_t *statuses, uint32_t capacity)
 {
     return muster__os_ask_calls(statuses, capacity);

@@ -33,6 +33,9 @@ extern uint32_t muster__broken;
 
 /* NULL: the status is none of those below MUSTER_REFUSED. */
 const char *muster__os_refusal_text(int status);
+/* The status of a call that was answered with -EPERM or -ENOSYS: the same, or one of those below
+ * MUSTER_REFUSED. expression: the call, as it stands in the source. */
+int muster__os_refusal(int status, const char *expression);
 int muster__os_ask_call(const char *name); /* 0, or the status of its refusal; -EINVAL: not ours */
 /* Statuses of all that are refused. Returns: how many. */
 int muster__os_ask_calls(int32_t *statuses, uint32_t capacity);

@@ -21,10 +21,6 @@ int muster__os_injected(void);
             return injected_status;                                                                \
     } while (0)
 
-/* The status of a call that was answered with -EPERM or -ENOSYS: the same, or one of those below
- * MUSTER_REFUSED. expression: the call, as it stands in the source. */
-int muster__os_refusal(int status, const char *expression);
-
 /* The result of a call that returns -1 and sets errno, as a status; errno restored. */
 static inline int64_t muster__taken(int64_t result, int saved_errno, const char *expression)
 {

@@ -101,7 +101,7 @@ static void on_crash(int signal, siginfo_t *info, void *context)
     /* Pending until this handler returns: the process then ends where it was, which is what a core
      * file should show. */
     restore_default(signal);
-    syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signal);
+    syscall(SYS_tgkill, muster__os_pid(), (pid_t)syscall(SYS_gettid), signal);
     errno = errno_before;
 }
 
@@ -236,7 +236,7 @@ _Noreturn void muster__os_die(int signal)
     sigaddset(&only, signal);
     sigprocmask(SIG_UNBLOCK, &only, NULL);
     for (;;)
-        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signal);
+        syscall(SYS_tgkill, muster__os_pid(), (pid_t)syscall(SYS_gettid), signal);
 }
 
 /* -- which file ----------------------------------------------------------------------------- */

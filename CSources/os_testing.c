@@ -150,12 +150,12 @@ void muster__point_reached(uint32_t point)
     if (points[point].action == MUSTER_POINT_KILL) {
         int tokens = points[point].descriptor;
         if (tokens < 0 || read(tokens, &byte, 1) == 1)
-            kill(getpid(), SIGKILL);
+            kill(muster__os_pid(), SIGKILL);
         points[point].remaining = 1;
         return;
     }
     if (points[point].action == MUSTER_POINT_STOP) {
-        kill(getpid(), SIGSTOP);
+        kill(muster__os_pid(), SIGSTOP);
         return;
     }
     if (write(points[point].descriptor, &byte, 1) == 1)

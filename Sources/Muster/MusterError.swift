@@ -120,7 +120,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         _ errorNumber: Int32, needed: UInt64, processes: Bool = false, call: String? = nil
     ) -> String {
         if errorNumber == 1 /* EPERM */ || errorNumber == 38 /* ENOSYS */, let call,
-            case let status = muster_host_try_call(call), status < 0
+            case let status = muster_host_refusal(call, errorNumber), status < 0
         {
             return statusText(status)
         }

@@ -278,7 +278,12 @@ public struct Storm {
     private func end(_ killer: Int32, _ sky: Sky) {
         sky.state = .ended
         var status: Int32 = 0
-        while waitpid(killer, &status, 0) < 0 && errno == EINTR {}
+        while waitpid(killer, &status, 0) < 0 {
+            if errno == EINTR { continue }
+            var information = siginfo_t()  // waitpid is refused
+            while waitid(P_PID, id_t(killer), &information, WEXITED) < 0 && errno == EINTR {}
+            break
+        }
     }
 }
 

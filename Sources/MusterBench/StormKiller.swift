@@ -74,16 +74,13 @@ struct StormPoints {
     init?() {
         for point in StormPoints.all {
             var ends: [Int32] = [-1, -1]
-            guard pipe(&ends) == 0 else {
+            guard pipe(&ends) == 0, ends.allSatisfy({ fcntl($0, F_SETFL, O_NONBLOCK) == 0 }),
+                ends.allSatisfy({ fcntl($0, F_SETFD, FD_CLOEXEC) == 0 })
+            else {
+                let number = errno
                 disarm()
+                errno = number
                 return nil
-            }
-            for end in ends {
-                guard fcntl(end, F_SETFL, O_NONBLOCK) == 0, fcntl(end, F_SETFD, FD_CLOEXEC) == 0
-                else {
-                    disarm()
-                    return nil
-                }
             }
             pipes.append((ends[0], ends[1]))
             muster_testing_arm(point, MUSTER_POINT_KILL, 1, -2, ends[0])

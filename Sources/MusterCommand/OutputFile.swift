@@ -111,7 +111,7 @@ enum OutputFile {
         /// whatever, are left alone.
         func named(_ make: (String) -> Bool) throws -> String {
             for attempt in 0..<100 {
-                let name = "\(folder)/.muster-\(getpid())-\(attempt)"
+                let name = "\(folder)/.muster-\(ownProcessID())-\(attempt)"
                 if make(name) { return name }
                 if errno != EEXIST { break }
             }

@@ -56,6 +56,13 @@ int muster_host_try_affinity(void);
  * Returns: 0; -EINVAL: Muster makes no such call; or a status for muster_refused_call. */
 int muster_host_try_call(const char *name);
 
+/* The status of a call that the caller has made itself, and that was answered so.
+ *
+ * function: the C library's that was called, for instance "fcntl".
+ * error: EPERM or ENOSYS.
+ * Returns: a status for muster_refused_call; -error: the kernel itself may have refused it. */
+int muster_host_refusal(const char *function, int error);
+
 /* Asks for all system calls that Muster makes, as muster_host_try_call does for one. Forks a child
  * for those that have an effect whatever they are given.
  *

@@ -135,7 +135,9 @@ def judge(options, kind, call, ended, excuses):
     # Of a run, the program that is started may be at fault (126), or each member has its own words.
     statuses = {"run": (2, 126), "member": (1, 2, 126)}.get(kind.name, (2,))
     if kind.name == "member":
-        lines = [line for line in lines if not re.match(r"muster: rank \d .* exited with", line)]
+        # The other rank is ended meanwhile, and may say so.
+        lines = [line for line in lines if not re.match(
+            r"muster: rank \d |heat: the launcher (is gone|ended)", line)]
     if (end == "exit" and value in statuses and lines
             and (len(lines) == 1 or kind.name == "member")
             and all(re.match(r"(muster|heat): ", line) and re.search(rf"\b{name}\b", line)

@@ -42,8 +42,13 @@ public struct Statistics: Sendable {
     /// Elements that are neither NaN nor infinite.
     public var finiteCount: Int { count - nanCount - infinityCount }
 
-    /// Sums that are not rounded yet.
-    let moments: muster_moments
+    /// Sums that are not rounded yet. Not in the structure itself: they take 880 bytes, and a structure is
+    /// copied about on stacks, which may be as small as 128 KiB.
+    private final class Sums: Sendable {
+        let moments: muster_moments
+        init(_ moments: muster_moments) { self.moments = moments }
+    }
+    private let sums: Sums
 
     init(_ moments: muster_moments, dtype: UInt32) {
         let isEmpty = moments.count == moments.nan_count + moments.infinity_count
@@ -57,7 +62,7 @@ public struct Statistics: Sendable {
     }
 
     private init(_ moments: muster_moments, _ integers: Integers?) {
-        self.moments = moments
+        sums = Sums(moments)
         self.integers = integers
         count = Int(moments.count)
         nanCount = Int(moments.nan_count)
@@ -77,8 +82,8 @@ public struct Statistics: Sendable {
     /// may differ: a sum is of the numbers that elements stand for. ``integers`` are those of integers
     /// alone.
     public static func + (left: Statistics, right: Statistics) -> Statistics {
-        var both = left.moments
-        withUnsafePointer(to: right.moments) { muster_moments_combine(&both, $0) }
+        var both = left.sums.moments
+        withUnsafePointer(to: right.sums.moments) { muster_moments_combine(&both, $0) }
         guard let one = left.integers, let other = right.integers else {
             return Statistics(both, nil)
         }

@@ -43,6 +43,10 @@ void muster__check_end(struct muster__check *check);
 void muster__check_enter(struct muster__check *check, uint64_t chunk, uint64_t first, uint64_t end);
 void muster__check_leave(struct muster__check *check);
 
+/* How far from the control memory its second mapping lies, by which the library writes to it while
+ * the loop lasts; 0: there is none, and the functions below open it. */
+intptr_t muster__check_shift(const struct muster__check *check);
+
 /* While a kernel runs: the library itself has to write to the rank's own control memory; and has
  * done so. */
 void muster__check_open_control(struct muster__check *check);

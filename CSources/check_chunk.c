@@ -9,22 +9,29 @@
 
 /* -- a chunk ---------------------------------------------------------------------------------- */
 
+intptr_t muster__check_shift(const struct muster__check *check)
+{
+    return check && check->control_alias
+               ? (intptr_t)check->control_alias - (intptr_t)check->loop.control.address
+               : 0;
+}
+
 void muster__check_open_control(struct muster__check *check)
 {
-    if (check && check->is_inside)
+    if (check && check->is_inside && !check->control_alias)
         muster__check_protect_own(check, MUSTER__READ_WRITE);
 }
 
 void muster__check_close_control(struct muster__check *check)
 {
-    if (check && check->is_inside)
+    if (check && check->is_inside && !check->control_alias)
         muster__check_protect_own(check, MUSTER__READ_ONLY);
 }
 
 static void protect_journal(struct muster__check *check, void *journal, uint64_t size_bytes,
                             enum muster__protection protection)
 {
-    if (!check || !check->is_active)
+    if (!check || !check->is_active || check->control_alias)
         return;
     unsigned char *first = muster__page_of(check, journal);
     muster__check_protect(

@@ -37,6 +37,8 @@ struct muster__check {
     uint32_t written_count, written_capacity;
     struct muster__range allowed[ALLOWED_MOST];
     uint32_t allowed_count;
+    unsigned char *control_alias; /* the control memory, for the library; NULL: it has no second
+                                     mapping, and is opened and closed around each kernel */
     bool is_active, is_inside;
     uint64_t chunk, first, end;
 };

@@ -55,6 +55,9 @@ let package = Package(
         .executableTarget(
             name: "example-swift-leader", dependencies: ["Muster"],
             path: "Tests/Examples/SwiftLeader", swiftSettings: settings),
+        .executableTarget(
+            name: "example-swift-stencil", dependencies: ["Muster"],
+            path: "Tests/Examples/SwiftStencil", swiftSettings: settings),
         // Members are C programs with one thread, and so is what tests them.
         .executableTarget(
             name: "muster-test-member", dependencies: ["CMuster"], path: "Tests/MemberHost",
@@ -86,6 +89,7 @@ let package = Package(
             dependencies: [
                 "MusterCommand", "Muster", "TestSupport", "muster-test-host", "example-c-member",
                 "example-cxx-member", "example-swift-member", "example-swift-leader",
+                "example-swift-stencil",
             ],
             path: "Tests/Command",
             exclude: [
@@ -99,7 +103,7 @@ let package = Package(
 if isLibraryOnly {
     let tool = [
         "MusterCommand", "CommandTests", "example-c-member", "example-cxx-member",
-        "example-swift-member", "example-swift-leader",
+        "example-swift-member", "example-swift-leader", "example-swift-stencil",
     ]
     package.products.removeAll { $0.name == "muster" }
     package.targets.removeAll { tool.contains($0.name) }

@@ -1,7 +1,7 @@
 /* openmp.c - the work of Muster's benchmarks with OpenMP. Built with gcc (libgomp) and clang
  * (libomp).
  *
- *     openmp dispatch | chunk | stream BYTES | sum BYTES | touch BYTES
+ *     openmp dispatch | chunk | stream BYTES | sum BYTES | touch BYTES | stencil HEIGHT WIDTH
  */
 #define _GNU_SOURCE
 #include "peer_kernels.h"
@@ -171,6 +171,48 @@ static void touch(size_t bytes)
     peer_report("touch/small", "gb_per_s", (double)bytes / (peer_now_ns() - start));
 }
 
+/* The kernels of Tests/Examples/stencil/stencil.c, each nine times after a first one. */
+static void stencil(size_t height, size_t width)
+{
+    size_t count = height * width;
+    float *image = (float *)peer_memory(count * sizeof *image);
+    float *blurred = (float *)peer_memory(count * sizeof *blurred);
+    double *plate = peer_memory(count * sizeof *plate), *next = peer_memory(count * sizeof *next);
+#pragma omp parallel for schedule(static)
+    for (size_t y = 0; y < height; y++)
+        for (size_t i = y * width; i < (y + 1) * width; i++) {
+            image[i] = (float)(i % 17), plate[i] = (double)(i % 17);
+            blurred[i] = 0, next[i] = 0;
+        }
+    for (int round = 0; round < 10; round++) {
+        double start = peer_now_ns();
+#pragma omp parallel for schedule(static)
+        for (size_t y = 1; y < height - 1; y++) {
+            const float *row = image + y * width, *above = row - width, *below = row + width;
+            float *restrict out = blurred + y * width;
+            for (size_t x = 1; x < width - 1; x++)
+                out[x] = (above[x - 1] + above[x] + above[x + 1] + row[x - 1] + row[x] +
+                          row[x + 1] + below[x - 1] + below[x] + below[x + 1]) *
+                         (1.0f / 9);
+        }
+        double middle = peer_now_ns();
+#pragma omp parallel for schedule(static)
+        for (size_t y = 1; y < height - 1; y++) {
+            const double *row = plate + y * width, *above = row - width, *below = row + width;
+            double *restrict out = next + y * width;
+            for (size_t x = 1; x < width - 1; x++)
+                out[x] = 0.25 * (above[x] + below[x] + row[x - 1] + row[x + 1]);
+        }
+        double end = peer_now_ns();
+        if (round > 0) { /* the first finds everything cold */
+            peer_report("blur", "ns", (middle - start) / (double)count);
+            peer_report("jacobi", "ns", (end - middle) / (double)count);
+        }
+    }
+    if (blurred[width + 1] == 0 || next[width + 1] == 0)
+        peer_fail("wrong result");
+}
+
 int main(int count, char **arguments)
 {
     setenv("OMP_SCHEDULE", "static_steal,1",
@@ -189,8 +231,11 @@ int main(int count, char **arguments)
         sum(bytes);
     } else if (strcmp(what, "touch") == 0) {
         touch(bytes);
+    } else if (strcmp(what, "stencil") == 0 && count > 3) {
+        stencil(bytes, strtoull(arguments[3], NULL, 10));
     } else {
-        fprintf(stderr, "openmp dispatch | chunk | stream BYTES | sum BYTES | touch BYTES\n");
+        fprintf(stderr, "openmp dispatch | chunk | stream BYTES | sum BYTES | touch BYTES | "
+                        "stencil HEIGHT WIDTH\n");
         return 64;
     }
     return 0;

@@ -23,17 +23,26 @@
 
 #define LIST_LEAST 64u
 
-static const struct muster_member_loop_options *
-validated(const struct muster_member *me, const struct muster_member_loop_options *options)
+/* What callers of an earlier version give: no arrays. */
+#define OPTIONS_LEAST offsetof(struct muster_member_loop_options, uses)
+
+/* Copies a loop's options. Returns: whether they can be. */
+static bool read_options(const struct muster_member *me,
+                         const struct muster_member_loop_options *given,
+                         struct muster_member_loop_options *options)
 {
-    bool can_be = options && options->size_bytes == sizeof *options && !me->loop_open &&
-                  options->schedule <= MUSTER_STATIC_STEAL &&
+    memset(options, 0, sizeof *options);
+    if (!given || (given->size_bytes != sizeof *options && given->size_bytes != OPTIONS_LEAST))
+        return false;
+    memcpy(options, given, given->size_bytes);
+    bool can_be = !me->loop_open && options->schedule <= MUSTER_STATIC_STEAL &&
                   options->partial_bytes <= MUSTER_PARTIAL_BYTES_MAX &&
                   (options->flags & ~(uint32_t)MUSTER_LOOP_ADOPT) == 0 &&
                   options->batch <= MUSTER_CHUNKS_MAX && options->grain <= UINT64_MAX / 2 &&
                   options->elements <= UINT64_MAX / 2 &&
-                  (!options->name || muster__is_name(options->name));
-    return can_be ? options : NULL;
+                  (!options->name || muster__is_name(options->name)) &&
+                  muster__uses_can_be(me, options);
+    return can_be;
 }
 
 static const char *name_of(const struct muster_member_loop_options *options)
@@ -42,11 +51,12 @@ static const char *name_of(const struct muster_member_loop_options *options)
 }
 
 /* Everything by which one loop differs from another, but for its count and grain. */
-static uint64_t kind_of(const struct muster_member_loop_options *options)
+static uint64_t kind_of(const struct muster_member *me,
+                        const struct muster_member_loop_options *options)
 {
     uint64_t how = muster__call(MUSTER__CALL_LOOP_BEGIN, options->schedule, options->batch,
                                 (uint64_t)options->flags << 32 | options->partial_bytes);
-    return muster__hash_text(how, name_of(options));
+    return muster__hash_uses(me, options, muster__hash_text(how, name_of(options)));
 }
 
 /* Room for partial results: a hidden array, kept for later loops of up to this size. */
@@ -101,13 +111,17 @@ static void set_up(struct muster_member *me, const struct muster_member_loop_opt
 }
 
 int muster_member_loop_begin(struct muster_member *me,
-                             const struct muster_member_loop_options *options,
+                             const struct muster_member_loop_options *given,
                              struct muster_member_loop **loop)
 {
-    if (!validated(me, options))
+    struct muster_member_loop_options read;
+    const struct muster_member_loop_options *options = &read;
+    if (!read_options(me, given, &read))
         return muster__meet_refusing(me, -EINVAL);
-    uint64_t grain =
-        muster_schedule_grain(options->elements, options->grain, options->partial_bytes);
+    if (muster_member_loop_advice(me, options, NULL, 0) != 0)
+        return muster__meet_refusing(me, -ERANGE);
+    uint64_t grain = muster_schedule_grain_of_rows(
+        options->elements, options->grain, options->partial_bytes, muster__index_bytes(options));
     uint64_t chunks = muster_schedule_chunks(options->elements, grain);
     if (chunks > me->plan.roll_capacity)
         return muster__meet_refusing(me, -E2BIG);
@@ -130,7 +144,7 @@ int muster_member_loop_begin(struct muster_member *me,
     __atomic_store_n(&me->parts.block->counter, 0, __ATOMIC_RELAXED);
     me->loop_number = me->generation << 40 ^ muster__next_meeting(me);
     int status = muster__meet(
-        me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, kind_of(options)));
+        me, muster__call(MUSTER__CALL_LOOP_BEGIN, options->elements, grain, kind_of(me, options)));
     if (status < 0)
         return status;
     set_up(me, options, grain, chunks, room);

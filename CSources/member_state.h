@@ -370,6 +370,17 @@ int muster__ask(int socket, const struct muster__hello *hello, struct muster__an
 
 /* -- member_loop.c -------------------------------------------------------------------------- */
 
+/* -- member_uses.c -------------------------------------------------------------------------- */
+
+/* Whether a loop's uses are arrays of this member's, with what can be said of them. */
+bool muster__uses_can_be(const struct muster_member *me,
+                         const struct muster_member_loop_options *options);
+/* What ranks must agree on about a loop's arrays: their names, not where they lie. */
+uint64_t muster__hash_uses(const struct muster_member *me,
+                           const struct muster_member_loop_options *options, uint64_t hash);
+/* Bytes of an index in the widest array that the loop deals; 0: not known. */
+uint64_t muster__index_bytes(const struct muster_member_loop_options *options);
+
 /* Whatever loop there is, it is over. */
 void muster__close_loop(struct muster_member *me);
 

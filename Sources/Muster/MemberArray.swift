@@ -2,6 +2,24 @@
 
 internal import CMuster
 
+/// An array that a member's loop deals: see ``Member/loop(over:schedule:grain:batch:adopting:partial:name:uses:)``.
+public struct MemberUse {
+    /// What the loop does with it.
+    public enum Access: Sendable, Hashable, CaseIterable { case input, output, inPlace }
+
+    /// What its length says about the loop's.
+    public enum Length: Sendable, Hashable, CaseIterable {
+        /// As many indices as the loop has.
+        case whole
+        /// At least as many: the loop leaves the rest alone.
+        case prefix
+        /// Nothing: any index reads any of it, as of a table. Inputs only.
+        case gather
+    }
+
+    let raw: muster_member_use
+}
+
 /// What a rank has of a loop: a ``Claim``, or what `for` hands out. Its elements are this rank's to
 /// write until they are committed.
 public protocol LoopPart: ~Copyable {
@@ -25,6 +43,32 @@ public struct MemberArray<Element: BitwiseCopyable> {
         self.count = count
     }
 
+    /// This array as a loop deals it.
+    ///
+    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    public func use(
+        _ access: MemberUse.Access, elementsPerIndex: Int = 1, length: MemberUse.Length = .whole
+    ) -> MemberUse {
+        precondition(elementsPerIndex >= 1, "an index stands for at least 1 element")
+        let code =
+            switch access {
+            case .input: MUSTER_INPUT
+            case .output: MUSTER_OUTPUT
+            case .inPlace: MUSTER_IN_PLACE
+            }
+        let flags =
+            switch length {
+            case .whole: 0 as UInt32
+            case .prefix: MUSTER_USE_PREFIX.rawValue
+            case .gather: MUSTER_USE_GATHER.rawValue
+            }
+        return MemberUse(
+            raw: muster_member_use(
+                address: UnsafeRawPointer(start), access: code.rawValue, flags: flags,
+                element_bytes: UInt32(MemoryLayout<Element>.stride), reserved: 0,
+                elements_per_index: UInt64(elementsPerIndex)))
+    }
+
     /// One element. Precondition: `index` is in 0..<count.
     @inlinable public subscript(index: Int) -> Element {
         get {
@@ -37,11 +81,22 @@ public struct MemberArray<Element: BitwiseCopyable> {
         }
     }
 
-    /// The elements of a claim, to be read. Precondition: the array is as long as the loop.
-    @inlinable @_lifetime(borrow part)
-    public func span<Part: LoopPart & ~Copyable>(_ part: borrowing Part) -> Span<Element> {
-        let range = part.range
+    /// The elements that a claim owns where an index stands for a row of them.
+    @inlinable
+    func elements(_ part: Range<Int>, _ elementsPerIndex: Int) -> Range<Int> {
+        let range = part.lowerBound * elementsPerIndex..<part.upperBound * elementsPerIndex
         precondition(range.upperBound <= count, "the loop goes beyond the array")
+        return range
+    }
+
+    /// The elements of a claim, to be read. Precondition: the array is as long as the loop.
+    ///
+    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    @inlinable @_lifetime(borrow part)
+    public func span<Part: LoopPart & ~Copyable>(
+        _ part: borrowing Part, elementsPerIndex: Int = 1
+    ) -> Span<Element> {
+        let range = elements(part.range, elementsPerIndex)
         let span = Span(_unsafeStart: UnsafePointer(start + range.lowerBound), count: range.count)
         return _overrideLifetime(span, borrowing: part)
     }
@@ -49,12 +104,14 @@ public struct MemberArray<Element: BitwiseCopyable> {
     /// Lends the elements of a claim for writing: index 0 is the claim's first element.
     ///
     /// Precondition: the array is as long as the loop.
+    ///
+    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
     @inlinable
     public func write<Part: LoopPart & ~Copyable, Failure: Error>(
-        _ part: borrowing Part, _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
+        _ part: borrowing Part, elementsPerIndex: Int = 1,
+        _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
     ) throws(Failure) {
-        let range = part.range
-        precondition(range.upperBound <= count, "the loop goes beyond the array")
+        let range = elements(part.range, elementsPerIndex)
         var values = MutableSpan(_unsafeStart: start + range.lowerBound, count: range.count)
         try body(&values)
     }

@@ -247,9 +247,13 @@ extension Member {
     ///   read: survivors run what a dead rank has left. Else its death ends the loop.
     /// - partial: the type that each chunk leaves behind for ``MemberLoop/reduce(_:_:)``.
     /// - name: for the launcher's report: 1 to 63 bytes, no control characters.
+    /// - uses: the arrays that it deals. Where one that is written has not `elements` indices, or none
+    ///   that is read has, `.invalidArgument` says which, in all ranks. Without any, nothing is known of
+    ///   their lengths.
     public func loop(
         over elements: Int, schedule: Schedule = .static, grain: Int = 0, batch: Int = 0,
-        adopting: Bool = false, partial: (any BitwiseCopyable.Type)? = nil, name: String = "loop"
+        adopting: Bool = false, partial: (any BitwiseCopyable.Type)? = nil, name: String = "loop",
+        uses: [MemberUse] = []
     ) throws(MusterError) -> MemberLoop {
         var options = muster_member_loop_options()
         options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
@@ -263,9 +267,23 @@ extension Member {
         let partialBytes = partial.map { size(of: $0) } ?? 0
         options.partial_bytes = UInt32(clamping: partialBytes)
         var pointer: UnsafeMutablePointer<muster_member_loop>?
+        var advice = [CChar](repeating: 0, count: 512)
+        options.use_count = UInt32(uses.count)
         let status = name.withCString { text in
-            options.name = text
-            return muster_member_loop_begin(core.pointer, &options, &pointer)
+            uses.map(\.raw).withUnsafeBufferPointer { raw in
+                options.name = text
+                options.uses = raw.baseAddress
+                let status = muster_member_loop_begin(core.pointer, &options, &pointer)
+                if status == -ERANGE {
+                    muster_member_loop_advice(core.pointer, &options, &advice, advice.count)
+                }
+                return status
+            }
+        }
+        if status == -ERANGE {
+            throw MusterError(
+                .invalidArgument, subject: "loop \"\(name)\"",
+                reason: advice.withUnsafeBytes { String(upToNUL: $0) }, errorNumber: -status)
         }
         try core.check(status, "loop \"\(name)\" over \(elements) elements")
         return MemberLoop(core: core, pointer: pointer!, name: name, partialBytes: partialBytes)

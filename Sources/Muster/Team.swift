@@ -116,9 +116,12 @@ public struct Team: ~Copyable {
     ///
     /// - Parameters:
     ///   - kernel: The work.
-    ///   - count: Elements of the loop. Without it: the length of the arrays that the kernel writes, or
-    ///     of those it reads when it writes none; they must agree.
-    ///   - grain: Elements a chunk. Without it a power of two up to 65,536 that depends on `count` only.
+    ///   - count: Indices of the loop: elements, or rows where accesses are to rows. Without it: the length
+    ///     of the arrays that the kernel writes, or of those it reads when it writes none; they must
+    ///     agree. With it each array that is written must have it (``SharedArray/prefix(_:)`` for a part),
+    ///     or, where none is written, one that is read and no ``SharedArray/Gather``.
+    ///   - grain: Indices a chunk. Without it a power of two up to 65,536, and to 512 KiB, that depends on
+    ///     `count` and the bytes of an index only.
     ///   - schedule: How chunks are dealt.
     ///   - recovery: What happens when a worker dies. A leader that works sees deaths only when it has
     ///     done its own part.

@@ -86,6 +86,15 @@ private func built(_ name: String) -> String {
         #expect(result.output.hasSuffix("; 107568 of 640000 points never escape\n"), "\(result)")
     }
 
+    @Test("Stencils over rows, of any width")
+    func swiftStencil() throws {
+        for size in [["90", "130"], ["130", "90"], ["3", "3"], ["1", "1"]] {
+            let result = try CommandRunner.run(size, program: built("example-swift-stencil"))
+            #expect(result.status == 0, "\(result)")
+            #expect(result.output.contains("chunks, each exactly once, by 4 ranks"), "\(result)")
+        }
+    }
+
     private func python(
         _ options: [String], elements: Int, rounds: Int,
         meanwhile: (pid_t) throws -> Void = { _ in }

@@ -16,7 +16,7 @@ extension CrashTests {
                 sourceLocation: sourceLocation)
         }
 
-        @Test(arguments: ["join-errors", "call-errors", "loop-errors", "launcher-errors"])
+        @Test(arguments: ["join-errors", "call-errors", "loop-errors", "launcher-errors", "rows"])
         func eachDocumentedError(scenario: String) throws { _ = try member(scenario) }
 
         @Test(arguments: ["launcher-gone", "supervision"])

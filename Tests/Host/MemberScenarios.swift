@@ -131,10 +131,36 @@ private func dying(rank: Int, size: Int) throws {
     try claim(me.isAlive(rank) && !me.isAlive(size - 1) && !me.isAlive(-1), "who is there")
 }
 
+/// A loop that names its arrays: an index is a row, and a count that fits none is refused in words.
+private func rows(_ me: borrowing Muster.Member) throws {
+    let x = try me.array("rows", of: Int32.self, count: 60 * 7)
+    let loop = try me.loop(
+        over: 60, grain: 8,
+        uses: [x.use(.output, elementsPerIndex: 7), x.use(.input, length: .gather)])
+    while let part = try loop.next() {
+        let first = part.range.lowerBound * 7
+        x.write(part, elementsPerIndex: 7) { for i in $0.indices { $0[i] = Int32(first + i) } }
+        try claim(
+            equal: x.span(part, elementsPerIndex: 7).count, part.range.count * 7, "a part of rows")
+        part.commit()
+    }
+    try claim(equal: try loop.end().exactlyOnce, 8, "chunks of rows")
+    for i in 0..<x.count { try claim(equal: x[i], Int32(i), "element \(i)") }
+    let error = try refusal("a count of rows over elements") {
+        _ = try me.loop(over: 60, uses: [x.use(.inPlace)])
+    }
+    try claim(equal: error.code, .invalidArgument, "\(error)")
+    try claim(error.description.contains("elements_per_index to 7"), "\(error)")
+    let part = try me.loop(over: 59, uses: [x.use(.output, elementsPerIndex: 7, length: .prefix)])
+    for _ in part {}
+    try part.end()
+}
+
 func swiftMembers(_ arguments: [String]) throws {
     unsetenv("MUSTER_TEAM")
     let alone = try Muster.Member.join()
     try claim(alone.isAlone && alone.size == 1 && alone.rank == 0, "alone")
+    try rows(alone)
     try alone.leave()
 
     // Who has left does not die.

@@ -8,42 +8,42 @@ import Muster
 private struct AddPlaces: Kernel {
     enum Way: UInt8, BitwiseCopyable { case rows, whole, elements }
     let array: SharedArray<Int64>.Rows.InPlace
-    let tries: SharedArray<Int32>.Gather
+    let table: SharedArray<Int32>.Gather
+    /// In memory that all processes see.
+    let tries: UnsafeMutablePointer<Int32>
     let way: Way
     let deadly: Int
 
     func process(_ chunk: borrowing Chunk) throws {
         let width = array.width
         let middle = chunk.range.lowerBound * width + chunk.count * width / 2
-        func dieOnce(_ place: Int, _ chunk: borrowing Chunk) {
-            guard chunk.index == deadly, place == middle else { return }
-            tries.span(in: chunk).withUnsafeBufferPointer { cells in
-                let first = UnsafeMutablePointer(mutating: cells.baseAddress!)
-                first.pointee += 1  // one process at a time works on this chunk
-                if first.pointee == 1 { kill(getpid(), SIGKILL) }
-            }
+        let isDeadly = chunk.index == deadly
+        func dieOnce(_ place: Int) {
+            guard isDeadly, place == middle else { return }
+            tries.pointee += 1  // one process at a time works on this chunk
+            if tries.pointee == 1 { kill(getpid(), SIGKILL) }
         }
         switch way {
         case .rows, .whole:
-            func add(_ rows: inout MutableRowSpans<Int64>, _ chunk: borrowing Chunk) {
+            func add(_ rows: inout MutableRowSpans<Int64>) {
                 for y in rows.indices {
                     var row = rows.row(y)
                     for x in row.indices {
                         row[x] &+= Int64(y * width + x)
-                        dieOnce(y * width + x, chunk)
+                        dieOnce(y * width + x)
                     }
                 }
             }
             if way == .rows {
-                array.update(chunk) { add(&$0, chunk) }
+                array.update(chunk) { add(&$0) }
             } else {
-                array.updateWhole(chunk) { add(&$0, chunk) }
+                array.updateWhole(chunk) { add(&$0) }
             }
         case .elements:
             array.updateElements(chunk) { values, range in
                 for i in values.indices {
                     values[i] &+= Int64(range.lowerBound + i)
-                    dieOnce(range.lowerBound + i, chunk)
+                    dieOnce(range.lowerBound + i)
                 }
             }
         }
@@ -103,10 +103,17 @@ private struct SumOfTable: Reduction {
     func combine(_ left: Int64, _ right: Int64) -> Int64 { left &+ right }
 }
 
+/// A number that all processes forked later see.
+private func sharedNumber() -> UnsafeMutablePointer<Int32> {
+    let page = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)!
+    return page.assumingMemoryBound(to: Int32.self)
+}
+
 /// Rows are done again whole, and only they.
 func rowsRedone(_: [String]) throws {
+    let tries = sharedNumber()
     let team = try Team(size: 3)
-    var tries = try team.array(of: Int32.self, count: 1)
+    let table = try team.array(of: Int32.self, count: 1)
     // Shorter and longer than a tile, and not a divisor of one; the last of them by one dimension more.
     for shape in [[40, 7], [30, 512], [23, 513], [11, 3000], [9, 20, 31]] {
         var array = try team.array(of: Int64.self, shape: shape)
@@ -115,10 +122,10 @@ func rowsRedone(_: [String]) throws {
             for way in [AddPlaces.Way.rows, .whole, .elements] {
                 for grain in [1, 4] {
                     try array.fill(0)
-                    tries[0] = 0
+                    tries.pointee = 0
                     let report = try team.run(
                         AddPlaces(
-                            array: array.rows.inPlace, tries: tries.gather, way: way,
+                            array: array.rows.inPlace, table: table.gather, tries: tries, way: way,
                             deadly: 5 / grain),
                         grain: grain, schedule: schedule)
                     try claim(equal: report.redone, 1, "\(shape), \(way), \(schedule): \(report)")
@@ -167,13 +174,15 @@ func rowStencils(_: [String]) throws {
 func rowRefusals(_: [String]) throws {
     let team = try Team(size: 2)
     let array = try team.array(of: Int64.self, shape: [30, 12])
-    let tries = try team.array([Int32(9)])
+    let table = try team.array([Int32(9)])
+    let tries = sharedNumber()
     func add(
         _ array: SharedArray<Int64>.Rows, count: Int? = nil
     ) throws(MusterError) -> AuditReport {
         try team.run(
             AddPlaces(
-                array: array.inPlace, tries: tries.gather, way: .rows, deadly: -1), count: count)
+                array: array.inPlace, table: table.gather, tries: tries, way: .rows, deadly: -1),
+            count: count)
     }
     func refuse(_ words: String, _ body: () throws -> AuditReport) throws {
         let error = try refusal(words, body)
@@ -214,12 +223,13 @@ func rowRefusals(_: [String]) throws {
 func rowGrains(_: [String]) throws {
     let team = try Team(size: 2)
     let array = try team.array(of: Int64.self, count: 1 << 21)
-    let tries = try team.array([Int32(9)])
+    let table = try team.array([Int32(9)])
+    let tries = sharedNumber()
     for width in [1, 16, 1000, 1 << 13, 1 << 16, 1 << 17] {
         let report = try team.run(
             AddPlaces(
                 array: array.prefix((1 << 21) / width * width).rows(of: width).inPlace,
-                tries: tries.gather, way: .rows, deadly: -1))
+                table: table.gather, tries: tries, way: .rows, deadly: -1))
         try claim(
             report.grain == 1 || report.grain * width * 8 <= 512 << 10,
             "\(width): chunks of \(report.grain) rows")

@@ -26,6 +26,7 @@ int main(int count, char **arguments)
         {"adoption", adoption},
         {"recovery", recovery},
         {"replacement", replacement},
+        {"rows", rows},
         {"grandchild", grandchild},
         {"launcher-death", launcher_death},
         {"history", history},

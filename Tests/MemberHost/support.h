@@ -102,6 +102,7 @@ int deaths(int count, char **arguments);
 int adoption(int count, char **arguments);
 int recovery(int count, char **arguments);
 int replacement(int count, char **arguments);
+int rows(int count, char **arguments);
 int history(int count, char **arguments);
 int same_bits(int count, char **arguments);
 int grandchild(int count, char **arguments);

@@ -207,14 +207,6 @@ void muster_array_destroy(struct muster_array *array);
 
 /* -- loops ---------------------------------------------------------------------------------- */
 
-/* What is said of an array's length beside the loop's count. */
-enum muster_use_flag {
-    MUSTER_USE_PREFIX =
-        1, /* the loop may end before the array does: what is behind stays as it is */
-    MUSTER_USE_GATHER = 2 /* an input that is read by other indices than the loop's, as a table is:
-                             its length has nothing to do with the count */
-};
-
 /* An array that a kernel uses; the kernel knows it by its place in the list.
  *
  * An index of the loop stands for `elements_per_index` neighbouring elements, a row: index i for

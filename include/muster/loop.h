@@ -87,6 +87,21 @@ struct muster_chunk {
     uint64_t end;
 };
 
+/* What a kernel does with an array. */
+enum muster_access {
+    MUSTER_INPUT = 0,   /* reads any of its elements */
+    MUSTER_OUTPUT = 1,  /* writes those of the chunk, each of them, and reads none */
+    MUSTER_IN_PLACE = 2 /* changes those of the chunk; a team journals their old contents */
+};
+
+/* What is said of an array's length beside the loop's count. */
+enum muster_use_flag {
+    MUSTER_USE_PREFIX =
+        1, /* the loop may end before the array does: what is behind stays as it is */
+    MUSTER_USE_GATHER = 2 /* an input that is read by other indices than the loop's, as a table is:
+                             its length has nothing to do with the count */
+};
+
 /* The elements of an array that a chunk owns, where one index of the loop stands for so many
  * neighbouring elements: those that its rank may write, and the journal keeps. */
 MUSTER_INLINE struct muster_interval muster_chunk_elements(const struct muster_chunk *chunk,

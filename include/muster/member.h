@@ -253,20 +253,38 @@ enum muster_member_loop_flag {
                              it does not read): the survivors run what the dead have left */
 };
 
+/* An array that a loop deals: an index of the loop stands for `elements_per_index` neighbouring
+ * elements of it, a row, and its chunks are whole rows (muster_chunk_elements). The same rules as
+ * of a team's loops: an array that is written has exactly elements x elements_per_index elements,
+ * or MUSTER_USE_PREFIX and more; where none is written, one that is no MUSTER_USE_GATHER has. */
+struct muster_member_use {
+    const void *address;    /* that muster_member_array gave */
+    uint32_t access;        /* enum muster_access; nothing is journaled */
+    uint32_t flags;         /* enum muster_use_flag, added up */
+    uint32_t element_bytes; /* 1 or more */
+    uint32_t reserved;
+    uint64_t elements_per_index; /* 0: 1 */
+};
+
 /* A loop. */
 struct muster_member_loop_options {
     uint32_t size_bytes;    /* sizeof this struct, as the caller was compiled */
     uint32_t schedule;      /* enum muster_schedule, all but MUSTER_LISTED */
-    uint64_t elements;      /* of the whole loop */
-    uint64_t grain;         /* elements a chunk; 0: chosen. It grows where there would be too many
+    uint64_t elements;      /* indices of the whole loop: elements, or rows of them */
+    uint64_t grain;         /* indices a chunk; 0: chosen. It grows where there would be too many
                                chunks, and where partial results would take more than 1 MiB and a
-                               sixteenth of one byte an element: see muster_schedule_grain */
+                               sixteenth of one byte an element: see
+                               muster_schedule_grain_of_rows */
     uint64_t batch;         /* chunks a claim: cyclic, dynamic, least of guided; 0: 1 */
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */
     uint32_t flags;         /* enum muster_member_loop_flag */
     const char *name;       /* for the launcher's report, as an array's: 1 to MUSTER_NAME_BYTES - 1
                                bytes, no control characters; NULL: "loop" */
+    const struct muster_member_use *uses; /* arrays that it deals: use_count of them. NULL: they are
+                                             not named, and nothing is known of their lengths */
+    uint32_t use_count;                   /* at most MUSTER_ARRAYS_MAX */
+    uint32_t reserved;
 };
 
 /* A loop in work. What is not named here is private. */
@@ -297,14 +315,23 @@ struct muster_member_report {
 /* Begins a loop. Collective. Room for partial results, chunks x partial_bytes rounded up to a power
  * of two, is kept for later loops of that size until the team ends.
  *
- * options: the same in all ranks, the name too. loop: receives the loop, valid until the next one
- * begins. Returns: as muster_member_barrier, and -EINVAL: options that can't be, or a size_bytes
- * that this library does not know, or a loop is open; -E2BIG: more chunks than the team has room
- * for; -ENOMEM, -EUCLEAN: as muster_member_array. Ownership: the member; ended by
- * muster_member_loop_end. */
+ * options: the same in all ranks, the name too, but for the addresses. loop: receives the loop,
+ * valid until the next one begins. Returns: as muster_member_barrier, and -EINVAL: options that
+ * can't be, or a size_bytes that this library does not know, or a loop is open; -ERANGE: the
+ * lengths of the arrays don't fit its elements (muster_member_loop_advice says which);
+ * -E2BIG: more chunks than the team has room for; -ENOMEM, -EUCLEAN: as muster_member_array.
+ * Ownership: the member; ended by muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,
                              struct muster_member_loop **loop);
+
+/* Says in words which array does not fit a loop's elements, and what to do, for -ERANGE.
+ *
+ * options: of that loop. text: receives a line, at most `text_bytes` with its NUL. Returns: 1; 0:
+ * every array fits, and text is empty. */
+int muster_member_loop_advice(const struct muster_member *me,
+                              const struct muster_member_loop_options *options, char *text,
+                              size_t text_bytes);
 
 /* Claims the next interval, or waits for the end. Called by muster_member_loop_next.
  *

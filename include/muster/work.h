@@ -47,13 +47,6 @@ extern "C" {
 /* Most bytes of a C kernel's arguments; the rest of MUSTER_ARGUMENT_BYTES_MAX is for its uses. */
 #define MUSTER_WORK_ARGUMENT_BYTES_MAX 4096u
 
-/* What a kernel does with an array. */
-enum muster_access {
-    MUSTER_INPUT = 0,   /* reads any of its elements */
-    MUSTER_OUTPUT = 1,  /* writes those of the chunk, each of them, and reads none */
-    MUSTER_IN_PLACE = 2 /* changes those of the chunk; their old contents are journaled */
-};
-
 struct muster_work_state;
 
 /* A chunk in work, as its kernel gets it. */

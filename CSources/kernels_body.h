@@ -60,7 +60,7 @@ INLINE void store(double *to, vector value)
 /* Not `value + (vector){0}`, which would quiet a signalling NaN. */
 INLINE vector splat(double value)
 {
-    vector all;
+    vector all = {0};
     for (size_t l = 0; l < WIDTH; l++)
         all[l] = value;
     return all;

@@ -125,7 +125,7 @@ void muster_count_keys(enum muster_dtype dtype, const void *a, size_t count,
     assert(interval_count > 0 && interval_count <= MUSTER_KEY_INTERVALS_MAX);
     const size_t bytes = muster_dtype_bytes(dtype);
     uint64_t keys[BLOCK];
-    struct finder finder;
+    struct finder finder = {0};
     if (interval_count > 1)
         prepare(&finder, intervals, interval_count);
     for (size_t start = 0; start < count; start += BLOCK) {

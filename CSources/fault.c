@@ -66,8 +66,11 @@ static bool visit(uintptr_t pc)
 /* The line that a runtime has said, with each run of blanks and control characters as one blank. */
 static void keep_line(struct muster_fault *note, const char *said)
 {
+    static const char trace[] = "Current stack trace:"; /* Swift's; the note has its own */
     size_t length = 0;
-    for (; said && *said && length + 1 < sizeof note->line; said++) {
+    for (; said && *said && strncmp(said, trace, strlen(trace)) != 0 &&
+           length + 1 < sizeof note->line;
+         said++) {
         bool is_blank = (unsigned char)*said <= ' ';
         if (!is_blank)
             note->line[length++] = *said;

@@ -77,14 +77,25 @@ static char *after_last(char *text, const char *word)
     return found;
 }
 
+/* "static (extension in A):B.f(C) -> ()" becomes "B.f(C) -> ()". */
+static char *without_head(char *name)
+{
+    static const char extension[] = "(extension in ";
+    if (begins(name, "static "))
+        name += strlen("static ");
+    if (begins(name, extension) && strstr(name, "):"))
+        name = strstr(name, "):") + 2;
+    return name;
+}
+
 /* "closure #1 (inout A) -> () in main.Fill.process(B) throws -> ()" becomes "main.Fill.process". */
 static char *shortened(char *name)
 {
     name = after_last(name, " of ");
     name = after_last(name, " for ");
-    name = after_last(name, " in ");
+    name = without_head(after_last(name, " in "));
     char *end = name;
-    /* "operator<" and "(anonymous namespace)::f" keep what they begin with. */
+    /* "(anonymous namespace)::f" keeps what it begins with. */
     if (*end == '(')
         end = strchr(end, ')') ? strchr(end, ')') : end;
     end += strcspn(end, "(<");
@@ -102,8 +113,7 @@ struct frame {
     struct muster_symbol symbol;
 };
 
-static enum kind look(const struct muster_fault *fault, uint32_t number, bool has_shown,
-                      struct frame *frame)
+static enum kind look(const struct muster_fault *fault, uint32_t number, struct frame *frame)
 {
     const struct muster_fault_frame *place = &fault->frames[number];
     frame->name[0] = '\0';
@@ -113,20 +123,18 @@ static enum kind look(const struct muster_fault *fault, uint32_t number, bool ha
     char *name = demangled(frame->symbol.function);
     char *shown = name ? name : frame->symbol.function;
     enum kind kind = THEIRS;
-    if (strstr(shown, "Muster.RankPart") || begins(shown, "muster_work_run") ||
-        strcmp(shown, "_start") == 0)
-        kind = LAST;
-    else if (strstr(shown, "protocol witness") || strstr(shown, "thunk") ||
-             begins(shown, "muster_") || !*shown)
+    if (begins(frame->symbol.function, "muster_") || !*shown || strstr(shown, "thunk") ||
+        strstr(shown, "protocol witness"))
         kind = LEFT_OUT;
     shown = shortened(shown);
-    /* The standard library's own, where it is linked in. */
-    if (begins(shown, "(extension in Muster):"))
-        kind = kind == LAST ? LAST : LEFT_OUT;
-    if (begins(shown, "(extension in Swift):"))
+    /* The standard library's may be linked in, or specialized in the program. */
+    if (begins(shown, "Swift.") || begins(shown, "Muster.") || begins(shown, "std::"))
         kind = LEFT_OUT;
-    if (begins(shown, "Muster.") || (begins(shown, "Swift.") && !has_shown))
-        kind = kind == LAST ? LAST : LEFT_OUT;
+    /* What is below called the kernel, or is the program's main, which forked. */
+    if (begins(shown, "Muster.RankPart") || begins(shown, "Muster._Work") ||
+        begins(shown, "Muster.Kernel._work") || begins(shown, "Muster.Reduction._work") ||
+        strcmp(shown, "muster_work_run") == 0 || strcmp(shown, "_start") == 0)
+        kind = LAST;
     snprintf(frame->name, sizeof frame->name, "%s", shown);
     free(name);
     return kind;
@@ -142,7 +150,7 @@ uint64_t muster_fault_place(const struct muster_fault *fault, char *text, uint64
         text[0] = '\0';
     for (uint32_t i = 0; i < fault->frame_count && shown < SHOWN; i++) {
         struct frame frame;
-        enum kind kind = look(fault, i, shown > 0, &frame);
+        enum kind kind = look(fault, i, &frame);
         if (kind == LAST)
             break;
         /* A function and its closures, or one that calls itself, count as one. */

@@ -45,7 +45,8 @@ void muster__os_output_begin(void)
 
 /* -- last words ----------------------------------------------------------------------------- */
 
-#define HELD_BYTES 1024
+/* Swift writes a stack trace behind its line where its backtracer is off: some hundred lines. */
+#define HELD_BYTES 65536
 
 static char held[HELD_BYTES + 1];
 static size_t held_length;

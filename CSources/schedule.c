@@ -28,15 +28,14 @@ static uint64_t power_of_two_below(uint64_t n)
 uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t partial_bytes,
                                        uint64_t index_bytes)
 {
-    uint64_t grain = wanted;
-    if (grain == 0) {
-        uint64_t most = index_bytes > GRAIN_BYTES / GRAIN_ELEMENTS
-                            ? power_of_two_below(GRAIN_BYTES / index_bytes)
-                            : GRAIN_ELEMENTS;
-        grain = power_of_two_below(count / CHUNKS_LEAST);
-        if (grain > most)
-            grain = most;
-    }
+    if (wanted > 0)
+        return wanted;
+    uint64_t most = index_bytes > GRAIN_BYTES / GRAIN_ELEMENTS
+                        ? power_of_two_below(GRAIN_BYTES / index_bytes)
+                        : GRAIN_ELEMENTS;
+    uint64_t grain = power_of_two_below(count / CHUNKS_LEAST);
+    if (grain > most)
+        grain = most;
     uint64_t least = muster_schedule_chunks(count, MUSTER_CHUNKS_MAX);
     if (grain < least)
         grain = least;

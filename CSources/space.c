@@ -66,11 +66,13 @@ int muster__space_make(struct muster_reservation *planned, struct muster_space *
         return -ENOMEM;
     int status;
     /* Half as much again and again: an aarch64 kernel may have 39-bit addresses, the thread
-     * sanitizer its own layout, and mlockall a limit of its own (-EAGAIN). */
+     * sanitizer its own layout, and mlockall a limit of its own (-EAGAIN). Valgrind has less than
+     * the CPU, and says -EINVAL. */
     do {
         made.size_bytes = planned->space_bytes;
         status = reserve(&made);
-    } while ((status == -ENOMEM || status == -EAGAIN) && muster_reservation_shrink(planned) == 0);
+    } while ((status == -ENOMEM || status == -EAGAIN || status == -EINVAL) &&
+             muster_reservation_shrink(planned) == 0);
     if (status < 0) {
         free(made.free_extents);
         return status;

@@ -83,9 +83,9 @@ extension SharedArray {
         /// Any range of elements. Precondition: within the array.
         @inlinable @_lifetime(borrow chunk)
         public func span(_ range: Range<Int>, in chunk: borrowing Chunk) -> Span<Element> {
-            precondition(
-                range.lowerBound >= 0 && range.upperBound <= handle.count,
-                "the range goes beyond the array")
+            guard range.lowerBound >= 0 && range.upperBound <= handle.count else {
+                misuse("the range \(range) goes beyond the array of \(handle.count) elements")
+            }
             let start = UnsafeRawPointer(chunk.loop.pointee.space + handle.offset)
                 .assumingMemoryBound(to: Element.self)
             let span = Span(_unsafeStart: start + range.lowerBound, count: range.count)
@@ -115,7 +115,9 @@ extension SharedArray {
             _ body: (inout MutableSpan<Element>) throws(Failure) -> Void
         ) throws(Failure) {
             let range = chunk.range
-            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
+            guard range.upperBound <= handle.count else {
+                misuse("chunk \(range) goes beyond the array of \(handle.count) elements")
+            }
             chunk.open(handle)
             defer { chunk.close(handle) }
             if chunk.loop.pointee.poison != 0 {
@@ -187,7 +189,9 @@ extension SharedArray {
             _ body: (inout MutableSpan<Element>, Range<Int>) throws(Failure) -> Void
         ) throws(Failure) {
             let range = chunk.range
-            precondition(range.upperBound <= handle.count, "the loop goes beyond the array")
+            guard range.upperBound <= handle.count else {
+                misuse("chunk \(range) goes beyond the array of \(handle.count) elements")
+            }
             chunk.open(handle)
             defer { chunk.close(handle) }
             let start = UnsafeMutableRawPointer(chunk.loop.pointee.space + handle.offset)
@@ -212,7 +216,7 @@ extension Chunk {
     @inlinable
     func open(_ handle: _ArrayHandle) {
         let mark = loop.pointee.taken + Int(handle.id)
-        precondition(mark.pointee == 0, "two mutable views of one array in one chunk")
+        guard mark.pointee == 0 else { misuse("two mutable views of one array in one chunk") }
         mark.pointee = 1
     }
 

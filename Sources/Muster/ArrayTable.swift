@@ -88,14 +88,8 @@ struct ArrayTable {
         vacant.append(Int(id))
     }
 
-    /// Traps unless the access names a live array, writable where it writes.
-    func check(_ handle: _ArrayHandle, _ kind: AccessKind) {
-        precondition(
-            isLive(handle.id, handle.generation), "the kernel uses an array that has been freed")
-        precondition(
-            kind == .input || entries[Int(handle.id)].isWritable,
-            "the kernel writes to an array that is mapped read-only, as a mirrored one is")
-    }
+    /// Whether ranks may write to an array. Precondition: live.
+    func isWritable(_ id: UInt32) -> Bool { entries[Int(id)].isWritable }
 
     /// Whether a mirrored array's copies differ from what the leader sees. Precondition: live.
     func isStale(_ id: UInt32) -> Bool { entries[Int(id)].isStale }
@@ -221,8 +215,8 @@ extension TeamCore {
         own: (UInt32) -> Int32,
         failed: (UInt32, Int32) -> MusterError
     ) throws(MusterError) {
-        checkIdle()
-        precondition(isLeader, "a team can only be used by the process that made it")
+        try checkIsIdle("array")
+        guard isLeader else { throw notLeader("array") }
         familiar = nil
         for _ in 0..<3 {
             fill(job)

@@ -32,6 +32,8 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         public let attempt: Int
         /// Whether the team killed it, because its chunk took longer than the loop's `stallTimeout`.
         public let isStalled: Bool
+        /// Where it crashed; nil: it has noted nothing, as with SIGKILL and `exit`.
+        public package(set) var fault: Fault?
         /// `enum muster_phase`, of a traced loop.
         package let phase: Int
         /// When the leader saw it, CLOCK_MONOTONIC in nanoseconds.
@@ -164,7 +166,9 @@ public struct AuditReport: Sendable, CustomStringConvertible {
 
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
     public func elements(ofChunk chunk: Int) -> Range<Int> {
-        precondition(chunk >= 0 && chunk < chunks, "no chunk \(chunk): the loop has \(chunks)")
+        guard chunk >= 0 && chunk < chunks else {
+            misuse("no chunk \(chunk): the loop has \(chunks)")
+        }
         let first = chunk * grain
         return first..<first + min(grain, elements - first)
     }

@@ -29,6 +29,12 @@ final class CLeader {
         Unmanaged<CLeader>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     }
 
+    /// The leader that a call was given.
+    static func given(_ pointer: OpaquePointer?) throws(MusterError) -> CLeader {
+        guard let pointer else { throw invalid("leader", "is NULL") }
+        return at(pointer)
+    }
+
     func add(_ array: CArray) -> OpaquePointer {
         let place = UnsafeRawPointer(Unmanaged.passUnretained(array).toOpaque())
         arrays[place] = array
@@ -154,6 +160,7 @@ package func muster_leader_create(
     _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
     report(error) { () throws(MusterError) in
+        guard let leader else { throw invalid("leader", "is NULL: no place for the new one") }
         let options = try options(
             given, least: MemoryLayout<muster_leader_options>.size, empty: muster_leader_options(),
             "leader options")
@@ -186,21 +193,22 @@ package func muster_leader_destroy(_ leader: OpaquePointer!) {
 
 @c @implementation
 package func muster_leader_size(_ leader: OpaquePointer!) -> UInt32 {
-    UInt32(CLeader.at(leader).team.size)
+    leader.map { UInt32(CLeader.at($0).team.size) } ?? 0
 }
 
 @c @implementation
 package func muster_leader_process(_ leader: OpaquePointer!, _ rank: UInt32) -> CInt {
+    guard let leader else { return 0 }
     let team = CLeader.at(leader).team.core
     return rank < UInt32(team.size) ? muster_team_process(team.team, rank) : 0
 }
 
 @c @implementation
 package func muster_leader_cancel(_ leader: OpaquePointer!) {
-    muster_team_cancel(CLeader.at(leader).team.core.team)
+    if let leader { muster_team_cancel(CLeader.at(leader).team.core.team) }
 }
 
 @c @implementation
 package func muster_leader_report(_ leader: OpaquePointer!) -> UnsafePointer<muster_report>! {
-    CLeader.at(leader).report.map { UnsafePointer($0.raw) }
+    leader.flatMap { CLeader.at($0).report }.map { UnsafePointer($0.raw) }
 }

@@ -77,7 +77,7 @@ extension TeamCore {
         _ type: any _Work.Type, _ work: UnsafeRawPointer, _ bytes: Int, _ plan: LoopPlan
     ) throws(MusterError) -> Bool {
         guard familiar != nil, recording == nil else { return false }
-        checkCanRun()
+        try checkCanRun()
         guard familiar!.type == ObjectIdentifier(type), familiar!.matches(plan),
             familiar!.arrayChanges == arrays.changes,
             familiar!.isTraced == isTraced, onProgress == nil, !vacantKnown,
@@ -118,7 +118,8 @@ extension TeamCore {
         report.exactlyOnce = 0
         isRunning = true
         defer { isRunning = false }
-        var losses = Losses(plan.recovery, files: [], changedFiles: [])
+        var losses = Losses(
+            plan.recovery, files: [], changedFiles: [], isSwift: !(type is CKernel.Type))
         let failed = try runJobs(
             &report, &losses, plan, requestsBefore, underway: number
         ) {

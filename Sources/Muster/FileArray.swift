@@ -212,7 +212,7 @@ extension SharedArray where Element: NPYElement {
     ///
     /// - Throws: `.file`.
     public func save(npy path: String) throws(MusterError) {
-        core.checkIdle()
+        try core.checkIsIdle(path)
         try checkName(path)
         // A device or a pipe is written to as it is; a file that is there stays until the new one is.
         var there: Int32 = -1

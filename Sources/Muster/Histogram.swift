@@ -15,14 +15,16 @@ public struct Histogram: Sendable {
     /// The counts of two data sets between the same edges as those of one. Precondition: the edges are
     /// equal.
     public static func + (left: Histogram, right: Histogram) -> Histogram {
-        precondition(left.edges == right.edges, "histograms between different edges")
+        guard left.edges == right.edges else { misuse("histograms between different edges") }
         return Histogram(edges: left.edges, counts: zip(left.counts, right.counts).map { $0 + $1 })
     }
 
     /// Edges of equal bins from `minimum` to `maximum`, the same doubles as NumPy's `histogram` makes
     /// (`linspace`); half a unit to each side when the two are equal.
     public static func edges(minimum: Double, maximum: Double, bins: Int) -> [Double] {
-        precondition(bins >= 1 && minimum <= maximum)
+        guard bins >= 1 && minimum <= maximum else {
+            misuse("\(bins) bins from \(minimum) to \(maximum): at least 1, in rising order")
+        }
         let first = minimum == maximum ? minimum - 0.5 : minimum
         let last = minimum == maximum ? maximum + 0.5 : maximum
         let delta = last - first
@@ -69,7 +71,9 @@ extension Histogram {
     /// Edges of bins whose ratios are equal, from `minimum` to `maximum`. Precondition: 0 < minimum <=
     /// maximum. They rise or stay equal; where the two are equal, all edges are.
     public static func logarithmicEdges(minimum: Double, maximum: Double, bins: Int) -> [Double] {
-        precondition(bins >= 1 && minimum > 0 && minimum <= maximum)
+        guard bins >= 1 && minimum > 0 && minimum <= maximum else {
+            misuse("\(bins) bins from \(minimum) to \(maximum): at least 1, from above 0, rising")
+        }
         let (first, last) = (log2(minimum), log2(maximum))
         var edges = [minimum]
         for index in 1..<max(1, bins) {

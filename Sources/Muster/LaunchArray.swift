@@ -75,7 +75,8 @@ package func muster_array_create(
     _ array: UnsafeMutablePointer<OpaquePointer?>!, _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
     report(error) { () throws(MusterError) in
-        let leader = CLeader.at(leader)
+        let leader = try CLeader.given(leader)
+        guard let array else { throw invalid("array", "is NULL: no place for the new one") }
         let options = try options(
             given, least: MemoryLayout<muster_array_options>.size, empty: muster_array_options(),
             "array options")
@@ -122,7 +123,8 @@ package func muster_array_map(
     _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
     report(error) { () throws(MusterError) in
-        let leader = CLeader.at(leader)
+        let leader = try CLeader.given(leader)
+        guard let array else { throw invalid("array", "is NULL: no place for the new one") }
         let options = try options(
             given, least: MemoryLayout<muster_file_options>.size, empty: muster_file_options(),
             "file options")
@@ -185,24 +187,30 @@ private struct FileLayout {
 
 @c @implementation
 package func muster_array_elements(_ array: OpaquePointer!) -> UnsafeMutableRawPointer! {
-    CArray.at(array).lend()
+    array.flatMap { CArray.at($0).lend() }
 }
 
 @c @implementation
 package func muster_array_count(_ array: OpaquePointer!) -> UInt64 {
-    UInt64(CArray.at(array).count)
+    array.map { UInt64(CArray.at($0).count) } ?? 0
 }
+
+/// The notes of no array: a string that is never freed.
+nonisolated(unsafe) private let noNotes = UnsafePointer(copyText(""))
 
 @c @implementation
 package func muster_array_notes(_ array: OpaquePointer!) -> UnsafePointer<CChar>! {
-    UnsafePointer(CArray.at(array).notes)
+    array.map { UnsafePointer(CArray.at($0).notes) } ?? noNotes
 }
 
 @c @implementation
 package func muster_array_mirror(
     _ array: OpaquePointer!, _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
-    report(error) { () throws(MusterError) in try CArray.at(array).mirror() }
+    report(error) { () throws(MusterError) in
+        guard let array else { throw invalid("array", "is NULL") }
+        try CArray.at(array).mirror()
+    }
 }
 
 @c @implementation

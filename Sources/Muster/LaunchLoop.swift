@@ -252,7 +252,9 @@ package func muster_leader_run(
     _ leader: OpaquePointer!, _ given: UnsafePointer<muster_loop_options>!,
     _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
-    report(error) { () throws(MusterError) in try CLeader.at(leader).run(given) }
+    report(error) { () throws(MusterError) in
+        try CLeader.given(leader).run(given)
+    }
 }
 
 @c @implementation
@@ -262,7 +264,7 @@ package func muster_leader_reduce(
     _ result: UnsafeMutableRawPointer!, _ error: UnsafeMutablePointer<muster_error>!
 ) -> CInt {
     report(error) { () throws(MusterError) in
-        let leader = CLeader.at(leader)
+        let leader = try CLeader.given(leader)
         guard let combine else { throw invalid("combine", "is NULL") }
         guard let result else { throw invalid("result", "is NULL") }
         guard partialBytes > 0, partialBytes <= 1 << 30 else {

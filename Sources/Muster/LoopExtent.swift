@@ -58,10 +58,7 @@ extension TeamCore {
         var isStale = false
         for (number, access) in accesses.enumerated() {
             let handle = access.handle(in: bytes)
-            precondition(
-                handle.team == UInt(bitPattern: team),
-                "the kernel uses an array of another team")
-            arrays.check(handle, access.kind)
+            try check(handle, access.kind, entry.name)
             isStale = isStale || arrays.isStale(handle.id)
             if arrays.isFile(handle.id) {
                 files.append(handle.id)
@@ -69,10 +66,12 @@ extension TeamCore {
             }
             for earlier in dealt[..<number]
             where access.kind != .input || earlier.isWritten {
-                precondition(
-                    earlier.handle.id != handle.id,
-                    "one array under two accesses in \(entry.name): in one loop an array is "
-                        + "input, or output once, or in place once")
+                guard earlier.handle.id != handle.id else {
+                    throw invalid(
+                        entry.name,
+                        "it has one array under two accesses: in one loop an array is input, or output "
+                            + "once, or in place once")
+                }
             }
             dealt.append(
                 Dealt(

@@ -72,11 +72,15 @@ public struct MemberArray<Element: BitwiseCopyable> {
     /// One element. Precondition: `index` is in 0..<count.
     @inlinable public subscript(index: Int) -> Element {
         get {
-            precondition(index >= 0 && index < count, "no element \(index): there are \(count)")
+            guard index >= 0 && index < count else {
+                misuse("no element \(index): there are \(count)")
+            }
             return start[index]
         }
         nonmutating set {
-            precondition(index >= 0 && index < count, "no element \(index): there are \(count)")
+            guard index >= 0 && index < count else {
+                misuse("no element \(index): there are \(count)")
+            }
             start[index] = newValue
         }
     }
@@ -85,7 +89,9 @@ public struct MemberArray<Element: BitwiseCopyable> {
     @inlinable
     func elements(_ part: Range<Int>, _ elementsPerIndex: Int) -> Range<Int> {
         let range = part.lowerBound * elementsPerIndex..<part.upperBound * elementsPerIndex
-        precondition(range.upperBound <= count, "the loop goes beyond the array")
+        guard range.upperBound <= count else {
+            misuse("\(range) goes beyond the array of \(count) elements")
+        }
         return range
     }
 

@@ -80,13 +80,20 @@ public final class MemberLoop {
         return MemberReport(raw)
     }
 
+    private func checkPartials(_ bytes: Int) throws(MusterError) {
+        guard bytes == partialBytes else {
+            throw invalid(
+                "partial results of loop \"\(name)\"",
+                "they have \(partialBytes) bytes each, and numbers of this type \(bytes)")
+        }
+    }
+
     /// What the chunks' partial results come to, after ``end()``: the same bits in every rank and for
     /// any number of ranks (`muster_member_loop_reduce`). Not collective.
     public func reduce<Number: MemberNumber>(
         _ type: Number.Type, _ operation: Combination
     ) throws(MusterError) -> Number {
-        precondition(
-            partialBytes == MemoryLayout<Number>.size, "partial results are of another type")
+        try checkPartials(MemoryLayout<Number>.size)
         var result = Number.zero
         let status = muster_member_loop_reduce(
             pointer, Number._memberType, operation.code, &result)
@@ -99,8 +106,7 @@ public final class MemberLoop {
     public func scan<Number: MemberNumber>(
         _ type: Number.Type, _ operation: Combination, _ extent: ScanExtent = .through
     ) throws(MusterError) -> [Number] {
-        precondition(
-            partialBytes == MemoryLayout<Number>.size, "partial results are of another type")
+        try checkPartials(MemoryLayout<Number>.size)
         var results = [Number](repeating: .zero, count: chunks)
         let status = muster_member_loop_scan(
             pointer, Number._memberType, operation.code, extent.code, &results)
@@ -180,9 +186,11 @@ extension MemberLoop: Sequence {
 
     @usableFromInline func leave<Partial: BitwiseCopyable>(_ partial: Partial, chunk: muster_chunk)
     {
-        precondition(
-            MemoryLayout<Partial>.size == partialBytes,
-            "the loop has partial results of another type")
+        guard MemoryLayout<Partial>.size == partialBytes else {
+            misuse(
+                "a partial result of \(MemoryLayout<Partial>.size) bytes in a loop whose partial "
+                    + "results have \(partialBytes)")
+        }
         var chunk = chunk
         muster_member_loop_partial(pointer, &chunk)!.storeBytes(of: partial, as: Partial.self)
     }

@@ -17,11 +17,11 @@ public struct NPYFiles: Sendable {
     /// What their headers say.
     public let headers: [NPYHeader]
 
-    /// Reads the headers of files. Precondition: one or more paths.
+    /// Reads the headers of files.
     ///
-    /// - Throws: `.file` for the first one that can't be read, with the reason and the remedy.
+    /// - Throws: `.invalidArgument` where there is no path; `.file` for the first one that can't be read, with the reason and the remedy.
     public init(paths: [String]) throws(MusterError) {
-        precondition(!paths.isEmpty, "no files")
+        guard !paths.isEmpty else { throw invalid("files", "none is given") }
         self.paths = paths
         var headers: [NPYHeader] = []
         for path in paths { headers.append(try NPYHeader(path: path)) }

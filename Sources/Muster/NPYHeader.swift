@@ -288,8 +288,10 @@ extension NPYHeader {
     ///   - dtype: the element type.
     ///   - shape: the length of each dimension in elements; empty for a 0-d array.
     public static func encode(dtype: DType, shape: [Int]) -> [UInt8] {
-        precondition(shape.count <= maximumDimensionCount, "more dimensions than NumPy can read")
-        precondition(shape.allSatisfy { $0 >= 0 }, "a dimension is negative")
+        guard shape.count <= maximumDimensionCount, shape.allSatisfy({ $0 >= 0 }) else {
+            misuse(
+                "shape \(shape): at most \(maximumDimensionCount) dimensions, none negative")
+        }
         let lengths = shape.map(String.init).joined(separator: ", ")
         let tuple = shape.count == 1 ? "(\(lengths),)" : "(\(lengths))"
         var text =
@@ -324,7 +326,7 @@ extension NPYHeader {
         }
         guard
             let bytes = framed(major: 1, lengthByteCount: 2) ?? framed(major: 2, lengthByteCount: 4)
-        else { preconditionFailure("a header longer than 4 GiB") }
+        else { misuse("a header longer than 4 GiB") }
         return bytes
     }
 }

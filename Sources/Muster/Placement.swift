@@ -98,7 +98,9 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
     private static func noNode(on host: UnsafeMutablePointer<muster_topology>) -> String {
         let nodes = (0..<Int(host.pointee.node_count)).map { host.pointee.nodes[$0] }
             .filter { $0.has_memory != 0 }.map { String($0.id) }
-        return "no such node with memory; this host has \(nodes.joined(separator: ", "))"
+        return "no such node with memory; this host's "
+            + (nodes.count == 1 ? "only one is node " : "are nodes ")
+            + nodes.joined(separator: ", ")
     }
 
     /// The C core's form, checked against this host.

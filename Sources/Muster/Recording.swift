@@ -57,7 +57,7 @@ struct RecordedArray: Hashable {
 
 extension TeamCore {
     func startRecording(eventsPerRank: Int) throws(MusterError) {
-        precondition(!hasEnded, "the team has ended")
+        guard !hasEnded else { throw invalid("timeline", "the team has ended") }
         guard recording == nil else {
             throw MusterError(
                 .invalidArgument, subject: "team of \(size)",
@@ -116,7 +116,7 @@ extension TeamCore {
     }
 
     func endRecording() throws(MusterError) -> Timeline {
-        checkIdle()
+        try checkIsIdle("timeline")
         guard let recording else {
             throw MusterError(
                 .invalidArgument, subject: "team of \(size)",

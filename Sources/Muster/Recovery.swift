@@ -29,6 +29,10 @@ struct Losses {
     /// Deaths by chunk.
     private(set) var attempts: [Int: Int] = [:]
     private(set) var quarantined: Set<Int> = []
+    /// What they have died of.
+    private(set) var causes = Causes()
+    /// Whether the kernel is one in Swift.
+    let isSwift: Bool
     /// Deaths of a rank in a row that were at no chunk.
     private var futile: [UInt32: Int] = [:]
     /// Ranks that were killed because their chunk took too long.
@@ -44,6 +48,7 @@ struct Losses {
     /// Nothing is redone any more: too many chunks are in quarantine, or a file has shrunk.
     var hasGivenUp: Bool {
         hasLostFile || stray != nil || quarantined.count >= Losses.quarantineMost
+            || !causes.tried.isEmpty
     }
     /// One of the loop's files is shorter than it was.
     var hasLostFile = false
@@ -53,8 +58,11 @@ struct Losses {
     /// Most chunks in quarantine: with more, it is the kernel that is wrong and not the chunk.
     static let quarantineMost = 64
 
-    init(_ recovery: Recovery, files: [UInt32], changedFiles: [UInt32]) {
+    init(
+        _ recovery: Recovery, files: [UInt32], changedFiles: [UInt32], isSwift: Bool
+    ) {
         self.recovery = recovery
+        self.isSwift = isSwift
         self.files = files
         self.changedFiles = changedFiles
     }
@@ -69,10 +77,11 @@ struct Losses {
 
     /// Notes a death. Returns whether its chunk is now quarantined.
     /// `deed`: what it had done to the team's memory; nil: nothing.
-    mutating func note(_ death: muster_death, _ deed: String?) -> Bool {
+    mutating func note(_ death: inout muster_death, _ deed: String?) -> Bool {
         if death.has_fault != 0, death.fault.stray != MUSTER_STRAY_NONE.rawValue {
             stray = stray ?? death
         }
+        causes.note(&death)
         let chunk = death.chunk == .max ? nil : Int(death.chunk)
         var attempt = 1
         if let chunk {
@@ -86,14 +95,27 @@ struct Losses {
             AuditReport.Death(
                 rank: Int(death.rank), signal: Int(death.signal), exitCode: Int(death.exit_code),
                 chunk: chunk, attempt: attempt,
-                isStalled: stalled.remove(death.rank) != nil, phase: Int(death.phase),
-                seen: death.seen_ns, pid: Int(death.pid), deed: deed ?? ""))
+                isStalled: stalled.remove(death.rank) != nil, fault: causes.fault(of: &death),
+                phase: Int(death.phase), seen: death.seen_ns, pid: Int(death.pid), deed: deed ?? "")
+        )
         guard let chunk, recovery != .fail else { return false }
         if attempt >= limit {
             quarantined.insert(chunk)
             return true
         }
         return false
+    }
+
+    /// Whether a death's chunk is left for later.
+    func isForLater(_ death: inout muster_death, committed: Int) -> Bool {
+        causes.isSuspicious(&death, committed: committed, limit: limit)
+    }
+
+    /// Looks whether the kernel is wrong; then the chunks that show it are left alone.
+    mutating func judgeKernel(committed: Int, size: Int, isAlive: (UInt32) -> Bool) {
+        guard recovery != .fail, causes.tried.isEmpty else { return }
+        causes.judge(committed: committed, limit: limit, isAlive: isAlive, size: size)
+        quarantined.formUnion(causes.tried)
     }
 
     /// Takes over when a rank's successor, of a traced loop, had done its predecessor's chunk.
@@ -196,9 +218,9 @@ extension TeamCore {
             }
             do throws(MusterError) {
                 // Deaths that ended the first wait are known already, and no reason for another end.
-                if isUnderway { try absorbDeaths(&losses) }
+                if isUnderway { try absorbDeaths(&losses, isByRank: plan.isByRank) }
                 isUnderway = false
-                try join(chunks: report.chunks, &losses, &stall)
+                try join(chunks: report.chunks, &losses, &stall, isByRank: plan.isByRank)
             } catch {
                 abandon()
                 throw interrupted(error, report, losses)
@@ -221,7 +243,7 @@ extension TeamCore {
             }
             do throws(MusterError) {
                 muster_team_poll(team)
-                try absorbDeaths(&losses)
+                try absorbDeaths(&losses, isByRank: plan.isByRank)
                 losses.refused = try refill() ?? losses.refused
             } catch {
                 losses.refused = error
@@ -255,7 +277,7 @@ extension TeamCore {
 
     /// Waits for the end of the job, replaces workers that die, and calls for progress now and then.
     private func join(
-        chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?
+        chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?, isByRank: Bool
     ) throws(MusterError) {
         let started = monotonicNanoseconds()
         var nextProgress = started + 100_000_000
@@ -266,7 +288,7 @@ extension TeamCore {
         while true {
             let join = try waitForJob(timeout: timeout)
             if join == MUSTER_JOIN_ENDED { break }
-            if join == MUSTER_JOIN_DEATHS { try absorbDeaths(&losses) }
+            if join == MUSTER_JOIN_DEATHS { try absorbDeaths(&losses, isByRank: isByRank) }
             let now = timeout < 0 ? 0 : monotonicNanoseconds()
             if stall != nil { endStalled(&losses, &stall!, now: now) }
             if onProgress != nil, now >= nextProgress {
@@ -278,7 +300,7 @@ extension TeamCore {
                         cancellation: Cancellation(team: team)))
             }
         }
-        try absorbDeaths(&losses)
+        try absorbDeaths(&losses, isByRank: isByRank)
         for rank in Set(losses.deaths.map { UInt32($0.rank) }) {
             losses.noteRedone(rank, at: muster_team_slot(team, rank).pointee.redone_ns)
         }
@@ -297,22 +319,33 @@ extension TeamCore {
     }
 
     /// Takes the deaths that the last join has seen, and gives each rank a successor.
-    private func absorbDeaths(_ losses: inout Losses) throws(MusterError) {
+    private func absorbDeaths(
+        _ losses: inout Losses, isByRank: Bool
+    ) throws(MusterError) {
         var count: UInt32 = 0
         // Starting a successor can show more deaths: a fork server takes all of its ranks along.
         while let list = muster_team_deaths(team, &count), count > 0 {
-            let deaths = (0..<Int(count)).map { list[$0] }
+            var deaths = (0..<Int(count)).map { list[$0] }
             noteServerDeath(&losses)
             muster_team_forget_deaths(team)
             vacantKnown = true
             if arrays.shrunkFile(among: losses.files) != nil { losses.hasLostFile = true }
             // All are noted before anybody is started: of several deaths of a rank the last one counts.
             var last: [UInt32: (death: muster_death, skip: Bool)] = [:]
-            for death in deaths {
-                losses.noteRedone(
-                    death.rank, at: muster_team_slot(team, death.rank).pointee.redone_ns)
-                let deed = death.has_fault != 0 ? deed(death.fault) : nil
-                last[death.rank] = (death, losses.note(death, deed))
+            let committed = Int(clamping: muster_team_progress(team))
+            for i in deaths.indices {
+                let rank = deaths[i].rank
+                losses.noteRedone(rank, at: muster_team_slot(team, rank).pointee.redone_ns)
+                let deed = deaths[i].has_fault != 0 ? deed(deaths[i].fault) : nil
+                var skip = losses.note(&deaths[i], deed)
+                if !skip && !isByRank {
+                    skip = losses.isForLater(&deaths[i], committed: committed)
+                }
+                last[rank] = (deaths[i], skip)
+            }
+            let number = job.pointee.number
+            losses.judgeKernel(committed: committed, size: size) {
+                muster_team_slot(team, $0).pointee.done != number
             }
             if losses.hasGivenUp { cancel() }
             if losses.recovery == .fail { continue }

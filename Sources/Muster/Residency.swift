@@ -33,7 +33,9 @@ extension SharedArray {
     /// that two chunks share counts for each with the bytes it has of it. Of a mirrored array, a chunk has
     /// bytes in each copy.
     public func residencyByChunk(grain: Int? = nil) throws(MusterError) -> [Residency] {
-        precondition(grain ?? 1 >= 1, "a chunk has at least 1 element")
+        guard grain ?? 1 >= 1 else {
+            throw invalid("grain \(grain ?? 0)", "a chunk has at least 1 element")
+        }
         let grain = Int(
             muster_schedule_grain_of_rows(
                 UInt64(count), UInt64(grain ?? 0), 0, UInt64(MemoryLayout<Element>.stride)))

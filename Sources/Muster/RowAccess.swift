@@ -135,7 +135,9 @@ extension Chunk {
     func elements(of handle: _ArrayHandle, width: Int) -> Range<Int> {
         let rows = range
         let end = rows.upperBound * width
-        precondition(end <= handle.count, "the loop goes beyond the array")
+        guard end <= handle.count else {
+            misuse("rows \(rows) go beyond the array of \(handle.count) elements")
+        }
         return Range(uncheckedBounds: (rows.lowerBound &* width, end))
     }
 }
@@ -175,8 +177,9 @@ extension SharedArray.Rows {
         /// Any rows. Precondition: within the array.
         @inlinable @_lifetime(borrow chunk)
         public func rows(_ rows: Range<Int>, in chunk: borrowing Chunk) -> RowSpans<Element> {
-            precondition(
-                rows.lowerBound >= 0 && rows.upperBound <= count, "the rows go beyond the array")
+            guard rows.lowerBound >= 0 && rows.upperBound <= count else {
+                misuse("rows \(rows) go beyond the array of \(count) rows")
+            }
             return RowSpans(
                 chunk.start(of: handle, as: Element.self) + rows.lowerBound * width, rows,
                 width: width, in: chunk)

@@ -35,8 +35,7 @@ public struct RowSpans<Element: BitwiseCopyable>: ~Escapable {
         @inline(__always) @_lifetime(copy self)
         get {
             let place = row &- lowest
-            precondition(
-                UInt(bitPattern: place) < UInt(bitPattern: count), "the row is beyond this view")
+            guard UInt(bitPattern: place) < UInt(bitPattern: count) else { misuseOfRow() }
             let span = Span<Element>(_unsafeStart: start + place &* width, count: width)
             return _overrideLifetime(span, copying: self)
         }
@@ -72,8 +71,7 @@ public struct MutableRowSpans<Element: BitwiseCopyable>: ~Copyable, ~Escapable {
     @inlinable @inline(__always) @_lifetime(&self)
     public mutating func row(_ row: Int) -> MutableSpan<Element> {
         let place = row &- lowest
-        precondition(
-            UInt(bitPattern: place) < UInt(bitPattern: count), "the row is beyond this view")
+        guard UInt(bitPattern: place) < UInt(bitPattern: count) else { misuseOfRow() }
         let span = MutableSpan<Element>(_unsafeStart: start + place &* width, count: width)
         return _overrideLifetime(span, mutating: &self)
     }

@@ -109,12 +109,12 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     /// An array that is a file must not have shrunk: touching what is gone ends the process (SIGBUS).
     public subscript(index: Int) -> Element {
         get {
-            precondition(index >= 0 && index < count, "index \(index) of \(count) elements")
+            guard index >= 0 && index < count else { misuse("index \(index) of \(count) elements") }
             return start[index]
         }
         set {
-            precondition(index >= 0 && index < count, "index \(index) of \(count) elements")
-            precondition(isWritable, "the array is mapped read-only")
+            guard index >= 0 && index < count else { misuse("index \(index) of \(count) elements") }
+            guard isWritable else { misuse("the array is mapped read-only") }
             start[index] = newValue
             noteWrite()
         }
@@ -134,7 +134,7 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     public mutating func withMutableSpan<Result, Failure: Error>(
         _ body: (inout MutableSpan<Element>) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        precondition(isWritable, "the array is mapped read-only")
+        guard isWritable else { misuse("the array is mapped read-only") }
         // Not through `self`: Swift 6.3 under the thread sanitizer makes invalid code of that.
         let core = core
         core.checkIdle()

@@ -191,8 +191,8 @@ public struct Team: ~Copyable {
 
     /// Runs a reduction: the same bits for any team size and schedule.
     ///
-    /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``; the grain grows where partial results would
-    /// take more than a sixteenth of the data.
+    /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``. A grain that is not given grows where partial
+    /// results would take more than 1 MiB and a sixteenth of one byte an element; one that is given is kept.
     public func reduce<Work: Reduction>(
         _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
         recovery: Recovery = .redo(), stallTimeout: Duration? = nil

@@ -193,6 +193,14 @@ final class TeamCore {
         if status == 0 { live(rank: rank) }
         guard status > 0 else {
             if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
+            if status == -38 {  // ENOSYS
+                throw MusterError(
+                    .start, subject: "rank \(rank) of \(size)",
+                    reason:
+                        "can't be watched: pidfd_open is unknown to this kernel (before Linux 5.3) or to "
+                        + "what runs this program (valgrind); a team of 1 whose leader works needs no "
+                        + "other process", errorNumber: 38)
+            }
             // Also those that have been started by now are needed.
             throw .system(
                 .start, "rank \(rank) of \(size)", "can't start a worker", status: status,
@@ -245,21 +253,7 @@ final class TeamCore {
         vacantKnown = false
     }
 
-    /// Traps where memory that ranks may be working on would be viewed or freed.
-    func checkIdle() {
-        precondition(!isRunning, "an array can't be viewed, made or freed while a loop runs")
-    }
-
     // MARK: - Loops
-
-    /// Traps where a loop would be a mistake.
-    func checkCanRun() {
-        precondition(!isRunning, "a loop is already running on this team")
-        precondition(
-            openViews == 0, "a loop can't run while the leader has a view of an array open")
-        precondition(!hasEnded, "the team has ended")
-        assert(isLeader, "a team can only be used by the process that made it")
-    }
 
     /// Runs a kernel or a reduction over a loop. `collect` reads the partials before they are freed.
     func run<Work: _Work>(
@@ -282,7 +276,7 @@ final class TeamCore {
         _ entry: KernelEntry, _ work: UnsafeRawBufferPointer, _ accesses: [AccessField],
         _ plan: LoopPlan, _ partialBytes: Int, collect: (UnsafeMutableRawPointer, Int) -> Void
     ) throws(MusterError) -> AuditReport {
-        checkCanRun()
+        try checkCanRun()
         familiar = nil
         let requestsBefore = muster_team_cancel_requests(team)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
@@ -349,7 +343,9 @@ final class TeamCore {
         isRunning = true
         defer { isRunning = false }
         forgetDeaths()
-        var losses = Losses(plan.recovery, files: files, changedFiles: changedFiles)
+        var losses = Losses(
+            plan.recovery, files: files, changedFiles: changedFiles,
+            isSwift: !(entry.type is CKernel.Type))
         losses.refused = refused
         let begin = beginIfRecorded()
         if begin != nil { record(job) }

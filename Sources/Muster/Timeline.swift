@@ -75,7 +75,9 @@ public struct Timeline: Sendable {
 
         /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
         public func elements(ofChunk chunk: Int) -> Range<Int> {
-            precondition(chunk >= 0 && chunk < chunks, "no chunk \(chunk): the loop has \(chunks)")
+            guard chunk >= 0 && chunk < chunks else {
+                misuse("no chunk \(chunk): the loop has \(chunks)")
+            }
             return chunk * grain..<min(elements, (chunk + 1) * grain)
         }
     }

@@ -182,27 +182,40 @@ extension TeamCore {
     }
 
     private func explain(quarantine report: AuditReport, _ losses: Losses) -> MusterError {
-        let chunk = report.quarantined[0]
-        let causes = report.deaths.filter { $0.chunk == chunk }
-            .map { "rank \($0.rank) \($0.cause)" }
+        let isWrong = !losses.causes.tried.isEmpty
+        let chunk = isWrong ? losses.causes.tried.min()! : report.quarantined[0]
+        let deaths = report.deaths.filter { $0.chunk == chunk }
+        let causes = deaths.map { "rank \($0.rank) \($0.cause)" }.joined(separator: ", ")
+        // Each attempt has mostly died of the same.
+        let fault = deaths.last { $0.fault != nil }
+        var why = fault.map { $0.fault!.description } ?? ""
+        if let fault { why += trapHint(fault, report, isSwift: losses.isSwift) }
+        let subject = "chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"
+        let done = "\(report.exactlyOnce) of \(report.chunks) chunks are done"
+        if isWrong {
+            return MusterError(
+                .quarantined, subject: subject,
+                reason: "killed its worker, as did \(losses.causes.tried.count - 1) other chunks: "
+                    + "\(causes)\(why); the loop ended there, since by then only "
+                    + "\(report.exactlyOnce) of \(report.chunks) chunks were done",
+                report: report)
+        }
         var reason =
-            "killed its worker \(causes.count) \(causes.count == 1 ? "time" : "times") and was left "
-            + "alone, what it changes in place as it was before: \(causes.joined(separator: ", "))"
+            "killed its worker \(deaths.count) \(deaths.count == 1 ? "time" : "times") and was left "
+            + "alone, what it changes in place as it was before: \(causes)\(why)"
         let others = report.quarantined.count - 1
         if others > 0 { reason += "; and \(others) more such \(others == 1 ? "chunk" : "chunks")" }
         reason +=
             losses.hasGivenUp
-            ? "; gave up there, \(report.exactlyOnce) of \(report.chunks) chunks are done"
-            : "; the other \(report.exactlyOnce) chunks are done"
-        return MusterError(
-            .quarantined, subject: "chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))",
-            reason: reason, report: report)
+            ? "; gave up there, \(done)" : "; the other \(report.exactlyOnce) chunks are done"
+        return MusterError(.quarantined, subject: subject, reason: reason, report: report)
     }
 
     private func explain(deaths report: AuditReport, _ losses: Losses) -> MusterError {
         if let death = serverDeath(report) { return death }
         let death = report.deaths.first { $0.chunk != nil } ?? report.deaths[0]
-        var reason = death.cause
+        var reason = death.cause + (death.fault?.description ?? "")
+        reason += trapHint(death, report, isSwift: losses.isSwift)
         if let chunk = death.chunk {
             reason +=
                 " while it worked on chunk \(chunk) (elements \(report.elements(ofChunk: chunk)))"

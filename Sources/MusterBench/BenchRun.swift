@@ -46,7 +46,8 @@ public final class BenchRun {
         for id in settings.nodes ?? [] where !host.nodes.contains(where: { $0.id == id }) {
             throw MusterError(
                 .invalidArgument, subject: "node \(id)",
-                reason: "there is no such node: this host has "
+                reason: "there is no such node: this host's "
+                    + (host.nodes.count == 1 ? "only one is node " : "are nodes ")
                     + host.nodes.map { "\($0.id)" }.joined(separator: ", "))
         }
         canary = try Canary(host, isQuick: settings.isQuick)

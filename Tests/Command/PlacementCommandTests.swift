@@ -144,7 +144,7 @@ import Testing
     func absentNode() throws {
         let result = try run("--size", "1MiB", "--placement", "bind:1023")
         #expect(result.status == 2 && result.errorLines.count == 1)
-        #expect(result.errors.contains("bind:1023") && result.errors.contains("this host has "))
+        #expect(result.errors.contains("bind:1023") && result.errors.contains("this host's "))
     }
 
     @Test("More than a node has: the numbers, and status 2")

@@ -121,12 +121,42 @@ extension CrashTests {
     }
 
     @Suite(.serialized) struct Traps {
+        /// What can throw refuses the mistake, in release too, with the sentence that C has.
+        @Test(
+            arguments: [
+                ("two-accesses", "one array under two accesses"),
+                ("input-and-output", "one array under two accesses"),
+                ("freed", "an array that has been freed"),
+                ("freed-and-reused", "an array that has been freed"),
+                ("other-team", "an array of another team"),
+                ("nested", "one is already running on this team"),
+                ("view-open", "it can't run while the leader has a view of an array open"),
+                ("read-only-output", "an array that can only be read"),
+                ("mirrored-output", "an array that can only be read"),
+                ("grain", "a chunk has at least 1 element"),
+                ("array-in-loop", "it can't be made, written or recorded while a loop runs"),
+            ])
+        func aMistakeOfTheProgramIsRefused(mistake: String, words: String) throws {
+            let host = try HostProcess("trap", [mistake])
+            let outcome = host.finish()
+            #expect(!outcome.isLate)
+            #expect(outcome.lines == ["ready"], "\(outcome.errors)")
+            #expect(outcome.exitStatus == 1, "status \(outcome.status): \(outcome.errors)")
+            #expect(outcome.errors.contains(words), "\(outcome.errors)")
+            host.expectNothingLeft(mistake)
+        }
+
+        /// What can't ends the process, with words in release too.
         @Test(arguments: [
-            "two-accesses", "input-and-output", "freed", "freed-and-reused", "other-team", "nested",
-            "view-open", "index", "negative-index", "store-index", "read-only-store",
-            "read-only-view", "read-only-output", "mirrored-output", "working-leader",
+            ("index", "index 100 of 100 elements"), ("negative-index", "index -1 of 100 elements"),
+            ("store-index", "index 100 of 100 elements"),
+            ("read-only-store", "the array is mapped read-only"),
+            ("read-only-view", "the array is mapped read-only"),
+            ("view-in-loop", "an array can't be viewed, made or freed while a loop runs"),
+            ("chunk", "no chunk 5000"),
+            ("working-leader", "two mutable views of one array in one chunk"),
         ])
-        func aMistakeOfTheProgramTraps(mistake: String) throws {
+        func aMistakeOfTheProgramEndsItWithWords(mistake: String, words: String) throws {
             let host = try HostProcess("trap", [mistake])
             let outcome = host.finish()
             #expect(!outcome.isLate)
@@ -134,6 +164,7 @@ extension CrashTests {
             #expect(
                 outcome.signal == SIGILL || outcome.signal == SIGTRAP,
                 "status \(outcome.status): \(outcome.errors)")
+            #expect(outcome.errors.contains("Fatal error: " + words), "\(outcome.errors)")
             host.expectNothingLeft(mistake)
         }
 

@@ -1,5 +1,5 @@
-// TrapScenarios.swift - the documented preconditions. In the leader they end this process, and a line
-// behind the trap would be seen by the test; in a worker they are a death like any other.
+// TrapScenarios.swift - mistakes of a program. A call that can throw refuses them; any other ends this
+// process with words, and a line behind would be seen by the test. In a worker that is a death.
 
 import Glibc
 import Muster
@@ -66,12 +66,38 @@ func trap(_ arguments: [String]) throws {
     case "nested":
         let holder = Holder(try Team(size: 2))
         holder.team.onProgress = { [unowned holder] _ in
-            _ = try? holder.team.run(Nothing(), count: 1)
+            do {
+                try holder.team.run(Nothing(), count: 1)
+            } catch {
+                explain("\(error)")
+                exit(1)
+            }
         }
         let target = try holder.team.array(of: Int64.self, count: 10_000)
         try holder.team.run(Slow(to: target.output), grain: 1)
     case "view-open":
         try array.withSpan { _ in _ = try team.run(Nothing(), count: 1) }
+    case "array-in-loop":
+        let holder = Holder(try Team(size: 2))
+        holder.team.onProgress = { [unowned holder] _ in
+            do {
+                _ = try holder.team.array(of: Int64.self, count: 10)
+            } catch {
+                explain("\(error)")
+                exit(1)
+            }
+        }
+        let target = try holder.team.array(of: Int64.self, count: 10_000)
+        try holder.team.run(Slow(to: target.output), grain: 1)
+    case "view-in-loop":
+        let holder = Holder(try Team(size: 2))
+        let target = try holder.team.array(of: Int64.self, count: 10_000)
+        let other = Other(try holder.team.array(of: Int64.self, count: 10))
+        holder.team.onProgress = { _ in other.array.withSpan { _ in } }
+        try holder.team.run(Slow(to: target.output), grain: 1)
+    case "grain": _ = try array.residencyByChunk(grain: 0)
+    case "chunk":
+        _ = try team.run(AddPlace(array: array.inPlace)).elements(ofChunk: 5000 + opaqueZero())
     case "index": _ = array[100 + opaqueZero()]
     case "negative-index": _ = array[-1 - opaqueZero()]
     case "store-index": array[100 + opaqueZero()] = 1
@@ -88,6 +114,11 @@ func trap(_ arguments: [String]) throws {
     default: throw Failure(description: "no such trap: \(arguments)")
     }
     print("survived")
+}
+
+private final class Other {
+    let array: SharedArray<Int64>
+    init(_ array: consuming SharedArray<Int64>) { self.array = array }
 }
 
 /// A team that a closure can reach while it runs a loop.

@@ -67,7 +67,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "guest-hotplug": guestHotplug, "guest-homes": guestHomes,
     "member": member, "launch-fault": launchFault,
-    "output": outputOfKernels, "crash": crash,
+    "output": outputOfKernels, "crash": crash, "wrong": wrongKernel, "right": rightKernel,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]
 

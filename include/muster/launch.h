@@ -19,6 +19,10 @@
  * call that finds ranks without a process starts them, and can then fail as muster_leader_create
  * does.
  *
+ * Pointers. A pointer that is NULL is MUSTER_ERROR_ARGUMENT, and the text names it, unless the
+ * function or the struct says what NULL means; `error` may be NULL. Of no leader and no array,
+ * functions that return no status give 0, NULL or an empty string, and do nothing.
+ *
  * Workers are copies. Ranks that are forked see the program's memory as it was when they were
  * forked, a replacement for a dead one as it was later; ranks of a fork server are other processes
  * of the same program. So give a kernel what it needs as argument bytes and arrays. A pointer among
@@ -246,7 +250,7 @@ struct muster_loop_options {
     muster_kernel kernel;
     uint64_t count; /* indices of the loop: what each array has of them, see struct muster_use */
     uint64_t grain; /* indices a chunk; 0: a power of two that depends on count and the size of a
-                       row only: 512 KiB at most. It may grow, see muster_schedule_grain_of_rows */
+                       row only: 512 KiB at most. See muster_schedule_grain_of_rows */
     const struct muster_use *uses; /* the kernel's arrays: use_count of them, copied */
     const void *arguments;         /* bytes for the kernel, copied to every rank; NULL: none */
     uint32_t use_count;            /* at most MUSTER_USES_MAX */
@@ -285,8 +289,8 @@ int muster_leader_run(struct muster_leader *leader, const struct muster_loop_opt
 /* Runs a reduction: the same bits for any team size, schedule and crash history.
  *
  * Each chunk leaves partial_bytes at work->partial, all zero when its kernel begins; they are
- * combined in a fixed binary tree over chunk numbers. The grain grows where partial results would
- * take more than a sixteenth of the data.
+ * combined in a fixed binary tree over chunk numbers. Partial results of a grain that is asked for
+ * may take more than the data; see muster_schedule_grain for one that is not.
  *
  * partial_bytes: 1 or more. combine_context: handed to `combine`, which is called in the leader.
  * result: receives partial_bytes; left as it is where the loop has no elements. Returns: as

@@ -271,10 +271,8 @@ struct muster_member_loop_options {
     uint32_t size_bytes;    /* sizeof this struct, as the caller was compiled */
     uint32_t schedule;      /* enum muster_schedule, all but MUSTER_LISTED */
     uint64_t elements;      /* indices of the whole loop: elements, or rows of them */
-    uint64_t grain;         /* indices a chunk; 0: chosen. It grows where there would be too many
-                               chunks, and where partial results would take more than 1 MiB and a
-                               sixteenth of one byte an element: see
-                               muster_schedule_grain_of_rows */
+    uint64_t grain;         /* indices a chunk; 0: chosen, by their number, the size of a row and
+                               that of partial results: see muster_schedule_grain_of_rows */
     uint64_t batch;         /* chunks a claim: cyclic, dynamic, least of guided; 0: 1 */
     uint32_t partial_bytes; /* what each chunk leaves behind for muster_member_loop_reduce and
                                _scan, up to MUSTER_PARTIAL_BYTES_MAX; 0: nothing */

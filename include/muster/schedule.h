@@ -51,10 +51,11 @@ static inline uint64_t muster_schedule_chunks(uint64_t elements, uint64_t grain)
 
 /* Chooses the grain of a loop.
  *
- * elements: of the loop. wanted: elements a chunk, or 0 for the default: a power of two that gives
- * at least 64 chunks, up to 65,536 elements. partial_bytes: what each chunk of a reduction leaves
- * behind, or 0. The grain grows until there are at most MUSTER_CHUNKS_MAX chunks, and until partial
- * results above 1 MiB in all take less than a sixteenth of one byte an element.
+ * elements: of the loop. wanted: elements a chunk, which is what it gets, also where that gives
+ * more chunks than a loop can have: the loop is then refused. 0: the default, a power of two that
+ * gives at least 64 chunks, up to 65,536 elements; it grows until there are at most
+ * MUSTER_CHUNKS_MAX chunks, and until partial results above 1 MiB in all take less than a sixteenth
+ * of one byte an element. partial_bytes: what each chunk of a reduction leaves behind, or 0.
  * Returns: elements a chunk, at least 1. */
 uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes);
 

@@ -1,0 +1,28 @@
+// WrongKernelTests.swift - a kernel with a mistake ends its loop after a few deaths, and the error names
+// the function, what the runtime said and what may be wrong; standard error stays empty.
+
+import Testing
+
+extension CrashTests {
+    @Suite(.serialized) struct WrongKernels {
+        private static let mistakes = [
+            "index", "null", "division", "overflow", "unwrap", "words", "exit", "call",
+            "precondition", "view", "range",
+        ]
+
+        @Test(arguments: mistakes, ["wrong", "served:wrong"])
+        func aMistakeIsNamedOnce(mistake: String, scenario: String) throws {
+            let host = try HostProcess(scenario, [mistake])
+            let outcome = host.finish()
+            #expect(!outcome.isLate)
+            #expect(outcome.exitStatus == 0, "\(outcome.errors)\(outcome.output)")
+            #expect(outcome.errors == "", "what ranks have said is in the error, not here")
+            host.expectNothingLeft(mistake)
+        }
+
+        @Test(arguments: ["right", "served:right"])
+        func oneBadChunkAmongTheFirstIsQuarantinedAlone(scenario: String) throws {
+            try run(scenario)
+        }
+    }
+}

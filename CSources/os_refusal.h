@@ -25,13 +25,15 @@
     CALL(epoll_wait, "epoll_wait", FILTER)                                                         \
     CALL(getpgrp, "getpgrp", FILTER)                                                               \
     CALL(mkdir, "mkdir", EITHER)                                                                   \
+    CALL(pipe, "pipe", FILTER)                                                                     \
     CALL(poll, "poll", FILTER)                                                                     \
     CALL(readlink, "", EITHER)                                                                     \
     CALL(rename, "rename", EITHER)                                                                 \
     CALL(unlink, "unlink", EITHER)                                                                 \
     CALL(arch_prctl, "", FILTER)
 #define MUSTER__PPOLL_NAMES       ""
-#define MUSTER__EPOLL_PWAIT_NAMES ""
+#define MUSTER__EPOLL_PWAIT_NAMES "epoll_pwait"
+#define MUSTER__PIPE2_NAMES       "pipe2"
 #else
 #define MUSTER__OLDER_CALLS(CALL)                                                                  \
     CALL(faccessat, "access", EITHER)                                                              \
@@ -42,7 +44,8 @@
     CALL(renameat, "rename", EITHER)                                                               \
     CALL(unlinkat, "unlink", EITHER)
 #define MUSTER__PPOLL_NAMES       "poll"
-#define MUSTER__EPOLL_PWAIT_NAMES "epoll_wait"
+#define MUSTER__EPOLL_PWAIT_NAMES "epoll_wait epoll_pwait"
+#define MUSTER__PIPE2_NAMES       "pipe2 pipe"
 #endif
 
 #define MUSTER__CALLS(CALL)                                                                        \
@@ -94,12 +97,14 @@
     CALL(openat, "open opendir", EITHER)                                                           \
     CALL(pidfd_open, "pidfd_open", FILTER)                                                         \
     CALL(pidfd_send_signal, "pidfd_send_signal", EITHER)                                           \
-    CALL(pipe2, "pipe2", FILTER)                                                                   \
+    CALL(pipe2, MUSTER__PIPE2_NAMES, FILTER)                                                       \
     CALL(ppoll, MUSTER__PPOLL_NAMES, FILTER)                                                       \
     CALL(prctl, "prctl", FILTER)                                                                   \
     CALL(pread64, "pread", EITHER)                                                                 \
     CALL(prlimit64, "getrlimit setrlimit", FILTER)                                                 \
     CALL(read, "read", EITHER)                                                                     \
+    CALL(readv, "readv", FILTER)                                                                   \
+    CALL(writev, "writev", FILTER)                                                                 \
     CALL(recvmsg, "recvmsg", FILTER)                                                               \
     CALL(rt_sigaction, "sigaction signal", FILTER)                                                 \
     CALL(rt_sigprocmask, "sigprocmask pthread_sigmask", FILTER)                                    \

@@ -19,6 +19,7 @@ Exit: 0 all held; 1 something did not; 2 could not run.
 
 import argparse
 import concurrent.futures
+import glob
 import os
 import re
 import shutil
@@ -103,13 +104,31 @@ def seen(options, kind, folder):
         return set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", trace.read(), re.M))
 
 
+def nameless(table):
+    """Calls that os*.c make through taken and RETRY and that the table of os_refusal.h lacks."""
+    functions = set()
+    for line in table:
+        functions.update(line.split())
+    missing = set()
+    for path in sorted(glob.glob(os.path.join(SOURCES, "os*.c"))):
+        with open(path) as source:
+            text = source.read()
+        made = re.findall(r"(?<![_\w])taken\(\s*(?:\(int64_t\))?(?:muster__)?(?:os_)?(\w+)\((SYS_\w+)?", text)
+        made += re.findall(r"RETRY\(\w+,\s*(?:muster__)?(?:os_)?(\w+)\((SYS_\w+)?", text)
+        for function, call in made:
+            name = call[4:] if call else function
+            if name not in functions:
+                missing.add(f"{name} ({os.path.basename(path)})")
+    return missing
+
+
 def listed():
-    """The calls of the table in the sources, on this architecture."""
+    """The calls of the table in the sources, on this architecture, and the functions of each."""
     text = subprocess.run(
         ["gcc", "-E", "-P", "-I", SOURCES, "-x", "c", "-"], check=True, capture_output=True,
         input='#include "os_refusal.h"\n#define CALL(name, functions, meaning) @ #name functions\n'
         "MUSTER__CALLS(CALL)\n", text=True).stdout
-    return set(re.findall(r'@ "(\w+)"', text))
+    return dict(re.findall(r'@ "(\w+)" "([^"]*)"', text))
 
 
 def judge(options, kind, call, ended, excuses):
@@ -175,11 +194,11 @@ def main():
             if value not in statuses or processes or files or not kind.output.search(output):
                 sys.exit(f"{kind.name} does not work without a filter: {value} {output} {errors}")
             calls |= seen(options, kind, folder)
-        unknown = calls - listed() - set(IMPOSSIBLE) - UNASKED
+        unknown = calls - set(listed()) - set(IMPOSSIBLE) - UNASKED
         for call in sorted(unknown):
             print(f"FAULT {call}: is made, and is not in the table of os_refusal.h", flush=True)
         cases = []
-        for call in sorted((calls | listed()) & set(table)):
+        for call in sorted((calls | set(listed())) & set(table)):
             if call in IMPOSSIBLE:
                 continue
             cases += [call] + OPTIONS.get(call, [])
@@ -187,7 +206,10 @@ def main():
             wanted = options.only.split(",")
             cases = [c for c in cases if c in wanted or c.split("[")[0] in wanted]
             cases += [c for c in wanted if c not in cases]
-        faults = len(unknown)
+        missing = nameless(listed().values())
+        for call in sorted(missing):
+            print(f"FAULT {call}: no line of os_refusal.h has this function", flush=True)
+        faults = len(unknown) + len(missing)
 
         def number(case):
             name, index, value = re.fullmatch(r"(\w+)(?:\[(\d)\]=(\d+))?", case).groups()

@@ -25,6 +25,30 @@ import Testing
         }
     }
 
+    /// A filter's EPERM and ENOSYS name the call; the kernel's own EPERM stays what it is.
+    @Test func refusedCallsAreNamed() {
+        for (function, call) in [
+            ("pidfd_open", "pidfd_open"), ("waitpid", "wait4"), ("accept4", "accept4"),
+            ("fork", "clone"), ("prctl", "prctl"),
+        ] {
+            for error in [EPERM, ENOSYS] {
+                let status = muster_host_refusal(function, error)
+                var name: UnsafePointer<CChar>?
+                #expect(muster_refused_call(status, &name) == error)
+                #expect(name.map { String(cString: $0) } == call)
+                let text = String(cString: muster_status_text(status))
+                #expect(text.contains(" \(call) is refused here: a seccomp filter"))
+            }
+        }
+        #expect(muster_host_refusal("open", EPERM) == -EPERM, "open is not filtered here")
+        #expect(muster_host_refusal("no such function", EPERM) == -EPERM)
+        #expect(muster_host_try_call("no such call") == -EINVAL)
+        var name: UnsafePointer<CChar>?
+        for status in [0, -EPERM, -ENOSYS, -4095, -99_999, .min] {
+            #expect(muster_refused_call(status, &name) == 0 && name == nil)
+        }
+    }
+
     @Test func signalsHaveNames() {
         func name(_ number: Int32) -> String { String(cString: muster_signal_name(number)) }
         for (number, expected) in [

@@ -30,8 +30,9 @@ struct FamiliarLoop {
     let elements: Int
     /// Number in the kernel table.
     let kernel: Int
-    /// Where its kernel may write and no signal comes.
-    let tails: [ArrayTail]
+    /// Whether `familiarTails` has any. The list itself stands elsewhere: beside plain values alone this is
+    /// one too, and nothing of it is counted when it is read.
+    let hasTails: Bool
 
     func report(_ size: Int) -> AuditReport {
         AuditReport(
@@ -63,12 +64,13 @@ extension TeamCore {
                 fromByteOffset: access.offset, as: _ArrayHandle.self)
             if arrays.isFile(handle.id) { return }
         }
+        familiarTails = tails(work, accesses)
         familiar = FamiliarLoop(
             type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
             schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
             isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
             chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
-            kernel: Int(entry.id), tails: tails(work, accesses))
+            kernel: Int(entry.id), hasTails: !familiarTails.isEmpty)
     }
 
     /// Runs a loop like the last one, whose report is then to be taken. Returns false, and has done
@@ -103,8 +105,8 @@ extension TeamCore {
         isRunning = false
         if !isClean {
             try finish(number, type, plan, requestsBefore)
-        } else if !familiar!.tails.isEmpty {
-            try check(familiar!.tails, quickly: true, familiar!.report(size))
+        } else if familiar!.hasTails {
+            try check(familiarTails, quickly: true, familiar!.report(size))
         }
         return true
     }

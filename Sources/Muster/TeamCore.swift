@@ -42,6 +42,8 @@ final class TeamCore {
     private var spare: Extent?
     /// The last loop, where one like it can be dispatched without looking at everything again.
     @exclusivity(unchecked) var familiar: FamiliarLoop?
+    /// Where that loop's kernel may write beyond its arrays without a signal.
+    var familiarTails: [ArrayTail] = []
     /// The report of one that went otherwise than the one before, until it is taken.
     var unusual: AuditReport?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.

@@ -373,7 +373,7 @@ func edgeReadsOutput(_: [String]) throws {
                 try array.fill(100)
                 for chunk in dying { doom[chunk] = 1 }
                 let report = try team.run(
-                    ReadsOutput(to: array.output), count: count - 18, grain: grain,
+                    ReadsOutput(to: array.prefix(count - 18).output), grain: grain,
                     schedule: schedule)
                 try expectClean(
                     report, nil, deaths: 0...2, "\(schedule)")

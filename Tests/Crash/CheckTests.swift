@@ -5,13 +5,17 @@ import Testing
 extension CrashTests {
     @Suite(.serialized) struct Check {
         /// Chunks of whole pages, and many chunks in one page; ranks of a fork and of a server.
-        @Test(arguments: ["wrong-kernels", "served:wrong-kernels"], ["4096", "100"])
+        @Test(
+            arguments: [
+                ("wrong-kernels", "4096"), ("wrong-kernels", "100"),
+                ("served:wrong-kernels", "4096"),
+            ])
         func strayAccessesAreNamed(scenario: String, grain: String) throws {
             try run(scenario, grain)
         }
 
         @Test func randomKernelsAreSilentAndStrayStoresNamed() throws {
-            try run("fuzz-check", "40", "0")
+            try run("fuzz-check", "20", "0")
         }
     }
 }

@@ -118,7 +118,8 @@ static enum kind look(const struct muster_fault *fault, uint32_t number, struct 
     const struct muster_fault_frame *place = &fault->frames[number];
     frame->name[0] = '\0';
     if (place->file == UINT32_MAX || is_runtime(fault->files[place->file]) ||
-        muster_symbol_find(fault->files[place->file], place->offset_bytes, &frame->symbol) < 0)
+        muster_symbol_find(fault->files[place->file], place->offset_bytes, false, &frame->symbol) <
+            0)
         return LEFT_OUT;
     char *name = demangled(frame->symbol.function);
     char *shown = name ? name : frame->symbol.function;
@@ -137,6 +138,9 @@ static enum kind look(const struct muster_fault *fault, uint32_t number, struct 
         kind = LAST;
     snprintf(frame->name, sizeof frame->name, "%s", shown);
     free(name);
+    if (kind == THEIRS)
+        (void)muster_symbol_find(fault->files[place->file], place->offset_bytes, true,
+                                 &frame->symbol);
     return kind;
 }
 

@@ -100,7 +100,8 @@ static bool find_function(const struct image *image, const Elf64_Shdr *table, ui
     return false;
 }
 
-static int find_in(struct image *image, uint64_t offset_bytes, struct muster_symbol *symbol)
+static int find_in(struct image *image, uint64_t offset_bytes, bool with_line,
+                   struct muster_symbol *symbol)
 {
     uint64_t address = 0;
     int status = read_head(image, offset_bytes, &address);
@@ -115,12 +116,13 @@ static int find_in(struct image *image, uint64_t offset_bytes, struct muster_sym
     struct muster__line_sections lines = {section_named(image, ".debug_line"),
                                           section_named(image, ".debug_line_str"),
                                           section_named(image, ".debug_str")};
-    if (lines.lines.start)
+    if (with_line && lines.lines.start)
         (void)muster__line_find(&lines, address, symbol);
     return symbol->function[0] || symbol->line > 0 ? 0 : -ENOENT;
 }
 
-int muster_symbol_find(const char *path, uint64_t offset_bytes, struct muster_symbol *symbol)
+int muster_symbol_find(const char *path, uint64_t offset_bytes, bool with_line,
+                       struct muster_symbol *symbol)
 {
     memset(symbol, 0, sizeof *symbol);
     uint32_t mode_bits = 0;
@@ -138,7 +140,7 @@ int muster_symbol_find(const char *path, uint64_t offset_bytes, struct muster_sy
     if (status < 0)
         return status;
     struct image image = {.bytes = address, .size_bytes = size_bytes};
-    status = find_in(&image, offset_bytes, symbol);
+    status = find_in(&image, offset_bytes, with_line, symbol);
     muster__os_unmap(address, size_bytes);
     return status;
 }

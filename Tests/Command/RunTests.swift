@@ -68,7 +68,9 @@ func runShell(
         for absent in ["bind:1023", "bind:99999", "interleave:0,1023", "interleave:0,99999"] {
             let run = try runShell(["--placement", absent], "echo ran")
             #expect(run.status == 2 && run.output == "", "\(run)")
-            #expect(run.errors.contains("no such node with memory; this host's only one is node 0"), "\(run)")
+            #expect(
+                run.errors.contains("no such node with memory; this host's only one is node 0"),
+                "\(run)")
         }
     }
 

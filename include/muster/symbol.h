@@ -29,12 +29,14 @@ struct muster_symbol {
     uint32_t reserved;
 };
 
-/* Finds an instruction's function and line.
+/* Finds an instruction's function, and its line where that is wanted: to find a line takes a walk
+ * through the file's line tables.
  *
  * path: an ELF file of this kind of machine. offset_bytes: of the instruction, in the file.
  * Returns: 0, also where only one of both is known; -ENOENT: neither is; -ENOEXEC: no ELF file of
  * 64 bits; or an errno of open, fstat or mmap. */
-int muster_symbol_find(const char *path, uint64_t offset_bytes, struct muster_symbol *symbol);
+int muster_symbol_find(const char *path, uint64_t offset_bytes, bool with_line,
+                       struct muster_symbol *symbol);
 
 /* Says where a process crashed: "main.Fill.process (main.swift:12), called by main.helper
  * (main.swift:40)". Functions of the runtimes and of Muster are left out, names are as in the

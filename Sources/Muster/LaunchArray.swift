@@ -24,12 +24,18 @@ final class CArray {
         self.elementBytes = elementBytes
         self.leader = .passUnretained(leader)  // which owns this
         self.notes = copyText(notes)
+        describe(name)
+    }
+
+    /// Lets errors call it by its name. (By way of the leader: by way of `bytes` the compiler of Swift
+    /// 6.3.1 fails under the thread sanitizer.)
+    private func describe(_ name: String) {
         let handle = self.handle
-        self.bytes.core.arrays.describe(
-            handle.id,
-            ArrayPlace(
-                offset: handle.offset, bytes: count * elementBytes, elementBytes: elementBytes,
-                isReadOnly: !isWritable, name: name))
+        let isReadOnly = !isWritable
+        let place = ArrayPlace(
+            offset: handle.offset, bytes: count * elementBytes, elementBytes: elementBytes,
+            isReadOnly: isReadOnly, name: name)
+        leader.takeUnretainedValue().team.core.arrays.describe(handle.id, place)
     }
 
     deinit { notes.deallocate() }
@@ -76,7 +82,7 @@ package func muster_array_create(
 ) -> CInt {
     report(error) { () throws(MusterError) in
         let leader = try CLeader.given(leader)
-        guard let array else { throw invalid("array", "is NULL: no place for the new one") }
+        if array == nil { throw invalid("array", "is NULL: no place for the new one") }
         let options = try options(
             given, least: MemoryLayout<muster_array_options>.size, empty: muster_array_options(),
             "array options")
@@ -124,7 +130,7 @@ package func muster_array_map(
 ) -> CInt {
     report(error) { () throws(MusterError) in
         let leader = try CLeader.given(leader)
-        guard let array else { throw invalid("array", "is NULL: no place for the new one") }
+        if array == nil { throw invalid("array", "is NULL: no place for the new one") }
         let options = try options(
             given, least: MemoryLayout<muster_file_options>.size, empty: muster_file_options(),
             "file options")
@@ -187,12 +193,14 @@ private struct FileLayout {
 
 @c @implementation
 package func muster_array_elements(_ array: OpaquePointer!) -> UnsafeMutableRawPointer! {
-    array.flatMap { CArray.at($0).lend() }
+    guard let array else { return nil }
+    return CArray.at(array).lend()
 }
 
 @c @implementation
 package func muster_array_count(_ array: OpaquePointer!) -> UInt64 {
-    array.map { UInt64(CArray.at($0).count) } ?? 0
+    guard let array else { return 0 }
+    return UInt64(CArray.at(array).count)
 }
 
 /// The notes of no array: a string that is never freed.
@@ -200,7 +208,8 @@ nonisolated(unsafe) private let noNotes = UnsafePointer(copyText(""))
 
 @c @implementation
 package func muster_array_notes(_ array: OpaquePointer!) -> UnsafePointer<CChar>! {
-    array.map { UnsafePointer(CArray.at($0).notes) } ?? noNotes
+    guard let array else { return noNotes }
+    return UnsafePointer(CArray.at(array).notes)
 }
 
 @c @implementation

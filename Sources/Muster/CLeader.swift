@@ -69,22 +69,36 @@ func invalid(_ subject: String, _ reason: String) -> MusterError {
 }
 
 /// Reads an options struct of the size that the caller was compiled with. What a shorter one of an
-/// earlier version lacks is zero.
+/// earlier version lacks is zero. (Inlined, and what throws returns nothing: of a function that throws a
+/// typed error and returns a struct of 32 bytes, Swift 6.3.1 takes each return for an error when it
+/// optimises.)
+@inline(__always)
 func options<Options: BitwiseCopyable>(
     _ pointer: UnsafePointer<Options>?, least: Int, empty: Options, _ name: String
 ) throws(MusterError) -> Options {
-    guard let pointer else { throw invalid(name, "is NULL") }
-    let size = Int(
-        UnsafeRawPointer(pointer).loadUnaligned(as: UInt32.self))  // every one begins with it
-    guard size >= least, size <= MemoryLayout<Options>.size else {
-        throw invalid(
-            name,
-            "size_bytes is \(size), and this library knows \(least) to "
-                + "\(MemoryLayout<Options>.size): set it to sizeof the struct")
-    }
+    try checkOptions(pointer, MemoryLayout<Options>.size, least: least, name)
     var options = empty
-    withUnsafeMutableBytes(of: &options) { $0.copyMemory(from: .init(start: pointer, count: size)) }
+    withUnsafeMutableBytes(of: &options) {
+        $0.copyMemory(
+            from: .init(
+                start: pointer!,
+                count: Int(UnsafeRawPointer(pointer!).loadUnaligned(as: UInt32.self))))
+    }
     return options
+}
+
+/// Throws where the struct's first word, its size, is none that this library knows.
+@inline(never)
+func checkOptions(
+    _ pointer: UnsafeRawPointer?, _ most: Int, least: Int, _ name: String
+) throws(MusterError) {
+    guard let pointer else { throw invalid(name, "is NULL") }
+    let size = Int(pointer.loadUnaligned(as: UInt32.self))
+    guard size < least || size > most else { return }
+    throw invalid(
+        name,
+        "size_bytes is \(size), and this library knows \(least) to \(most): set it to sizeof the struct"
+    )
 }
 
 /// A string of C's. Bytes that are no UTF-8 become replacement characters.

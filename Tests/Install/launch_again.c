@@ -132,6 +132,7 @@ static void differences(uint32_t schedule)
         arguments.what = COUNT;
         run(1, 143);
         loop.count = 70; /* of 1000 */
+        uses[0].flags = MUSTER_USE_PREFIX;
         CHECK(muster_leader_run(leader, &loop, &error) == 0);
         CHECK(muster_leader_report(leader)->chunks == 10);
         in_y += 4 * 3 - 3 * 3 - 4 + 2;
@@ -139,6 +140,7 @@ static void differences(uint32_t schedule)
         for (uint64_t i = 0; i < 70; i++)
             values[i] -= 1;
         CHECK(all_are(x, in_x) && all_are(y, in_y));
+        uses[0].flags = 0;
     }
 }
 

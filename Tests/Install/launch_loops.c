@@ -295,6 +295,7 @@ static void same_bits(void)
     lead(2, MUSTER_START_FORK);
     prepare(sum, MUSTER_INPUT, NONE, 0);
     loop.count = 0;
+    uses[0].flags = MUSTER_USE_PREFIX;
     double kept[3] = {4, 5, 6};
     int joins = 0;
     CHECK(muster_leader_reduce(leader, &loop, sizeof kept, add, &joins, kept, &error) == 0);

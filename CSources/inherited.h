@@ -12,8 +12,8 @@ enum muster__beginner {
     MUSTER__PROGRAM = 2 /* what `muster run` executes */
 };
 
-/* Signals, by number - 1, that stay ignored where they were: whoever ignored them meant the
- * programs that come after as well. */
+/* Signals, by number - 1, that stay ignored where a parent has ignored them. It meant the programs
+ * that come after as well. */
 extern const uint64_t muster__kept_signals;
 
 /* Resets the state that the table names for `who`. Safe between fork and exec. Returns: 0 or the

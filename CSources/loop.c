@@ -175,6 +175,8 @@ static void shift(struct muster_loop *loop, intptr_t bytes)
 
 static void end_check(struct muster_loop *loop)
 {
+    if (__builtin_expect(!loop->check, 1))
+        return;
     shift(loop, -muster__check_shift(loop->check));
     muster__check_end(loop->check);
 }

@@ -470,23 +470,6 @@ int muster__os_thread_count(void)
     return status < 0 ? status : count;
 }
 
-void muster__os_rehearse_worker(void)
-{
-    ENTER();
-    struct sigaction action;
-    sigset_t none;
-    char name[16];
-    unsigned cpu;
-    prctl(PR_GET_NAME, name, 0, 0, 0);
-    sigemptyset(&none);
-    sigaction(SIGCHLD, NULL, &action);
-    sigprocmask(SIG_BLOCK, &none, NULL);
-    (void)getppid();
-    (void)getcpu(&cpu, NULL);
-    if (write(-1, name, 0) < 0) /* no such descriptor */
-        errno = errno_before;
-}
-
 void muster__os_name_thread(const char *name)
 {
     prctl(PR_SET_NAME, name, 0, 0, 0);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <link.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,7 @@
 
 #include "inherited.h"
 #include "os_call.h"
+#include "os_process.h"
 
 int muster__os_keep_standard(void)
 {
@@ -90,6 +92,48 @@ void muster__os_worker_signals(uint64_t which)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void muster__os_rehearse_worker(void)
+{
+    ENTER();
+    struct sigaction action;
+    sigset_t none;
+    char name[16];
+    unsigned cpu;
+    prctl(PR_GET_NAME, name, 0, 0, 0);
+    sigemptyset(&none);
+    sigaction(SIGCHLD, NULL, &action);
+    sigprocmask(SIG_BLOCK, &none, NULL);
+    (void)getppid();
+    (void)getcpu(&cpu, NULL);
+    if (write(-1, name, 0) < 0) /* no such descriptor */
+        errno = errno_before;
+}
+
+int muster__os_ignored_signals(uint64_t *signals)
+{
+    INJECT();
+    ENTER();
+    uint64_t ignored = 0;
+    for (int number = 1; number < NSIG && number <= 64; number++) {
+        struct sigaction action;
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            ignored |= UINT64_C(1) << (number - 1);
+    }
+    errno = errno_before;
+    *signals = ignored;
+    return 0;
+}
+
+int muster__os_ignore_signal(int number, bool ignore)
+{
+    ENTER();
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = ignore ? SIG_IGN : SIG_DFL;
+    return (int)taken(sigaction(number, &action, NULL), errno_before);
 }
 
 /* -- what is no signal --------------------------------------------------------------------------

@@ -14,7 +14,7 @@
  * position. */
 #define LINE_BYTES 65536
 
-static bool is_rank;
+bool muster__os_output_is_rank;
 static char line[LINE_BYTES]; /* in ranks only: elsewhere its pages are never touched */
 
 void muster__os_output_before_fork(bool is_server)
@@ -39,7 +39,7 @@ void muster__os_output_begin(void)
         __fpurge(stderr);
     /* The C standard wants this before the stream's first use. glibc and musl do it at any time. */
     (void)setvbuf(stdout, line, _IOLBF, sizeof line);
-    is_rank = true;
+    muster__os_output_is_rank = true;
     errno = errno_before;
 }
 
@@ -125,11 +125,11 @@ const char *muster__os_output_held(void)
     return held_length > 0 ? held : NULL;
 }
 
-void muster__os_output_job_end(void)
+void muster__os_output_flush(void)
 {
     if (__builtin_expect(held_length > 0, 0))
         release();
-    if (!is_rank || __fpending(stdout) == 0)
+    if (__fpending(stdout) == 0)
         return;
     int errno_before = errno;
     (void)fflush(stdout);
@@ -138,6 +138,6 @@ void muster__os_output_job_end(void)
 
 void muster__os_output_end(void)
 {
-    if (is_rank)
+    if (muster__os_output_is_rank)
         (void)fflush(NULL);
 }

@@ -23,9 +23,19 @@ void muster__os_output_before_fork(bool is_server);
 /* In a new rank. */
 void muster__os_output_begin(void);
 
-/* Where a rank's part of a job ends: what has no line end yet goes out too. Nothing in a process
- * that is no rank, and a comparison where nothing was written. */
-void muster__os_output_job_end(void);
+/* Whether this process is a rank of its own. Set by muster__os_output_begin. */
+extern bool muster__os_output_is_rank;
+
+/* In a rank, for muster__os_output_job_end: what has no line end yet goes out. */
+void muster__os_output_flush(void);
+
+/* Where a rank's part of a job ends: what has no line end yet goes out too. A leader that works
+ * comes here as well, at each dispatch, and has nothing to do. */
+static inline void muster__os_output_job_end(void)
+{
+    if (muster__os_output_is_rank)
+        muster__os_output_flush();
+}
 
 /* From now on this process's stream `stderr` holds back what looks like a runtime's last words
  * (Swift's fatal error, assert's, an uncaught exception's in C++), and what follows. It goes out

@@ -304,31 +304,6 @@ _Noreturn void muster__os_end_like(int code, int status)
     _exit(128 + status);
 }
 
-int muster__os_ignored_signals(uint64_t *signals)
-{
-    INJECT();
-    ENTER();
-    uint64_t ignored = 0;
-    for (int number = 1; number < NSIG && number <= 64; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-            ignored |= UINT64_C(1) << (number - 1);
-    }
-    errno = errno_before;
-    *signals = ignored;
-    return 0;
-}
-
-int muster__os_ignore_signal(int number, bool ignore)
-{
-    ENTER();
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask);
-    action.sa_handler = ignore ? SIG_IGN : SIG_DFL;
-    return (int)taken(sigaction(number, &action, NULL), errno_before);
-}
-
 /* -- descriptors ---------------------------------------------------------------------------- */
 
 int muster__os_raise_open_files(uint64_t *before)

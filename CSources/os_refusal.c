@@ -148,8 +148,8 @@ int muster__os_ask_call(const char *name)
 /* What the child of ask_child exits with: a sum. */
 enum { SESSION_EPERM = 1, SESSION_ENOSYS = 2, EXIT_EPERM = 4, EXIT_ENOSYS = 8 };
 
-/* Two calls change whoever makes them, whatever they are given. Returns: a sum as above; 0 also
- * where there can be no child. */
+/* Two calls always change the process that makes them, so a child makes them. Returns: a sum as
+ * above; 0 also where there can be no child. */
 static int ask_child(void)
 {
     ENTER();

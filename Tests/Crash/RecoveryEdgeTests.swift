@@ -74,7 +74,7 @@ extension CrashTests {
             #expect(lines[0].count == 1)
         }
 
-        @Test(arguments: kinds + ["whole"], schedules)
+        @Test(arguments: pairs(kinds + ["whole"], schedules))
         func aTeamOfOne(kind: String, schedule: String) throws {
             try run("edge-alone", kind, schedule)
         }

@@ -18,7 +18,7 @@ private let points = [
 
 extension CrashTests {
     @Suite(.serialized) struct Recovery {
-        @Test(arguments: kinds, deals)
+        @Test(arguments: pairs(kinds, deals))
         func aChunkIsDoneAgain(kind: String, schedule: String) throws {
             try run("redo", "kill", kind, schedule)
         }
@@ -30,6 +30,9 @@ extension CrashTests {
         func aDeathAtAnyPoint(point: UInt32, rank: Int) throws {
             try run("redo-at-point", point, rank, "in-place", "static")
             if isAddressSanitized { return }
+            #if DEBUG
+                if rank != 1 { return }
+            #endif
             for schedule in ["cyclic", "dynamic", "static-steal"] {
                 try run("redo-at-point", point, rank, "in-place", schedule)
             }
@@ -37,7 +40,7 @@ extension CrashTests {
             try run("redo-at-point", point, rank, "reduce", "static")
         }
 
-        @Test(arguments: kinds, deals)
+        @Test(arguments: pairs(kinds, deals))
         func aChunkThatKillsIsLeftAlone(kind: String, schedule: String) throws {
             try run("quarantine", kind, schedule)
         }
@@ -47,7 +50,7 @@ extension CrashTests {
 
         @Test func aChunkThatHangsIsEnded() throws { try run("stall") }
 
-        @Test(arguments: kinds, deals)
+        @Test(arguments: pairs(kinds, deals))
         func othersTakeOver(kind: String, schedule: String) throws {
             try run("vacant", kind, schedule)
         }

@@ -16,10 +16,12 @@ extension FaultTests {
     /// The n-th system call fails, for n = 1, 2, ... until it passes.
     @Suite struct Calls {
         @Test(
-            arguments: [
-                "start", "array", "array-blocked", "array-bound", "array-mirrored", "file", "run",
-                "refill", "end",
-            ], errors)
+            arguments: pairs(
+                [
+                    "start", "array", "array-blocked", "array-bound", "array-mirrored", "file",
+                    "run",
+                    "refill", "end",
+                ], errors))
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
             let lines = try run("fault", stage, error)
             // Ending a team is clean-up, which is not made to fail.

@@ -26,6 +26,7 @@ let package = Package(
         // CSources/include is a link to include/, so that headers stand at the top for C users too.
         .target(
             name: "CMuster", path: "CSources", exclude: ["install.sh", "install"],
+            cSettings: [.headerSearchPath(".")],
             linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "Muster", dependencies: ["CMuster"], swiftSettings: settings),
         .target(name: "MusterBench", dependencies: ["Muster", "CMuster"]),

@@ -28,14 +28,15 @@ private enum Library {
     static let path: String? = {
         guard let compiler, let folder else { return nil }
         let sources = root.appendingPathComponent("CSources")
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: sources.path)) ?? []
-        let files = names.filter { $0.hasSuffix(".c") }
+        let names = FileManager.default.enumerator(atPath: sources.path)?.allObjects ?? []
+        let files = names.compactMap { $0 as? String }
+            .filter { $0.hasSuffix(".c") && !$0.hasPrefix("include/") }
             .map { sources.appendingPathComponent($0).path }
         let path = folder.path("libmuster.so")
         let result = try? CommandRunner.run(
             [
                 "-std=gnu11", "-O1", "-shared", "-fPIC",
-                "-I", root.appendingPathComponent("include").path, "-o", path,
+                "-I", root.appendingPathComponent("include").path, "-I", sources.path, "-o", path,
             ] + files + ["-ldl"], program: compiler)
         return result?.status == 0 ? path : nil
     }()

@@ -3,7 +3,7 @@
 
     exact_kernels.py [--arrays N] [--seed S] [--first I] [--library FILE]
 
-Builds CSources/kernels*.c and exact.c as a library of its own (or takes FILE, for one that was broken on
+Builds CSources/kernels/ as a library of its own (or takes FILE, for one that was broken on
 purpose) and calls it from here, so that an array costs no process. Each array lies at any alignment, is cut
 at random places, and its parts are combined in random order: sums, means, extremes and counts must be the
 exact ones bit for bit, the deviation within 4 units in the last place. Exit status 1 when anything differs.
@@ -23,7 +23,7 @@ import numpy as np
 from exact_arrays import FLOATS, INTEGERS, Exact, bits, draw
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-SOURCES = ("kernels", "kernels_portable", "kernels_avx2", "kernels_avx512", "exact")
+SOURCES = ("variants", "portable", "avx2", "avx512", "exact")
 CODES = {name: code for code, name in enumerate(FLOATS + INTEGERS, start=1)} | {"b1": 12}
 WORDS, SQUARE_WORDS = 34, 68
 
@@ -66,10 +66,10 @@ class Kernels(ctypes.Structure):
 
 def build(folder):
     path = os.path.join(folder, "libkernels.so")
-    sources = [os.path.join(ROOT, "CSources", f"{name}.c") for name in SOURCES]
-    include = os.path.join(ROOT, "include")
+    sources = [os.path.join(ROOT, "CSources", "kernels", f"{name}.c") for name in SOURCES]
+    include, core = os.path.join(ROOT, "include"), os.path.join(ROOT, "CSources")
     subprocess.run(
-        ["gcc", "-std=gnu11", "-O2", "-fPIC", "-shared", f"-I{include}", "-o", path, *sources, "-lm"],
+        ["gcc", "-std=gnu11", "-O2", "-fPIC", "-shared", f"-I{include}", f"-I{core}", "-o", path, *sources, "-lm"],
         check=True,
     )
     return path

@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "fuzz.h"
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 #include <unistd.h>
 

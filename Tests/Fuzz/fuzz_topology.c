@@ -5,8 +5,8 @@
  */
 #include <muster/topology.h>
 
+#include "base/text.h"
 #include "fuzz.h"
-#include "topology_text.h"
 
 #define ROOM 300u
 

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 static struct muster_launcher *launcher_of_two(void)
 {

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "member_state.h"
+#include "member/state.h"
 
 enum call { BARRIER, BROADCAST, REDUCE, ALL_REDUCE, SCAN_CALL, ARRAY, LOOP, CALLS };
 

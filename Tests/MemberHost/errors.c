@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 /* Serves a launcher until a child has ended. Returns: its exit status. */
 static int serve_until_end(struct muster_launcher *launcher, pid_t child,

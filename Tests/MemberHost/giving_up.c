@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "member_state.h"
+#include "member/state.h"
 
 #define CHUNKS 60u
 

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 /* A launcher of two ranks, in a process of its own. Says nothing of who has died. */
 static pid_t launch(struct team *team, uint32_t *deaths)

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "os/os.h"
 
 struct family {
     uint64_t supervisor, grandchild; /* pids; 0: not there yet */

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 #define CHUNKS 12u
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher_state.h"
+#include "launcher/state.h"
 
 #define READS 1000000u
 

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "member_state.h"
+#include "member/state.h"
 
 #define CHUNKS 60u
 

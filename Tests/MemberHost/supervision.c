@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "os/os.h"
 
 /* The next system call of a function fails. */
 #define CHECK_FAULT(call, error)                                                                   \

@@ -228,7 +228,7 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
         #expect(audited(box) == 0)
     }
 
-    /// audit.c: a roll that changes under the audit's hands can give a wrong count, never a wrong
+    /// proof/audit.c: a roll that changes under the audit's hands can give a wrong count, never a wrong
     /// access. Another thread plays a worker that was taken for dead and switches to its bitmap.
     @Test(.timeLimit(.minutes(10))) func aRollThatChangesMeanwhileIsHarmless() {
         let box = RollBox(capacity: 400)

@@ -8,12 +8,12 @@
  * wrong variants (-DWRONG_...) are run.
  *
  * From model to code
- *     Worker, up to `claim:`     muster_loop_begin (CSources/loop.c)
- *     claim_interval             muster_loop_claim and CSources/schedule.c
+ *     Worker, up to `claim:`     muster_loop_begin (CSources/loop/claim.c)
+ *     claim_interval             muster_loop_claim and CSources/proof/schedule.c
  *     note of `current`          the release store at the end of muster_loop_claim
- *     run_tile, restore_tile     CSources/journal.c
+ *     run_tile, restore_tile     CSources/proof/journal.c
  *     commit                     muster_roll_commit
- *     `finish:`                  done = job number (CSources/worker.c); `current` stays as it is
+ *     `finish:`                  done = job number (CSources/team/worker.c); `current` stays as it is
  *     prove_death                the leader after it has reaped a process (Recovery.swift)
  *     audit in Leader, dispatch  the leader when every rank that has a process is done
  *

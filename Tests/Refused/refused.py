@@ -4,7 +4,7 @@
     Tests/Refused/refused.py MUSTER --refuse PROGRAM --nothing PROGRAM PROGRAM --member PROGRAM
                              [--leader PROGRAM] [--only CALL,...] [--kind KIND,...] [--verbose]
 
-The calls are those of the table in CSources/os_refusal.c, and all others that the programs are seen
+The calls are those of the table in CSources/os/refusal.c, and all others that the programs are seen
 to make (strace): what the C library and Swift's runtime do on their behalf, too. Each is refused
 with EPERM and with ENOSYS by a seccomp filter, as container runtimes set them.
 
@@ -105,12 +105,12 @@ def seen(options, kind, folder):
 
 
 def nameless(table):
-    """Calls that os*.c make through taken and RETRY and that the table of os_refusal.h lacks."""
+    """Calls that os/*.c make through taken and RETRY and that the table of os/refusal.h lacks."""
     functions = set()
     for line in table:
         functions.update(line.split())
     missing = set()
-    for path in sorted(glob.glob(os.path.join(SOURCES, "os*.c"))):
+    for path in sorted(glob.glob(os.path.join(SOURCES, "os", "*.c"))):
         with open(path) as source:
             text = source.read()
         made = re.findall(r"(?<![_\w])taken\(\s*(?:\(int64_t\))?(?:muster__)?(?:os_)?(\w+)\((SYS_\w+)?", text)
@@ -126,7 +126,7 @@ def listed():
     """The calls of the table in the sources, on this architecture, and the functions of each."""
     text = subprocess.run(
         ["gcc", "-E", "-P", "-I", SOURCES, "-x", "c", "-"], check=True, capture_output=True,
-        input='#include "os_refusal.h"\n#define CALL(name, functions, meaning) @ #name functions\n'
+        input='#include "os/refusal.h"\n#define CALL(name, functions, meaning) @ #name functions\n'
         "MUSTER__CALLS(CALL)\n", text=True).stdout
     return dict(re.findall(r'@ "(\w+)" "([^"]*)"', text))
 
@@ -196,7 +196,7 @@ def main():
             calls |= seen(options, kind, folder)
         unknown = calls - set(listed()) - set(IMPOSSIBLE) - UNASKED
         for call in sorted(unknown):
-            print(f"FAULT {call}: is made, and is not in the table of os_refusal.h", flush=True)
+            print(f"FAULT {call}: is made, and is not in the table of os/refusal.h", flush=True)
         cases = []
         for call in sorted((calls | set(listed())) & set(table)):
             if call in IMPOSSIBLE:
@@ -208,7 +208,7 @@ def main():
             cases += [c for c in wanted if c not in cases]
         missing = nameless(listed().values())
         for call in sorted(missing):
-            print(f"FAULT {call}: no line of os_refusal.h has this function", flush=True)
+            print(f"FAULT {call}: no line of os/refusal.h has this function", flush=True)
         faults = len(unknown) + len(missing)
 
         def number(case):

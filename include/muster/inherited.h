@@ -2,7 +2,7 @@
  *
  * For Muster's own tool; not part of muster.h and not installed. A signal that is ignored, a mask,
  * a closed standard descriptor: all of it outlives an exec, and none of it was meant for the
- * program that comes next. inherited.c has the table of all such state.
+ * program that comes next. os/inherited.c has the table of all such state.
  */
 #ifndef MUSTER_INHERITED_H
 #define MUSTER_INHERITED_H
@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* Resets what this process has inherited, as the table of inherited.c has it for the tool: the
+/* Resets what this process has inherited, as the table of os/inherited.c has it for the tool: the
  * first call of its main.
  *
  * Returns: 0; or a negative errno where a standard descriptor is closed and /dev/null can't be

@@ -90,7 +90,7 @@ struct muster_topology {
  *          -ENAMETOOLONG: root's own path; -ENOMEM; -EMFILE, -ENFILE: no descriptor to read with.
  *          Anything else that can't be read or makes no sense is unknown, and noted. A number that
  *          can be read in several files is taken from the first that makes sense. Where two files
- *          contradict each other, hwloc's rules decide: see topology_nodes.c and topology_cpus.c.
+ *          contradict each other, hwloc's rules decide: see host/nodes.c and host/cpus.c.
  *          A host without node directories (a kernel without NUMA) is one node 0 with all CPUs and
  *          the memory of proc/meminfo. A host that changes meanwhile is read again, a few times.
  * Ownership: the caller frees it with muster_topology_destroy.

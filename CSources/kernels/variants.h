@@ -1,0 +1,31 @@
+/* variants.h - what the variants of the kernels and their selection share; private. */
+#ifndef MUSTER_KERNELS_VARIANTS_H
+#define MUSTER_KERNELS_VARIANTS_H
+
+#include <muster/kernels.h>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+/* NULL where this build has none; whether the CPU can run it is for the caller to ask. */
+const struct muster_kernels *muster__kernels_portable(void);
+const struct muster_kernels *muster__kernels_avx2(void);
+const struct muster_kernels *muster__kernels_avx512(void);
+
+/* Whether a sum is quicker here where it asks for memory ahead of what it reads. */
+bool muster__asks_ahead(void);
+
+/* Extremes of two numbers that are not NaN. -0.0 counts as less than +0.0, so that the order in
+ * which a run is looked at doesn't matter. */
+static inline double muster__minimum(double x, double y)
+{
+    return x < y || (x == y && __builtin_signbit(x)) ? x : y;
+}
+
+static inline double muster__maximum(double x, double y)
+{
+    return x > y || (x == y && !__builtin_signbit(x)) ? x : y;
+}
+
+#endif

@@ -168,8 +168,8 @@ extension SharedArray {
         }
 
         /// Lends the chunk's elements as one span, for kernels that need more than a tile at a time (to
-        /// sort the chunk, say). Costs more than ``update(_:_:)-swift.method``, since all of the chunk is
-        /// kept before the first change.
+        /// sort the chunk, say). Costs more than `update`, since the journal keeps all of the chunk before
+        /// the first change.
         ///
         /// Precondition: as for `update`.
         @inlinable

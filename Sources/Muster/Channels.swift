@@ -22,9 +22,11 @@ struct ChannelLayout: BitwiseCopyable, Sendable {
 extension NPYHeader {
     /// How many channels an axis has: the length of that dimension.
     ///
-    /// - Parameter axis: From 0, or negative, from the last: -1 is the last one.
+    /// - Parameters:
+    ///   - axis: From 0, or negative, from the last: -1 is the last one.
+    ///   - path: The file, as the subject of errors.
     /// - Throws: `.invalidArgument`: there is no such axis, or it has more channels than
-    ///   ``Team/maximumChannelCount``. `path` is its subject.
+    ///   ``Team/maximumChannelCount``.
     public func channelCount(axis: Int, path: String) throws(MusterError) -> Int {
         try channelLayout(axis: axis, path).channels
     }
@@ -92,7 +94,11 @@ extension Team {
     /// Statistics of each channel of several files as one data set. Shapes may differ but for the number of
     /// channels.
     ///
-    /// - Parameter willRead: Called with each file's number, from 0, before it is read.
+    /// - Parameters:
+    ///   - files: One data set together.
+    ///   - axis: From 0, or negative, from the last: -1 is the last one.
+    ///   - schedule: How chunks are dealt; the result does not depend on it.
+    ///   - willRead: Called with each file's number, from 0, before the file is read.
     /// - Throws: `.invalidArgument`: a file has no such axis, too many channels, or other channels than
     ///   the first one; then none is read.
     public func channelStatistics(

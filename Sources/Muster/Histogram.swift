@@ -95,14 +95,14 @@ extension Team {
     ///   - array: Of this team.
     ///   - edges: 2 to 65,537 finite numbers that rise or stay equal.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
-    /// - Throws: `.invalidArgument` for other edges; else as ``reduce(_:count:grain:schedule:)``.
+    /// - Throws: `.invalidArgument` for other edges; otherwise as `reduce`.
     public func histogram<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
         try histogram(of: array.numbers, edges: edges, schedule: schedule)
     }
 
-    /// Counts a file's numbers between edges, like ``histogram(of:edges:schedule:)-swift.method``.
+    /// Counts a file's numbers between edges, as of an array.
     public func histogram(
         of numbers: borrowing NPYNumbers, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {

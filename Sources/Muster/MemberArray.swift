@@ -45,7 +45,10 @@ public struct MemberArray<Element: BitwiseCopyable> {
 
     /// This array as a loop deals it.
     ///
-    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    /// - Parameters:
+    ///   - access: What the loop does with the array.
+    ///   - elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    ///   - length: Whether the loop covers the array.
     public func use(
         _ access: MemberUse.Access, elementsPerIndex: Int = 1, length: MemberUse.Length = .whole
     ) -> MemberUse {
@@ -97,7 +100,9 @@ public struct MemberArray<Element: BitwiseCopyable> {
 
     /// The elements of a claim, to be read. Precondition: the array is as long as the loop.
     ///
-    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    /// - Parameters:
+    ///   - part: A claim of the loop.
+    ///   - elementsPerIndex: Neighbouring elements that one index stands for: a row.
     @inlinable @_lifetime(borrow part)
     public func span<Part: LoopPart & ~Copyable>(
         _ part: borrowing Part, elementsPerIndex: Int = 1
@@ -111,7 +116,10 @@ public struct MemberArray<Element: BitwiseCopyable> {
     ///
     /// Precondition: the array is as long as the loop.
     ///
-    /// - Parameter elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    /// - Parameters:
+    ///   - part: A claim of the loop.
+    ///   - elementsPerIndex: Neighbouring elements that one index stands for: a row.
+    ///   - body: Writes the elements.
     @inlinable
     public func write<Part: LoopPart & ~Copyable, Failure: Error>(
         _ part: borrowing Part, elementsPerIndex: Int = 1,

@@ -93,9 +93,8 @@ extension Team {
         return (each, total!)
     }
 
-    /// Counts the numbers of several files between edges, like
-    /// ``histogram(of:edges:schedule:)-swift.method``, as one data set. `willRead`: called with each
-    /// file's number, from 0, before it is read.
+    /// Counts the numbers of several files between edges, as one data set. `willRead` is called with each
+    /// file's number, from 0, before the file is read.
     public func histogram(
         of files: NPYFiles, edges: [Double], schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }

@@ -14,11 +14,35 @@ static const unsigned char *own_space;
 static uint64_t own_space_bytes;
 static int own_pid;
 static muster__fault_opener opener;
+static muster__fault_teller teller;
 static struct muster_fault *writing; /* in the handler */
+static int writer;                   /* the thread that is at it; 0: none */
 
 void muster__fault_before(muster__fault_opener open)
 {
     opener = open;
+}
+
+void muster__fault_tell(muster__fault_teller tell)
+{
+    teller = tell;
+}
+
+/* The note, for the first thread of this process that asks; NULL: it has none. Threads of a kernel
+ * mostly make the same mistake at the same time, and the first of them to die ends the others: they
+ * wait here until the note is written. */
+static struct muster_fault *take_note(void)
+{
+    int thread = muster__os_thread(), nobody = 0;
+    /* The control memory, and the note in it, is not in a child. */
+    if (!own_note || muster__os_pid() != own_pid)
+        return NULL;
+    if (__atomic_compare_exchange_n(&writer, &nobody, thread, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return own_note;
+    if (nobody != thread)
+        muster__os_wait_for_end();
+    return NULL; /* a crash within */
 }
 
 /* The number of a file among the note's; UINT32_MAX: there is no room. */
@@ -93,36 +117,47 @@ static uint64_t offset_of(const struct muster__trap *trap)
     return offset == UINT64_MAX ? offset - 1 : offset;
 }
 
-static void on_trap(const struct muster__trap *trap)
+/* What check mode knows of an access. */
+static void fill_in(struct muster_fault *note, const struct muster_fault *known)
 {
-    struct muster_fault *note = own_note;
-    own_note = NULL; /* once: a crash within finds none */
-    /* The control memory, and the note in it, is not in a child. */
-    if (!note || muster__os_pid() != own_pid)
-        return;
-    muster__os_limit_handling();
+    note->stray = known->stray;
+    note->use = known->use;
+    note->chunk = known->chunk;
+    note->first = known->first;
+    note->end = known->end;
+}
+
+static bool on_trap(const struct muster__trap *trap)
+{
+    struct muster_fault *note = take_note();
     struct muster_fault known = {.chunk = UINT64_MAX, .use = UINT32_MAX};
+    if (!note)
+        return !trap->has_owner;
     if (opener)
         opener(trap, &known);
+    if (trap->has_owner && known.stray == MUSTER_STRAY_NONE) {
+        __atomic_store_n(&writer, 0, __ATOMIC_RELEASE);
+        return false;
+    }
+    muster__os_limit_handling();
     clear(note);
     note->signal = trap->signal;
     note->code = trap->code;
     note->access = trap->access;
     note->address = trap->address;
     note->space_offset = offset_of(trap);
-    note->stray = known.stray;
-    note->use = known.use;
-    note->chunk = known.chunk;
-    note->first = known.first;
-    note->end = known.end;
+    fill_in(note, &known);
     note->is_overflow = muster__os_overflowed(trap);
     const char *said = muster__os_output_held();
     keep_line(note, said ? said : muster__os_abort_message());
     add_frame(note, trap->pc);
+    if (teller)
+        teller(note);
     /* From here on the note can be read: a crash within the rest costs only the callers. */
     __atomic_store_n(&note->pid, (uint64_t)own_pid, __ATOMIC_RELEASE);
     writing = note;
     muster__os_unwind(trap, visit);
+    return true;
 }
 
 void muster_fault_listen(void)
@@ -130,30 +165,45 @@ void muster_fault_listen(void)
     muster__os_output_listen();
 }
 
-int muster_fault_watch(struct muster_fault *note, const void *space, uint64_t space_bytes)
+int muster__fault_watch(struct muster_fault *note, const void *space, uint64_t space_bytes,
+                        bool all_accesses)
 {
     own_note = note;
     own_space = space;
     own_space_bytes = space_bytes;
     own_pid = muster__os_pid();
-    return muster__os_catch(on_trap);
+    /* Of a process that has forked this one. */
+    opener = NULL;
+    teller = NULL;
+    writer = 0;
+    return muster__os_catch(on_trap, all_accesses ? MUSTER__ALL_ACCESSES : MUSTER__UNHANDLED);
+}
+
+void muster__fault_unwatch(void)
+{
+    muster__os_uncatch();
+    own_note = NULL;
+    opener = NULL;
+    teller = NULL;
+}
+
+int muster_fault_watch(struct muster_fault *note, const void *space, uint64_t space_bytes)
+{
+    return muster__fault_watch(note, space, space_bytes, false);
 }
 
 MUSTER_NORETURN void muster_fault_end(const struct muster_fault *found)
 {
-    struct muster_fault *note = own_note;
-    own_note = NULL;
+    struct muster_fault *note = take_note();
     if (note) {
         clear(note);
         note->signal = MUSTER__STRAY_SIGNAL;
         note->access = found->access;
         note->space_offset = found->space_offset;
-        note->stray = found->stray;
-        note->use = found->use;
-        note->chunk = found->chunk;
-        note->first = found->first;
-        note->end = found->end;
         note->bytes = found->bytes;
+        fill_in(note, found);
+        if (teller)
+            teller(note);
         __atomic_store_n(&note->pid, (uint64_t)own_pid, __ATOMIC_RELEASE);
     }
     muster__os_die(MUSTER__STRAY_SIGNAL);

@@ -87,6 +87,7 @@ static void note_end(struct serving *serving, uint32_t rank)
         return;
     }
     int pid = known->pid, status = muster__end_of(pid, known->pidfd);
+    muster__launcher_hear(launcher, rank);
     /* Who has exited well has forgotten the loop's end, if any (muster_launcher_unended). */
     if (status != 0)
         muster__note_lost(&launcher->parts, &launcher->plan, rank, &launcher->interrupted,

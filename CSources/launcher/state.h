@@ -23,7 +23,8 @@ struct muster__launcher_rank {
     int pidfd, socket;
     enum muster__state state;
     uint32_t incarnation;
-    bool missed; /* has been lost before: who joins must recover first */
+    bool missed;                       /* has been lost before: who joins must recover first */
+    struct muster__member_fault *last; /* of its process that died last; NULL: it said nothing */
 };
 
 struct muster__launcher_array {
@@ -54,6 +55,9 @@ struct muster_launcher {
 /* Changes what has become of a rank, with the others told. */
 void muster__launcher_change(struct muster_launcher *launcher, uint32_t rank,
                              enum muster__state state);
+
+/* Keeps what a rank's process, which is dead, has noted of its crash. */
+void muster__launcher_hear(struct muster_launcher *launcher, uint32_t rank);
 
 /* How a dead process ended, as waitpid has it; -1: the kernel does not say. pidfd: of it. */
 int muster__end_of(int pid, int pidfd);

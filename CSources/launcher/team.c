@@ -106,6 +106,8 @@ void muster_launcher_destroy(struct muster_launcher *launcher)
     if (launcher->epoll >= 0)
         muster__os_close(launcher->epoll);
     muster_segment_destroy(&launcher->control);
+    for (uint32_t rank = 0; rank < launcher->plan.size && launcher->ranks; rank++)
+        free(launcher->ranks[rank].last);
     free(launcher->arrays);
     free(launcher->ranks);
     free(launcher);

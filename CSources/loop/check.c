@@ -47,6 +47,16 @@ static bool is_within(uintptr_t address, struct muster__range range)
     return address - (uintptr_t)range.address < range.size_bytes;
 }
 
+/* Also of the page before the space. */
+static bool is_of_team(const struct muster__check *check, uintptr_t address)
+{
+    const struct muster__range *space = &check->loop.space;
+    if (check->loop.holds)
+        return check->loop.holds(address);
+    return is_within(address + check->page_bytes,
+                     (struct muster__range){space->address, space->size_bytes + check->page_bytes});
+}
+
 static void on_fault(const struct muster__trap *trap, struct muster_fault *known)
 {
     struct muster__check *check = current;
@@ -62,9 +72,7 @@ static void on_fault(const struct muster__trap *trap, struct muster_fault *known
         return;
     if (is_within(trap->address, check->loop.control))
         known->stray = MUSTER_STRAY_CONTROL;
-    else if (is_within(trap->address + check->page_bytes,
-                       (struct muster__range){check->loop.space.address,
-                                              check->loop.space.size_bytes + check->page_bytes}))
+    else if (is_of_team(check, trap->address))
         known->stray = MUSTER_STRAY_TRAPPED;
 }
 
@@ -251,7 +259,8 @@ int muster__check_begin(struct muster__check **made, const struct muster__check_
     check->room_count = loop->room_count;
     /* Copies: nobody can change what has been checked. */
     memcpy(check->arrays, loop->arrays, loop->count * sizeof *loop->arrays);
-    memcpy(check->rooms, loop->rooms, loop->room_count * sizeof *loop->rooms);
+    if (loop->room_count > 0)
+        memcpy(check->rooms, loop->rooms, loop->room_count * sizeof *loop->rooms);
     for (uint64_t i = 0; i < check->count; i++)
         if (!is_sound(&check->arrays[i], loop->space.size_bytes))
             return -EUCLEAN;

@@ -28,6 +28,9 @@ struct muster__check_loop {
     const struct muster_extent *rooms; /* pieces that are closed too where no array lies in them */
     uint64_t room_count;
     uint64_t kept_offset; /* of the room that stays open; UINT64_MAX: none */
+    /* Whether an address that was refused is of the team's memory; NULL: where it is in the space.
+     * Called by a signal's handler. */
+    bool (*holds)(uintptr_t address);
 };
 
 /* Takes access away: a loop begins. *check: NULL at first; made. Returns: 0; -ENOMEM; -EUCLEAN: an
@@ -37,6 +40,12 @@ int muster__check_begin(struct muster__check **check, const struct muster__check
 /* Gives everything back: the loop is over for this rank. What a chunk in work has stored into
  * border pages is kept. */
 void muster__check_end(struct muster__check *check);
+
+/* The same for a loop, which writes to the control memory by its second mapping from then on; and
+ * no longer. Nothing happens where the loop is not checked. */
+struct muster_loop;
+int muster__loop_check(struct muster_loop *loop, const struct muster__check_loop *checked);
+void muster__loop_uncheck(struct muster_loop *loop);
 
 /* Around a kernel's work on a chunk. Where the system refuses what is needed, or the comparison has
  * found something, the process ends with a note. */

@@ -89,6 +89,8 @@ static void enter_array(struct muster__check *check, struct written *written)
         if (borders[i].page)
             cover(check, written, &borders[i], written->scratch + (uint64_t)i * check->page_bytes,
                   first, end);
+    if (array->flags & MUSTER_CHECK_POISONED)
+        memset(first, 0xff, (size_t)(end - first));
 }
 
 void muster__check_enter(struct muster__check *check, uint64_t chunk, uint64_t first, uint64_t end)

@@ -152,35 +152,6 @@ static int begin_same(struct muster_loop *loop, uint64_t capacity, uint64_t numb
     return 0;
 }
 
-/* Has a pointer into the control memory point to another mapping of it. */
-#define SHIFT(pointer, bytes)                                                                      \
-    do {                                                                                           \
-        if (pointer)                                                                               \
-            (pointer) = (void *)((unsigned char *)(pointer) + (bytes));                            \
-    } while (0)
-
-/* All by which a loop writes there. */
-static void shift(struct muster_loop *loop, intptr_t bytes)
-{
-    SHIFT(loop->cancelled, bytes);
-    SHIFT(loop->counter, bytes);
-    SHIFT(loop->slot, bytes);
-    SHIFT(loop->slots, bytes);
-    SHIFT(loop->roll.tail_end, bytes);
-    SHIFT(loop->roll.roll, bytes);
-    SHIFT(loop->roll.log, bytes);
-    SHIFT(loop->roll.bitmap, bytes);
-    SHIFT(loop->journal.journal, bytes);
-}
-
-static void end_check(struct muster_loop *loop)
-{
-    if (__builtin_expect(!loop->check, 1))
-        return;
-    shift(loop, -muster__check_shift(loop->check));
-    muster__check_end(loop->check);
-}
-
 /* Takes from this rank's reach what the loop has no business with. */
 static int begin_check(struct muster_loop *loop, struct muster_team *team)
 {
@@ -199,10 +170,7 @@ static int begin_check(struct muster_loop *loop, struct muster_team *team)
         .rooms = team->known,
         .room_count = MUSTER_ROOMS_MAX,
         .kept_offset = loop->timeline.list ? team->job->timeline_offset : UINT64_MAX};
-    int status = muster__check_begin(&loop->check, &checked);
-    if (status == 0)
-        shift(loop, muster__check_shift(loop->check));
-    return status;
+    return muster__loop_check(loop, &checked);
 }
 
 static int begin(struct muster_loop *loop, struct muster_team *team, uint32_t rank, uint64_t number,
@@ -445,7 +413,7 @@ void muster_loop_cancel(struct muster_loop *loop)
 
 uint64_t muster_loop_end(struct muster_loop *loop)
 {
-    end_check(loop);
+    muster__loop_uncheck(loop);
     MUSTER__POINT(MUSTER_POINT_LOOP_ENDED);
     return muster_roll_tally(&loop->roll);
 }
@@ -558,7 +526,7 @@ void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array
 int muster_loop_undo(struct muster_loop *loop, uint64_t chunk)
 {
     uint64_t saved;
-    end_check(loop);
+    muster__loop_uncheck(loop);
     if (!loop->journaled ||
         !muster_journal_chunk(loop->journal.journal, loop->roll.roll->job, &saved) ||
         saved != chunk)

@@ -61,22 +61,36 @@ static int obtain(const struct muster_member *me, const char *name, uint64_t siz
     return status < 0 ? status : fd;
 }
 
-/* Maps memory, if it is much at some distance from what is mapped already. */
-static int map_apart(int fd, uint64_t size_bytes, void **address)
+/* Maps memory with room kept free before and behind it. Order: from far to near, as addresses
+ * allow. Why: a store beyond an array's end or before its start is a signal then. Breaks otherwise:
+ * the kernel puts one mapping right below the other, so that it changes another array. (And large
+ * arrays are slower side by side: os.h.) */
+static int map_apart(int fd, uint64_t size_bytes, struct muster__member_array *array)
 {
-    if (size_bytes < MUSTER__LARGE_BYTES)
-        return muster__os_map(fd, 0, size_bytes, true, NULL, address);
-    /* The kernel puts one mapping right below the other: what is left free above this one is too
-     * little for the next. */
-    void *room;
-    int status = muster__os_map(-1, 0, size_bytes + MUSTER__APART_BYTES, false, NULL, &room);
-    if (status < 0) /* few addresses are left: then as it comes */
-        return muster__os_map(fd, 0, size_bytes, true, NULL, address);
-    status = muster__os_map(fd, 0, size_bytes, true, room, address);
-    if (status < 0)
-        muster__os_unmap(room, size_bytes);
-    muster__os_unmap((unsigned char *)room + size_bytes, MUSTER__APART_BYTES);
+    const bool is_limited = muster__os_limit(MUSTER__ADDRESSES) != UINT64_MAX;
+    const uint64_t gaps[] = {MUSTER__GUARD_BYTES, MUSTER__APART_BYTES, muster__os_page_bytes(), 0};
+    size_t first = !is_limited ? 0 : size_bytes >= MUSTER__LARGE_BYTES ? 1 : 2;
+    int status = -ENOMEM;
+    for (size_t i = first; i < sizeof gaps / sizeof *gaps && status < 0; i++) {
+        uint64_t gap = gaps[i], room_bytes = size_bytes + 2 * gap;
+        void *room = NULL;
+        status = muster__os_map(gap > 0 ? -1 : fd, 0, room_bytes, gap == 0, NULL, &room);
+        if (status < 0)
+            continue;
+        array->room = room;
+        array->room_bytes = room_bytes;
+        array->address = array->room + gap;
+        if (gap > 0)
+            status = muster__os_map(fd, 0, size_bytes, true, array->address, &array->address);
+        if (status < 0)
+            muster__os_unmap(room, room_bytes);
+    }
     return status;
+}
+
+static void unmap(const struct muster__member_array *array)
+{
+    muster__os_unmap(array->room, array->room_bytes);
 }
 
 /* Maps an array's memory and touches this rank's static share, so that its pages are where it works
@@ -92,8 +106,7 @@ static int map(const struct muster_member *me, int fd, struct muster__member_arr
     /* Shorter, or not sealed, and a later access could raise SIGBUS. */
     if (sealed <= 0 || file_bytes < array->size_bytes)
         return sealed < 0 && sealed != -EINVAL ? sealed : -EUCLEAN;
-    array->mapped_bytes = file_bytes;
-    status = map_apart(fd, file_bytes, &array->address);
+    status = map_apart(fd, file_bytes, array);
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_MAPPED);
@@ -104,7 +117,7 @@ static int map(const struct muster_member *me, int fd, struct muster__member_arr
         status = muster__os_populate((unsigned char *)array->address + share.first * page,
                                      (share.end - share.first) * page, true);
     if (status < 0)
-        muster__os_unmap(array->address, array->mapped_bytes);
+        unmap(array);
     return status;
 }
 
@@ -135,7 +148,7 @@ static int find_or_map(struct muster_member *me, const char *name, uint64_t size
     muster__os_close(fd);
     if (status < 0)
         return status;
-    muster__os_keep_from_children(array->address, array->mapped_bytes);
+    muster__os_keep_from_children(array->room, array->room_bytes);
     me->array_count++;
     *address = array->address;
     return 0;
@@ -192,6 +205,6 @@ int muster_member_array(struct muster_member *me, const char *name, uint64_t siz
 void muster__forget_arrays(struct muster_member *me)
 {
     for (uint32_t i = 0; i < me->array_count; i++)
-        muster__os_unmap(me->arrays[i].address, me->arrays[i].mapped_bytes);
+        unmap(&me->arrays[i]);
     free(me->arrays);
 }

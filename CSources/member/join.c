@@ -220,6 +220,9 @@ static int join_nobody(struct muster_member *me)
 
 static void forget(struct muster_member *me)
 {
+    muster__member_check_destroy(me);
+    muster__member_unlisten(me);
+    muster__member_unwatch(me);
     muster__forget_arrays(me);
     if (me->socket >= 0)
         muster__os_close(me->socket);
@@ -261,6 +264,8 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
                                            : (uint32_t)options->spin_ns;
     made->yields = options->spin_ns == 0 && made->parts.block->yields != 0;
     muster_testing_set_rank(made->rank);
+    if (made->socket >= 0)
+        muster__member_watch(made); /* alone there is nobody to read it */
     MUSTER__POINT(MUSTER_POINT_JOINED);
     *me = made;
     return 0;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loop/check.h"
 #include "member/state.h"
 
 #define LIST_LEAST 64u
@@ -154,6 +155,8 @@ int muster_member_loop_begin(struct muster_member *me,
                       0, chunks);
     muster__timeline_begun(me);
     muster__note_begun(me);
+    muster__member_listen(me);
+    muster__member_check(me, options);
     *loop = &me->loop;
     return 0;
 }
@@ -289,6 +292,7 @@ int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chun
     struct muster_loop *loop = &made->loop;
     if (!me->loop_open || muster__is_copy(me))
         return me->loop_open ? -EPERM : -EINVAL;
+    muster__check_leave(loop->check); /* of a chunk that was not committed */
     uint64_t breaks = __atomic_load_n(made->breaks, __ATOMIC_ACQUIRE);
     if (breaks != made->watched) {
         if (!me->loop_adopts)
@@ -336,6 +340,8 @@ void muster__close_loop(struct muster_member *me)
 {
     me->loop_open = me->loop_whole = false;
     me->loop.loop.next = me->loop.loop.end = 0; /* so that a late call for a chunk is noticed */
+    muster__member_uncheck(me);
+    muster__member_unlisten(me);
 }
 
 /* -- the end -------------------------------------------------------------------------------- */
@@ -388,6 +394,8 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
     struct muster_member *me = loop->member;
     if (!me->loop_open || muster__is_copy(me))
         return me->loop_open ? -EPERM : -EINVAL;
+    muster__member_uncheck(me);
+    muster__member_unlisten(me);
     (void)muster_loop_end(&loop->loop);
     int status = meet_at_end(me);
     if (status < 0)

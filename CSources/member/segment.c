@@ -15,6 +15,7 @@
 _Static_assert(sizeof(struct muster__member_block) == 4 * MUSTER_LINE_BYTES, "one writer a line");
 _Static_assert(sizeof(struct muster__post) == 2 * MUSTER_LINE_BYTES, "one writer a line");
 _Static_assert(sizeof(struct muster__counts) == 144, "notes are shared");
+_Static_assert(sizeof(struct muster__member_fault) % 8 == 0, "notes of crashes are shared");
 _Static_assert(sizeof(struct muster__hello) == 96, "messages are shared");
 _Static_assert(sizeof(struct muster__answer) == 32, "messages are shared");
 
@@ -33,7 +34,8 @@ int muster__member_plan(uint32_t size, uint64_t roll_capacity, struct muster__me
     plan->posts_offset = rounded(BLOCK_OFFSET + sizeof(struct muster__member_block));
     plan->slots_offset = plan->posts_offset + rounded(size * sizeof(struct muster__post));
     plan->notes_offset = plan->slots_offset + rounded(size * sizeof(struct muster_slot));
-    plan->mail_offset = plan->notes_offset + rounded(size * sizeof(struct muster__notes));
+    plan->faults_offset = plan->notes_offset + rounded(size * sizeof(struct muster__notes));
+    plan->mail_offset = plan->faults_offset + rounded(size * sizeof(struct muster__member_fault));
     plan->rolls_offset = plan->mail_offset + size * 2ull * MUSTER__MAIL_BYTES;
     plan->roll_bytes = muster_roll_bytes(roll_capacity);
     plan->total_bytes = plan->rolls_offset + size * plan->roll_bytes;
@@ -47,6 +49,7 @@ void muster__member_parts(const struct muster__member_plan *plan, unsigned char 
     parts->posts = (struct muster__post *)(base + plan->posts_offset);
     parts->slots = (struct muster_slot *)(base + plan->slots_offset);
     parts->notes = (struct muster__notes *)(base + plan->notes_offset);
+    parts->faults = (struct muster__member_fault *)(base + plan->faults_offset);
     parts->mail = base + plan->mail_offset;
     parts->rolls = base + plan->rolls_offset;
     parts->timelines = base + plan->timelines_offset;

@@ -13,6 +13,7 @@
 #include <muster/testing.h>
 
 #include "base/hash.h"
+#include "member/fault.h"
 #include "os/os.h"
 #include "os/wait.h"
 
@@ -141,6 +142,7 @@ struct muster__member_plan {
     uint64_t posts_offset;
     uint64_t slots_offset; /* struct muster_slot: how a loop's chunks are dealt */
     uint64_t notes_offset;
+    uint64_t faults_offset; /* struct muster__member_fault */
     uint64_t mail_offset;
     uint64_t rolls_offset;
     uint64_t roll_bytes;
@@ -155,6 +157,7 @@ struct muster__member_parts {
     struct muster__post *posts;
     struct muster_slot *slots;
     struct muster__notes *notes;
+    struct muster__member_fault *faults;
     unsigned char *mail;
     unsigned char *rolls;
     unsigned char *timelines;
@@ -206,8 +209,9 @@ struct muster__answer {
 struct muster__member_array {
     char name[MUSTER_NAME_BYTES];
     uint64_t size_bytes;
-    uint64_t mapped_bytes;
     void *address;
+    unsigned char *room; /* the array's pages, and what is kept free around them */
+    uint64_t room_bytes;
 };
 
 /* What a member is doing; part of what ranks compare when they meet. */
@@ -229,7 +233,10 @@ struct muster_member {
     struct muster_segment control;
     struct muster__member_plan plan; /* this process's own copy: see team/state.h */
     struct muster__member_parts parts;
-    struct muster__post *post; /* of this rank */
+    struct muster__post *post;          /* of this rank */
+    struct muster__member_fault *fault; /* this rank's note of its crash; NULL: none is kept */
+    struct muster__member_check *check; /* NULL: no loop has been checked yet */
+    struct muster__check *checker;
     const struct muster_roll **rolls;
     uint32_t rank, size;
     int pid;             /* of the process that joined */

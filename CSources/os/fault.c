@@ -1,4 +1,4 @@
-/* fault.c - the system calls of os_fault.h: handlers of a crash's signals. */
+/* fault.c - the system calls of os/fault.h: handlers of a crash's signals. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #define STACK_BYTES (64u << 10)
 
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
+#define COUNT (sizeof crash_signals / sizeof *crash_signals)
 
 static muster__trap_handler caught;
 
@@ -88,42 +89,104 @@ static void restore_default(int signal)
     sigaction(signal, &action, NULL);
 }
 
+/* What each crash signal did before muster__os_catch. */
+static struct sigaction actions_before[COUNT];
+
+static void on_crash(int signal, siginfo_t *info, void *context);
+
+/* What a signal does now. Returns: whether it comes to on_crash. */
+static bool is_caught(int signal)
+{
+    struct sigaction now;
+    return sigaction(signal, NULL, &now) == 0 && now.sa_sigaction == on_crash;
+}
+
+/* The place of a signal in crash_signals. */
+static size_t place_of(int signal)
+{
+    size_t place = 0;
+    while (place + 1 < COUNT && crash_signals[place] != signal)
+        place++;
+    return place;
+}
+
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
     int errno_before = errno;
+    const struct sigaction *before = &actions_before[place_of(signal)];
     struct muster__trap trap = {.signal = signal, .code = info->si_code};
     /* A signal that a process has sent carries no address. */
     trap.has_address = (signal == SIGSEGV || signal == SIGBUS) && info->si_code > 0;
     if (trap.has_address)
         trap.address = (uintptr_t)info->si_addr;
+    trap.has_owner = before->sa_handler != SIG_DFL;
     read_context(context, &trap);
-    caught(&trap);
+    if (!caught(&trap) && trap.has_owner) {
+        /* The instruction runs again, and its signal goes where it would have gone without us. */
+        sigaction(signal, before, NULL);
+        if (info->si_code <= 0)
+            syscall(SYS_tgkill, muster__os_pid(), muster__os_thread(), signal);
+        errno = errno_before;
+        return;
+    }
     /* Pending until this handler returns: the process then ends where it was, which is what a core
      * file should show. */
     restore_default(signal);
-    syscall(SYS_tgkill, muster__os_pid(), (pid_t)syscall(SYS_gettid), signal);
+    syscall(SYS_tgkill, muster__os_pid(), muster__os_thread(), signal);
     errno = errno_before;
 }
 
-int muster__os_catch(muster__trap_handler handler)
+int muster__os_thread(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+_Noreturn void muster__os_wait_for_end(void)
+{
+    for (;;)
+        (void)pause();
+}
+
+/* Gives this thread a stack for its handlers, where it has none that is large enough. */
+static int prepare_stack(void)
+{
+    static unsigned char *stack; /* kept: a signal may come while it is given back */
+    uint64_t page = muster__os_page_bytes();
+    stack_t now;
+    if (sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE) && now.ss_size >= STACK_BYTES)
+        return 0;
+    /* Its first page stays without access: a handler must not run into what lies below. */
+    if (!stack) {
+        unsigned char *made =
+            mmap(NULL, STACK_BYTES + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (made == MAP_FAILED)
+            return -ENOMEM;
+        if (mprotect(made + page, STACK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+            munmap(made, STACK_BYTES + page);
+            return -ENOMEM;
+        }
+        stack = made;
+    }
+    stack_t alternate = {.ss_sp = stack + page, .ss_size = STACK_BYTES};
+    return sigaltstack(&alternate, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+int muster__os_catch(muster__trap_handler handler, enum muster__catching what)
 {
     INJECT();
     ENTER();
-    uint64_t page = muster__os_page_bytes();
-    /* Its first page stays without access: a handler must not run into what lies below. */
-    unsigned char *stack =
-        mmap(NULL, STACK_BYTES + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    stack_t alternate = {.ss_sp = stack + page, .ss_size = STACK_BYTES};
-    if (stack == MAP_FAILED || mprotect(stack + page, STACK_BYTES, PROT_READ | PROT_WRITE) != 0 ||
-        sigaltstack(&alternate, NULL) != 0) {
-        errno = errno_before;
-        return -ENOMEM;
-    }
+    int status = prepare_stack();
+    errno = errno_before;
+    if (status < 0)
+        return status;
     caught = handler;
-    for (size_t i = 0; i < sizeof crash_signals / sizeof *crash_signals; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         struct sigaction action;
-        if (sigaction(crash_signals[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL)
+        bool is_access = crash_signals[i] == SIGSEGV || crash_signals[i] == SIGBUS;
+        if (sigaction(crash_signals[i], NULL, &action) != 0 || action.sa_sigaction == on_crash ||
+            (action.sa_handler != SIG_DFL && !(is_access && what == MUSTER__ALL_ACCESSES)))
             continue;
+        actions_before[i] = action;
         memset(&action, 0, sizeof action);
         action.sa_sigaction = on_crash;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -132,6 +195,23 @@ int muster__os_catch(muster__trap_handler handler)
     }
     errno = errno_before;
     return 0;
+}
+
+void muster__os_uncatch(void)
+{
+    ENTER();
+    for (size_t i = 0; i < COUNT; i++)
+        if (is_caught(crash_signals[i]))
+            sigaction(crash_signals[i], &actions_before[i], NULL);
+    errno = errno_before;
+}
+
+bool muster__os_catches_last_words(void)
+{
+    ENTER();
+    bool catches = is_caught(SIGABRT) && is_caught(SIGILL) && is_caught(SIGTRAP);
+    errno = errno_before;
+    return catches;
 }
 
 /* -- what a handler looks at ----------------------------------------------------------------- */
@@ -236,7 +316,7 @@ _Noreturn void muster__os_die(int signal)
     sigaddset(&only, signal);
     sigprocmask(SIG_UNBLOCK, &only, NULL);
     for (;;)
-        syscall(SYS_tgkill, muster__os_pid(), (pid_t)syscall(SYS_gettid), signal);
+        syscall(SYS_tgkill, muster__os_pid(), muster__os_thread(), signal);
 }
 
 /* -- which file ----------------------------------------------------------------------------- */

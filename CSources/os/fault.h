@@ -13,16 +13,35 @@ struct muster__trap {
     int signal, code;
     uint32_t access;      /* enum muster_fault_access */
     uint32_t has_address; /* 1: the signal is of an access to `address` */
+    bool has_owner;       /* the program has a handler of its own for this signal */
     uintptr_t address;
     uintptr_t pc, frame_pointer, stack_pointer;
 };
 
-typedef void (*muster__trap_handler)(const struct muster__trap *trap);
+/* Returns: whether this process ends here. Where it doesn't, a program's own handler is called. */
+typedef bool (*muster__trap_handler)(const struct muster__trap *trap);
 
-/* Has `handler` called for each crash signal whose disposition is the default, on a stack of its
- * own, once. When it returns, the signal does what it would have done without it. Returns: 0;
+/* Whose signals are caught. */
+enum muster__catching {
+    MUSTER__UNHANDLED,   /* those whose disposition is the default */
+    MUSTER__ALL_ACCESSES /* SIGSEGV and SIGBUS also where the program has a handler for them */
+};
+
+/* Has `handler` called for each crash signal that is to be caught, on a stack of its own where this
+ * thread has none. When it returns, the signal does what it would have done without it. Returns: 0;
  * -ENOMEM. */
-int muster__os_catch(muster__trap_handler handler);
+int muster__os_catch(muster__trap_handler handler, enum muster__catching what);
+
+/* Signals do again what they did before. The stack stays. */
+void muster__os_uncatch(void);
+
+/* Whether the signals by which a runtime ends a process (ABRT, ILL, TRAP) are caught here. */
+bool muster__os_catches_last_words(void);
+
+int muster__os_thread(void);
+
+/* For a thread of a process that another thread is about to end. */
+_Noreturn void muster__os_wait_for_end(void);
 
 /* What a process that handles a crash can't do for ever: after some seconds, SIGALRM ends it. */
 void muster__os_limit_handling(void);

@@ -1,4 +1,4 @@
-/* output.c - see os_output.h. */
+/* output.c - see os/output.h. */
 #define _GNU_SOURCE
 #include "os/output.h"
 
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "os/fault.h"
 
 /* A line up to this length goes out in one write. Into a pipe, one write of up to PIPE_BUF (4096
  * bytes) is never mixed with another's (POSIX, "write"); into a file none is, since Linux locks the
@@ -89,7 +91,8 @@ static bool are_last_words(const char *bytes, size_t size)
 static ssize_t hear(void *cookie, const char *bytes, size_t size)
 {
     (void)cookie;
-    if (held_length == 0 && !are_last_words(bytes, size)) {
+    /* Whoever has a handler of his own for them may never come to release(). */
+    if (held_length == 0 && !(are_last_words(bytes, size) && muster__os_catches_last_words())) {
         write_all(bytes, size);
         return (ssize_t)size;
     }
@@ -104,21 +107,46 @@ static ssize_t hear(void *cookie, const char *bytes, size_t size)
     return (ssize_t)size;
 }
 
+#ifdef __GLIBC__ /* there the name is a variable */
+
+static FILE *listening, *plain;
+
 void muster__os_output_listen(void)
 {
-#ifdef __GLIBC__ /* there the name is a variable */
     int errno_before = errno;
     /* A program that has put another stream there has its own ideas. */
-    FILE *stream = fileno(stderr) == STDERR_FILENO
-                       ? fopencookie(NULL, "w", (cookie_io_functions_t){.write = hear})
-                       : NULL;
-    if (stream && atexit(release) == 0) {
-        (void)setvbuf(stream, NULL, _IONBF, 0);
-        stderr = stream;
+    if (!listening && fileno(stderr) == STDERR_FILENO) {
+        FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = hear});
+        if (stream && atexit(release) == 0) {
+            (void)setvbuf(stream, NULL, _IONBF, 0);
+            plain = stderr;
+            listening = stream;
+        } else if (stream) {
+            (void)fclose(stream);
+        }
     }
+    if (listening && stderr == plain)
+        stderr = listening;
     errno = errno_before;
-#endif
 }
+
+void muster__os_output_unlisten(void)
+{
+    if (!listening || stderr != listening)
+        return;
+    int errno_before = errno;
+    stderr = plain;
+    release();
+    errno = errno_before;
+}
+
+#else
+
+void muster__os_output_listen(void) {}
+
+void muster__os_output_unlisten(void) {}
+
+#endif
 
 const char *muster__os_output_held(void)
 {

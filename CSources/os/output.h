@@ -41,8 +41,11 @@ static inline void muster__os_output_job_end(void)
  * (Swift's fatal error, assert's, an uncaught exception's in C++), and what follows. It goes out
  * after all when the rank's part of the job ends, when the process exits, and when there is no room
  * for it. Everything else goes to descriptor 2 at once. What is written to the descriptor itself is
- * not seen. */
+ * not seen. Once a process, or after muster__os_output_unlisten. */
 void muster__os_output_listen(void);
+
+/* No longer: what is held back goes out. */
+void muster__os_output_unlisten(void);
 
 /* What is being held back; NULL: nothing. Async-signal-safe. */
 const char *muster__os_output_held(void);

@@ -44,6 +44,8 @@ package final class Launch {
         var killAt: UInt64?
         /// `pid` has ended so, and `member` has not yet.
         var exit: LaunchReport.Exit?
+        /// What the member has noted of its end.
+        var lastWords: LaunchReport.LastWords?
 
         var isOver: Bool { pid == 0 && exit == nil }
     }
@@ -68,6 +70,8 @@ package final class Launch {
     /// Whether even what is written, but not yet read by others, is not waited for.
     private var isUrgent = false
     private var isUnboundSaid = false
+    /// The ranks whose deaths were told of first, by their kind.
+    private var told: [UInt64: Int] = [:]
     /// The policy of each process's own memory; nil: as this process's.
     private let policy: muster_placement?
 
@@ -315,8 +319,9 @@ package final class Launch {
             case .left(let rank):
                 processes[rank].member = 0
                 try settle(rank)
-            case .died(let rank, let pid, let end):
+            case .died(let rank, let pid, let end, let lastWords):
                 processes[rank].member = 0
+                processes[rank].lastWords = lastWords
                 let isStarted = pid == processes[rank].pid || processes[rank].exit?.pid == Int(pid)
                 if !isStarted && end == .exited(0) {
                     // Who started it may go on for long: the others recover without it now.
@@ -429,6 +434,11 @@ package final class Launch {
             exit.lostMember = lostMember
             exit.failedSeconds = processes[rank].lostSeconds
         }
+        if var lastWords = processes[rank].lastWords {
+            lastWords.toldOf = told[lastWords.kind]
+            if told[lastWords.kind] == nil { told[lastWords.kind] = rank }
+            exit.lastWords = lastWords
+        }
         processes[rank].exit = nil
         report.ranks[rank].exits.append(exit)
         if exit.isFailure {
@@ -440,9 +450,11 @@ package final class Launch {
 
     private func fail(_ rank: Int, _ exit: LaunchReport.Exit) throws(MusterError) {
         let left = plan.restarts - Int(exit.incarnation) + 1
+        // Its kernel is wrong: whoever did the chunk again would do the same.
+        let isWrong = exit.lastWords?.isStray ?? false
         if report.cause != nil {
             team.lose(rank)
-        } else if plan.onDeath == .restart && left > 0 {
+        } else if plan.onDeath == .restart && left > 0 && !isWrong {
             say(.failed(rank: rank, exit, .restart(left: left - 1)))
             guard team.reopen(rank) else {
                 throw MusterError(
@@ -452,7 +464,7 @@ package final class Launch {
         } else {
             report.firstFailure = report.firstFailure ?? rank
             team.lose(rank)
-            let goOn = plan.onDeath == .continue
+            let goOn = plan.onDeath == .continue && !isWrong
             say(.failed(rank: rank, exit, goOn ? .othersGoOn : .othersEnd))
             if !goOn { end(.failure(rank: rank)) }
         }

@@ -84,6 +84,8 @@ package struct LaunchReport: Sendable {
         package let seconds: Double
         /// When it, or its member before it, ended.
         package var failedSeconds: Double
+        /// What its member has noted of the signal that ended it; nil: nothing.
+        package var lastWords: LastWords?
 
         package var isFailure: Bool { code != 0 || lostMember != nil }
         /// As a shell shows it: 128 + signal for a killed process.
@@ -109,6 +111,34 @@ package struct LaunchReport: Sendable {
             case .unknown: 137
             }
         }
+    }
+
+    /// What a member has noted of the signal that ended it (`muster_launcher_last_words`). Texts are as
+    /// that process has written them.
+    package struct LastWords: Sendable {
+        /// A kernel touched what is not its chunk's, and check mode has found it.
+        package let isStray: Bool
+        /// Why the system refused to protect memory; nil: it didn't.
+        package let refusal: String?
+        /// The address that was touched; nil: the signal has none.
+        package let address: UInt?
+        package let isStackOverflow: Bool
+        /// The loop that it was in, and the chunk in work with its indices.
+        package let loop: String?
+        package let chunk: Int?
+        package let indices: Range<Int>?
+        /// "wrote element 9 of array "x", right beyond its chunk 0..<9"; empty: nothing of an array.
+        package let deed: String
+        /// Bytes that were found changed when the chunk had ended; 0: the instruction is known.
+        package let foundBytes: Int
+        /// Functions and lines; empty: not known.
+        package let place: String
+        /// The last words of a runtime; empty: none.
+        package let said: String
+        /// The same for deaths by one signal at one place.
+        let kind: UInt64
+        /// The rank of which the same has been told already; nil: none.
+        package var toldOf: Int?
     }
 
     /// A rank.

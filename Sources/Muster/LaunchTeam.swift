@@ -9,7 +9,7 @@ final class LaunchTeam {
         case joined(rank: Int, pid: Int32)
         case refused(LaunchReport.Refusal)
         case left(rank: Int)
-        case died(rank: Int, pid: Int32, LaunchReport.MemberEnd)
+        case died(rank: Int, pid: Int32, LaunchReport.MemberEnd, LaunchReport.LastWords?)
     }
 
     let launcher: OpaquePointer
@@ -75,7 +75,9 @@ final class LaunchTeam {
         case MUSTER_LAUNCHER_JOINED.rawValue: return .joined(rank: rank, pid: raw.pid)
         case MUSTER_LAUNCHER_LEFT.rawValue: return .left(rank: rank)
         case MUSTER_LAUNCHER_DIED.rawValue:
-            return .died(rank: rank, pid: raw.pid, LaunchReport.MemberEnd(waitStatus: raw.status))
+            return .died(
+                rank: rank, pid: raw.pid, LaunchReport.MemberEnd(waitStatus: raw.status),
+                lastWords(of: rank))
         case MUSTER_LAUNCHER_REFUSED.rawValue:
             let reason =
                 switch -raw.status {
@@ -91,6 +93,13 @@ final class LaunchTeam {
                     rank: rank, pid: Int(raw.pid), errorNumber: Int(-raw.status), reason: reason))
         default: return nil
         }
+    }
+
+    /// What the process of a rank that died last has noted of it; nil: nothing.
+    private func lastWords(of rank: Int) -> LaunchReport.LastWords? {
+        var raw = muster_launcher_words()
+        guard muster_launcher_last_words(launcher, UInt32(rank), &raw) == 1 else { return nil }
+        return LaunchReport.LastWords(&raw)
     }
 
     /// The rank will not come back: others no longer wait for it.
@@ -155,6 +164,26 @@ extension LaunchAudit {
                 loops: Int(raw.interrupted), chunks: Int(raw.interrupted_chunks),
                 committed: Int(min(raw.interrupted_committed, raw.interrupted_chunks)),
                 rank: raw.interrupted_by == .max ? nil : Int(raw.interrupted_by))
+    }
+}
+
+extension LaunchReport.LastWords {
+    init(_ raw: inout muster_launcher_words) {
+        let strays = [MUSTER_STRAY_TRAPPED, MUSTER_STRAY_COMPARED, MUSTER_STRAY_CONTROL]
+        isStray = strays.contains { $0.rawValue == raw.stray }
+        refusal = raw.status < 0 ? MusterError.words(-raw.status) : nil
+        address = raw.has_address != 0 ? UInt(raw.address) : nil
+        isStackOverflow = raw.is_overflow != 0
+        let loop = withUnsafeBytes(of: &raw.loop) { String(upToNUL: $0) }
+        self.loop = loop.isEmpty ? nil : loop
+        let isKnown = raw.chunk <= Int.max && raw.first <= raw.end && raw.end <= Int.max
+        chunk = isKnown ? Int(raw.chunk) : nil
+        indices = isKnown ? Int(raw.first)..<Int(raw.end) : nil
+        deed = withUnsafeBytes(of: &raw.deed) { String(upToNUL: $0) }
+        foundBytes = Int(clamping: raw.found_bytes)
+        place = withUnsafeBytes(of: &raw.place) { String(upToNUL: $0) }
+        said = withUnsafeBytes(of: &raw.said) { String(upToNUL: $0) }
+        kind = raw.kind
     }
 }
 

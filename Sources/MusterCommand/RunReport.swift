@@ -7,7 +7,8 @@ enum RunReport {
     /// "exited with status 3", "was killed by signal 9 (SIGKILL)"
     static func words(_ exit: LaunchReport.Exit) -> String {
         func killed(_ signal: Int) -> String {
-            "was killed by signal \(signal) (\(name(signal: signal)))" + (limits[signal] ?? "")
+            "was killed by signal \(signal) (\(name(signal: signal)))"
+                + (exit.lastWords.map(words) ?? limits[signal] ?? "")
         }
         if let member = exit.lostMember, exit.code ?? 0 == 0 {
             let what = "has lost the process that had joined"
@@ -18,6 +19,38 @@ enum RunReport {
             }
         }
         return exit.signal.map(killed) ?? "exited with status \(exit.code ?? 0)"
+    }
+
+    /// What follows "was killed by signal 11 (SIGSEGV)".
+    private static func words(_ last: LaunchReport.LastWords) -> String {
+        if let rank = last.toldOf { return ", as rank \(rank) was" }
+        let loop = last.loop.map { "loop \"\(Output.plain($0))\"" }
+        if let refusal = last.refusal {
+            return ": \(loop ?? "its loop") can't be checked: the system refuses to protect its "
+                + "memory (limits: vm.max_map_count): \(refusal)"
+        }
+        let chunk = last.chunk.map { number in
+            "chunk \(number)" + (last.indices.map { " (indices \($0))" } ?? "")
+                + (loop.map { " of \($0)" } ?? "")
+        }
+        var text: String
+        if !last.deed.isEmpty {
+            text = " when \(chunk ?? "it") \(Output.plain(last.deed))"
+            if last.foundBytes > 0 {
+                text += " (\(last.foundBytes) bytes, found when the chunk had ended)"
+            }
+            if !last.place.isEmpty { text += ", in \(Output.plain(last.place))" }
+        } else {
+            text =
+                last.isStackOverflow
+                ? ", a stack overflow"
+                : last.address.map { " at address 0x\(String($0, radix: 16))" } ?? ""
+            if !last.place.isEmpty { text += " in \(Output.plain(last.place))" }
+            if let chunk { text += ", in \(chunk)" } else if let loop { text += ", in \(loop)" }
+        }
+        // More follows: "ending the others".
+        let said = last.said.hasSuffix(".") ? String(last.said.dropLast()) : last.said
+        return text + (said.isEmpty ? "" : ": \(Output.plain(said))")
     }
 
     /// Signals that a resource limit sends, which the program alone can have met.
@@ -117,6 +150,18 @@ struct RunJSON: Encodable, Sendable {
         @OrNull var member_exit_code: Int?
         @OrNull var member_signal: Int?
         let elapsed_s: Double
+        @OrNull var crash: Crash?
+    }
+    struct Crash: Encodable, Sendable {
+        let stray_access: Bool
+        @OrNull var loop: String?
+        @OrNull var chunk: Int?
+        @OrNull var deed: String?
+        @OrNull var place: String?
+        @OrNull var said: String?
+        @OrNull var address: String?
+        let stack_overflow: Bool
+        @OrNull var unchecked: String?
     }
     struct Rank: Encodable, Sendable {
         let rank: Int
@@ -274,5 +319,21 @@ extension RunJSON.Exit {
         }
         member_exit_code = member.code
         member_signal = member.signal
+        crash = exit.lastWords.map(RunJSON.Crash.init)
+    }
+}
+
+extension RunJSON.Crash {
+    init(_ last: LaunchReport.LastWords) {
+        func text(_ text: String) -> String? { text.isEmpty ? nil : text }
+        stray_access = last.isStray
+        loop = last.loop
+        chunk = last.chunk
+        deed = text(last.deed)
+        place = text(last.place)
+        said = text(last.said)
+        address = last.address.map { "0x" + String($0, radix: 16) }
+        stack_overflow = last.isStackOverflow
+        unchecked = last.refusal
     }
 }

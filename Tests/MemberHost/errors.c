@@ -391,6 +391,7 @@ static void sum(void *into, const void *right, void *context)
 
 int loop_errors(int count, char **arguments)
 {
+    unsetenv("MUSTER_CHECK"); /* this test writes to the memory that the team runs by */
     (void)count;
     (void)arguments;
     watch(60);

@@ -27,6 +27,7 @@ int main(int count, char **arguments)
         {"recovery", recovery},
         {"replacement", replacement},
         {"rows", rows},
+        {"stray", stray},
         {"grandchild", grandchild},
         {"launcher-death", launcher_death},
         {"history", history},

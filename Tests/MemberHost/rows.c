@@ -89,7 +89,7 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
             struct muster_interval mine = muster_chunk_elements(&chunk, WIDTH);
             CHECK(mine.first == chunk.first * WIDTH && mine.end == chunk.end * WIDTH);
             for (uint64_t i = mine.first; i < mine.end; i++)
-                plate[i] += (double)i;
+                plate[i] = turn * (double)i;
             muster_member_loop_commit(loop, &chunk);
         }
         struct muster_member_report report = {.size_bytes = sizeof report};

@@ -36,7 +36,8 @@ enum muster_check_mode {
 /* What else is to be known of an array. */
 enum muster_check_flag {
     MUSTER_CHECK_READ_ONLY = 1, /* mapped so in the ranks */
-    MUSTER_CHECK_BY_CHUNK = 2   /* its index is the chunk's number: partial results */
+    MUSTER_CHECK_BY_CHUNK = 2,  /* its index is the chunk's number: partial results */
+    MUSTER_CHECK_POISONED = 4   /* the chunk's elements are filled with one bits before it begins */
 };
 
 /* An array, as a checked loop may use it. */

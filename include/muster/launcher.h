@@ -17,6 +17,7 @@
 #define MUSTER_LAUNCHER_H
 
 #include <muster/base.h>
+#include <muster/fault.h>
 #include <muster/limits.h>
 #include <muster/member.h>
 #include <muster/timeline.h>
@@ -147,6 +148,35 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
  * rank; -EUCLEAN: what ranks have noted makes no sense. */
 int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t rank,
                             char name[MUSTER_NAME_BYTES]);
+
+/* What a process of a rank has noted of the signal that ended it. */
+struct muster_launcher_words {
+    int32_t pid;
+    int32_t signal;       /* that it died of */
+    uint32_t stray;       /* enum muster_stray: what check mode has found */
+    int32_t status;       /* MUSTER_STRAY_UNCHECKED: negative errno of the system's refusal */
+    uint32_t has_address; /* 1: the signal is of an access to `address` */
+    uint32_t is_overflow; /* 1: its stack had no room left */
+    uint64_t address;
+    uint64_t chunk; /* in work; UINT64_MAX: none */
+    uint64_t first; /* its indices */
+    uint64_t end;
+    uint64_t found_bytes;         /* changed beside the chunk, where that was found by a comparison
+                                     when the chunk had ended; 0: it was not */
+    uint64_t kind;                /* the same for deaths of one signal at one place */
+    char loop[MUSTER_NAME_BYTES]; /* that the rank was in; empty: none */
+    char deed[256];               /* "wrote element 9 of array "x", right beyond its chunk 0..<9";
+                                     empty: it has not to do with an array */
+    char place[1024];             /* as muster_fault_place; empty: not known */
+    char said[MUSTER_FAULT_LINE_BYTES]; /* what a runtime said last; empty: nothing */
+};
+
+/* Reads what the process of a rank that died last has noted of its death.
+ *
+ * rank: 0..<size. words: receives it; names and lines were written by other processes and may hold
+ * any bytes, each ends with a NUL. Returns: 1; 0: it has noted nothing; -EINVAL: no such rank. */
+int muster_launcher_last_words(const struct muster_launcher *launcher, uint32_t rank,
+                               struct muster_launcher_words *words);
 
 /* A loop as one rank has seen it. */
 struct muster_timeline_loop {

@@ -88,9 +88,29 @@ static char *without_head(char *name)
     return name;
 }
 
+/* What is private in Swift has its file's number with it: "main.(Fill in _6B5A).process(B) -> ()"
+ * becomes "main.Fill.process(B) -> ()", in its place. */
+static void drop_file_numbers(char *name)
+{
+    static const char number[] = " in _";
+    char *from = name, *open;
+    while ((open = strchr(from, '('))) {
+        from = open + 1;
+        char *end = open + 1 + strcspn(open + 1, "()"), *in = strstr(open, number);
+        if (*end != ')' || !in || in > end ||
+            in + strlen(number) + strspn(in + strlen(number), "0123456789ABCDEF") != end)
+            continue;
+        size_t length = (size_t)(in - open - 1);
+        memmove(open, open + 1, length);
+        memmove(open + length, end + 1, strlen(end + 1) + 1);
+        from = open; /* there may be another one right behind it */
+    }
+}
+
 /* "closure #1 (inout A) -> () in main.Fill.process(B) throws -> ()" becomes "main.Fill.process". */
 static char *shortened(char *name)
 {
+    drop_file_numbers(name);
     name = after_last(name, " of ");
     name = after_last(name, " for ");
     name = without_head(after_last(name, " in "));

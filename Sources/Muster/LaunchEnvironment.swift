@@ -35,7 +35,7 @@ struct LaunchEnvironment {
     }
 
     /// Calls `body` with the program and its arguments, and with what is inherited and `added`, both
-    /// ended by nil.
+    /// ended by nil. Of a variable that is in both, `added` counts: programs take the first one.
     func with<Result>(
         _ added: [String], _ command: LaunchPlan.Command,
         _ body: (
@@ -44,7 +44,9 @@ struct LaunchEnvironment {
     ) -> Result {
         var copies = added.map { UnsafePointer<CChar>(strdup($0)) }
         defer { for copy in copies { free(UnsafeMutableRawPointer(mutating: copy)) } }
-        let variables = inherited + copies + [nil]
+        let names = added.map { String($0.prefix { $0 != "=" }) }
+        let kept = inherited.filter { variable in !names.contains { Self.is($0, variable!) } }
+        let variables = kept + copies + [nil]
         var arguments: [UnsafePointer<CChar>?]
         switch command {
         case .ownArguments(let count):

@@ -64,6 +64,11 @@ extension CrashTests {
         }
         @Test func aLoopThatADeathEndsIsNoted() throws { _ = try member("interruption") }
 
+        /// 19 mistakes, in chunks of whole pages and of some rows, with check mode off and on.
+        @Test func whatAWrongKernelDoesIsToldToTheLauncher() throws {
+            #expect(try member("stray").count == 76)
+        }
+
         @Test func aGrandchildIsWhoIsWatched() throws { _ = try member("grandchild") }
 
         @Test func membersDieWithTheirLauncher() throws { _ = try member("launcher-death") }

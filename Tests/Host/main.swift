@@ -66,7 +66,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
     "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
     "guest-hotplug": guestHotplug, "guest-homes": guestHomes,
-    "member": member, "launch-fault": launchFault,
+    "member": member, "stray-member": strayMember, "launch-fault": launchFault,
     "output": outputOfKernels, "crash": crash, "wrong": wrongKernel, "right": rightKernel,
     "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
 ]

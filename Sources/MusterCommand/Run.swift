@@ -80,8 +80,8 @@ struct Run: ParsableCommand {
 
     @Flag(
         help: """
-            Run with MUSTER_CHECK=1: in teams that the program leads, a kernel that touches what is not \
-            its chunk's ends the loop and is named.
+            Run with MUSTER_CHECK=1: a kernel that touches what is not its chunk's ends the loop and is \
+            named, in loops of members that name their arrays, and in teams that the program leads.
             """)
     var check = false
 

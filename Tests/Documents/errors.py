@@ -18,8 +18,12 @@ ARTICLE = "Sources/Muster/Muster.docc/Troubleshooting.md"
 # line names the option and the values that it takes.
 MAKERS = re.compile(
     r"(?:\bMusterError|\.system|\bNPYError|\bFailure|\binvalid|\berror|\brefusal"
-    r"|\bfailure|\bfail|\bmisuse|\bOutput\.error|\bcheckCall|\bcheckMemory|\bsupervisorError)\("
+    r"|\bfailure|\bfail|\bmisuse|\bOutput\.error|\bOutput\.note|\.cannotRun|\.wrong|\bcheckCall"
+    r"|\bcheckMemory|\bsupervisorError)\("
 )
+# In these files errors are put together: every text counts.
+WHOLE = ("Verdict.swift", "StrayAccess.swift", "Member.swift", "RunReport.swift", "Fault.swift")
+START = re.compile(r"\A")
 C_MAKERS = re.compile(r"\badvice = |\breturn (?=\")|\bsnprintf\(text, size(?:_bytes)?, ")
 C_FILES = (
     "CSources/base/status.c",
@@ -38,6 +42,7 @@ WORDS = 40  # most that an entry has to quote
 # Texts that need no entry, each with its reason; the key is a part of the text.
 EXEMPT = {
     "no other launcher": "is no error: muster run says so in a report",
+    "each exactly once": "is no error: the audit of a loop that went well",
     "index out of bounds": "is Swift's own, and in no source of ours",
 }
 
@@ -66,19 +71,17 @@ def skip_string(text, at):
     return at + len(fence), [*parts, part]
 
 
+SPACE = re.compile(r"(?:\s+|//[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+
+
 def skip_space(text, at):
-    while True:
-        space = re.match(r"\s+|//[^\n]*\n|/\*.*?\*/", text[at:], re.DOTALL)
-        if not space:
-            return at
-        at += space.end()
+    return SPACE.match(text, at).end()
 
 
 def texts_of_call(text, at):
     """The texts in the call whose `(` is before `at`: literals that + or nothing joins are one text."""
     depth, joined = 1, None
-    while depth and at < len(text):
-        at = skip_space(text, at)
+    while depth and (at := skip_space(text, at)) < len(text):
         character = text[at]
         if character == '"':
             start = at
@@ -104,7 +107,7 @@ def sources():
     for folder, _, files in sorted(os.walk("Sources")):
         for name in sorted(files):
             if name.endswith(".swift"):
-                yield os.path.join(folder, name), MAKERS
+                yield os.path.join(folder, name), START if name in WHOLE else MAKERS
     for path in C_FILES:
         yield path, C_MAKERS
 
@@ -124,7 +127,7 @@ def templates():
         with open(path, encoding="utf-8") as file:
             text = file.read()
         for call in makers.finditer(text):
-            if text.rfind("\n", 0, call.start()) < text.rfind("//", 0, call.start()):
+            if "//" in text[text.rfind("\n", 0, call.start()) + 1 : call.start()]:
                 continue  # in a comment
             for start, parts in texts_of_call(text, call.end()):
                 if start not in seen and len(key(parts)) >= SHORTEST:

@@ -152,6 +152,14 @@ def corpus():
                         yield re.sub(r'"\s*(?:\+\s*)?"', "", file.read()).replace("\n", " ")
 
 
+def findings():
+    """Names of what `muster doctor` looks for."""
+    for path, _ in sources():
+        if path.endswith("/Diagnosis.swift"):
+            with open(path, encoding="utf-8") as file:
+                yield from re.findall(r'\("([a-z-]+)", [a-zA-Z]+\)', file.read())
+
+
 def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
     found = list(templates())
@@ -168,6 +176,9 @@ def main():
         for path, line, part, _ in found
         if part not in prose and part not in EXEMPT
     ]
+    looked_for = list(findings())
+    wrong += [f"{ARTICLE}: no entry {name}" for name in looked_for if f"| `{name}` |" not in article]
+    wrong += [] if looked_for else ["no findings of muster doctor found in the sources"]
     wrong += [
         f"{ARTICLE}: no source has: {part.strip()} (of the entry {entry})"
         for entry in entries(article)

@@ -132,9 +132,10 @@ extension SharedArray {
 
     /// Access that changes the claimed chunk's elements, tile by tile.
     ///
-    /// A tile is 4 KiB. Its old contents are kept until the chunk is done, so that a chunk whose worker is
-    /// killed half-way, or whose kernel throws, is put back as it was: small tiles are kept while they
-    /// are in the first-level cache anyway, which is cheaper than keeping the chunk as a whole.
+    /// A tile is 4 KiB. Its old contents are kept until the chunk is done. If the worker is killed
+    /// half-way, or the kernel throws, the chunk is put back as it was. Small tiles are kept while
+    /// they are in the first-level cache anyway, which is cheaper than keeping the chunk as a
+    /// whole.
     public struct InPlace: BitwiseCopyable, ArrayAccess, Sendable {
         @usableFromInline let handle: _ArrayHandle
         init(handle: _ArrayHandle) { self.handle = handle }
@@ -156,8 +157,8 @@ extension SharedArray {
             try update(chunk) { (values, _) throws(Failure) in try body(&values) }
         }
 
-        /// The same, with the elements' place in the array beside each tile, for kernels that read the
-        /// same range of other arrays (`a.span(range, in: chunk)`).
+        /// The same, with each tile's place in the array, for kernels that read the same range of
+        /// other arrays (`a.span(range, in: chunk)`).
         @inlinable
         public func update<Failure: Error>(
             _ chunk: borrowing Chunk,

@@ -28,7 +28,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         public let exitCode: Int
         /// The chunk it was working on; nil: it was between chunks.
         public let chunk: Int?
-        /// The how-manieth attempt at that chunk this was, from 1.
+        /// The number of this attempt at the chunk, from 1.
         public let attempt: Int
         /// Whether the team killed it, because its chunk took longer than the loop's `stallTimeout`.
         public let isStalled: Bool

@@ -74,8 +74,8 @@ extension Team {
     ///   - axis: From 0, or negative, from the last: -1 is the last one.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
     /// - Returns: One for each index along the axis.
-    /// - Throws: `.invalidArgument`: no such axis, or more than ``maximumChannelCount`` channels; else as
-    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
+    /// - Throws: `.invalidArgument`: no such axis, or more than ``maximumChannelCount`` channels;
+    ///   otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func channelStatistics<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, axis: Int, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Statistics], report: AuditReport) {

@@ -8,10 +8,10 @@ internal import CMuster
 extension Team {
     /// Whether loops are checked.
     ///
-    /// In a checked loop a kernel can read the arrays that it declares as input, and touch the claimed
-    /// chunk's elements of those that it writes; the first access to anything else of the team's memory
-    /// ends the loop with ``MusterError/Code/strayAccess``. It costs some microseconds a chunk and array:
-    /// develop with it, run without.
+    /// In a checked loop a kernel can read the arrays that it declares as input, and touch the
+    /// claimed chunk's elements of arrays that it writes. The first access to any other memory of
+    /// the team ends the loop with ``MusterError/Code/strayAccess``. It costs some microseconds a
+    /// chunk and array: develop with it, run without.
     public enum Check: Sendable {
         /// As the environment says: `MUSTER_CHECK=1` is on. In a program with privileges of its own the
         /// environment is not read.

@@ -103,8 +103,8 @@ package final class HostFiles {
 }
 
 extension Topology {
-    /// What a recording has beside the files that limits, pages and diagnoses ask for: those that the
-    /// C core reads.
+    /// What a recording has in addition to the files that limits, pages and diagnoses ask for:
+    /// those that the C core reads.
     private static let recordedPatterns =
         [
             "sys/devices/system/cpu/possible", "sys/devices/system/cpu/present",

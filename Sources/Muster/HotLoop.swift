@@ -85,7 +85,7 @@ struct HotLoop: ~Copyable {
         }
     }
 
-    /// Writes back where the loop is, for whoever goes on with it after an error.
+    /// Writes back the loop's position, for the code that goes on with it after an error.
     @inlinable @inline(__always)
     func leave() { loop.pointee.next = index }
 }

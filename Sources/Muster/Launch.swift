@@ -34,7 +34,7 @@ package final class Launch {
         var pid: Int32 = 0
         /// From 1; 0: never started.
         var incarnation: Int32 = 0
-        /// Who has joined and has not left; 0: nobody.
+        /// The process that has joined and has not left; 0: none.
         var member: Int32 = 0
         /// How a member died that was not `pid`; nil: none did.
         var lostMember: LaunchReport.MemberEnd?

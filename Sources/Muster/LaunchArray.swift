@@ -55,7 +55,7 @@ final class CArray {
             generation: handle.generation)
     }
 
-    /// For C to read and write, who tells nobody when it writes. nil: it has no bytes.
+    /// For C to read and write; C does not say when it writes. nil: it has no bytes.
     func lend() -> UnsafeMutableRawPointer? {
         bytes.noteWrite()
         return count == 0 ? nil : bytes.core.base + handle.offset

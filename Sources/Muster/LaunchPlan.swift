@@ -32,7 +32,7 @@ package struct LaunchPlan: Sendable {
     package var command: Command
     /// Ranks.
     package var size: Int
-    /// Who started this launcher.
+    /// The launcher that started this one.
     package var outer: OuterLauncher
     package var binding: Binding = .spread
     /// Policy of each process's own memory; nil: as this process's.
@@ -234,7 +234,7 @@ package struct LaunchAudit: Sendable {
     package let deaths: Int
     /// Of the first loop at fault, the first range of chunks at fault.
     package let finding: Range<Int>?
-    /// Who committed it.
+    /// The ranks that committed it.
     package let findingRanks: [Int]
     /// Loops that a death has ended: nobody audited them, and they are in no count above.
     package let interruption: Interruption?

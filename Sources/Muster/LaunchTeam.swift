@@ -105,10 +105,10 @@ final class LaunchTeam {
     /// The rank will not come back: others no longer wait for it.
     func lose(_ rank: Int) { _ = muster_launcher_lose(launcher, UInt32(rank)) }
 
-    /// The rank may be joined anew. false: a live process holds it.
+    /// The rank may be joined again. false: a live process holds it.
     func reopen(_ rank: Int) -> Bool { muster_launcher_reopen(launcher, UInt32(rank)) > 0 }
 
-    /// Kills the process that holds a rank, whoever started it.
+    /// Kills the process that holds a rank, also if another program started it.
     func kill(_ rank: Int) { _ = muster_launcher_kill(launcher, UInt32(rank), 9) }
 
     /// Audits of all loops so far.

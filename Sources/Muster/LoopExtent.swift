@@ -106,7 +106,8 @@ extension TeamCore {
         return LoopExtent(count: count, indexBytes: bytes)
     }
 
-    /// The count that a loop's arrays have: those that it writes, else those that it reads.
+    /// The count that a loop's arrays have: of those that it writes, or, if there are none, of
+    /// those that it reads.
     private func ownCount(
         of dealt: [Dealt], _ entry: KernelEntry
     ) throws(MusterError) -> Int {

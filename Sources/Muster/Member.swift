@@ -24,9 +24,10 @@ public struct Member: ~Copyable {
 
     /// Joins the team that this process was started for (`muster_join`).
     ///
-    /// Throws `.launcher` when the rank is held or given up, when the launcher is gone, when another
-    /// launcher (mpirun, srun) has started the program without `muster run` between, and when MUSTER_SIZE is
-    /// above 1 and MUSTER_TEAM was lost on the way: the reason says what to do.
+    /// Throws `.launcher` when the rank is held or given up, or when the launcher is gone. It also
+    /// does so when another launcher (mpirun, srun) has started the program without `muster run`,
+    /// and when MUSTER_SIZE is above 1 and MUSTER_TEAM was lost on the way. The reason says what to
+    /// do.
     public static func join() throws(MusterError) -> Member {
         var pointer: OpaquePointer?
         let status = muster_join(&pointer)

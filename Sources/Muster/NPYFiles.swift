@@ -78,7 +78,7 @@ extension Team {
     ///   - files: Of any types.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
     ///   - willRead: Called with each file's number, from 0, before it is read.
-    /// - Throws: `.file`; else as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
+    /// - Throws: `.file`; otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func statistics(
         of files: NPYFiles, schedule: Schedule = .static, willRead: (Int) -> Void = { _ in }
     ) throws(MusterError) -> (each: [Statistics], report: AuditReport) {

@@ -263,7 +263,7 @@ extension NPYHeader {
     /// The number of elements, whose bytes can be counted too.
     ///
     /// Zeros are left out of the product that must fit, as in NumPy: (0, 2^40, 2^40) has no
-    /// element, yet whoever computes its strides would overflow.
+    /// element, yet its strides would overflow.
     private static func count(_ shape: [Int], of dtype: DType) throws(NPYError) -> Int {
         var byteCount = dtype.byteCount
         for length in shape where length > 0 {
@@ -336,7 +336,7 @@ extension NPYHeader {
 /// Why a file can't be read as `.npy`.
 ///
 /// The text is one line that names the reason and the remedy. It doesn't name the file, which the
-/// header never knew: whoever opened the file puts that in front.
+/// header never knew: the code that opened the file puts the name in front.
 public struct NPYError: Error, CustomStringConvertible, Equatable {
     /// The reasons, one for each kind of refusal.
     public enum Reason: Sendable, Equatable, CaseIterable {

@@ -2,7 +2,8 @@
 
 internal import CMuster
 
-/// Who else started this process: mpirun, srun and their like (`muster_environment_read`).
+/// The other launcher that started this process: mpirun, srun and their like
+/// (`muster_environment_read`).
 package struct OuterLauncher: Sendable {
     /// A variable that decided.
     package struct Variable: Sendable {

@@ -13,8 +13,8 @@ public enum Pages: String, Sendable, CaseIterable, CustomStringConvertible {
     case pool2MiB = "2m"
     /// The same of 1 GiB.
     case pool1GiB = "1g"
-    /// As `transparent` where each rank's share is large enough for the borders between shares to stay
-    /// about where they are; else base pages. The default.
+    /// As `transparent` if each rank's share is large enough for the borders between shares to stay
+    /// about the same; otherwise base pages. The default.
     case automatic = "auto"
 
     /// "4k", "thp", "2m", "1g", "auto".

@@ -35,8 +35,8 @@ extension Team {
     ///   - schedule: How chunks are dealt; the result does not depend on it.
     /// - Returns: One percentile for each of `percents`, in the same order, none if there is no finite
     ///   element; the audit of all passes together; how often the data were read.
-    /// - Throws: `.invalidArgument` for other percents; `.file` where the file changes meanwhile; else as
-    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
+    /// - Throws: `.invalidArgument` for other percents; `.file` if the file changes meanwhile;
+    ///   otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func percentiles(
         _ percents: [Double], of numbers: borrowing NPYNumbers, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
@@ -59,7 +59,7 @@ extension Team {
     /// Percentiles of several files as one data set. `willRead`: called with each file's number, from 0,
     /// before it is read, in each pass.
     ///
-    /// - Throws: `.invalidArgument` where types differ; else as of one file.
+    /// - Throws: `.invalidArgument` if types differ; otherwise as of one file.
     public func percentiles(
         _ percents: [Double], of files: NPYFiles, schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }

@@ -17,8 +17,8 @@ package enum OwnArguments {
     /// The program's name first.
     package static let words: [String] = raw.map { String(fileName: $0) }
 
-    /// As the kernel gave them. Swift looks beside the environment, which a library may have moved, or
-    /// into /proc, which may not be there.
+    /// As the kernel gave them. Swift looks next to the environment, which a library may have
+    /// moved, or into /proc, which may not be there.
     static var raw: [UnsafePointer<CChar>] {
         var count: UInt32 = 0
         if let given = muster_process_arguments(&count), count > 0 {

@@ -188,7 +188,7 @@ struct StallWatch {
         }
     }
 
-    /// A killed rank's successor starts anew.
+    /// A killed rank's successor starts with a clean sample.
     mutating func forget(_ rank: UInt32) { samples[Int(rank)] = Sample() }
 }
 

@@ -8,11 +8,12 @@ public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable 
     case `static`
     /// Rank r has chunks r, r + size, r + 2 size, ...
     case cyclic
-    /// Whoever is free takes the next chunk: for chunks of very different cost.
+    /// A rank that is free takes the next chunk: for chunks of very different cost.
     case dynamic
     /// As dynamic, in shrinking portions.
     case guided
-    /// A block each; a rank that has finished steals half of the fullest rest.
+    /// A block each; a rank that has finished steals half of the largest remainder among its
+    /// nearest neighbours.
     case staticSteal
 
     /// "static", "cyclic", "dynamic", "guided" or "static-steal".

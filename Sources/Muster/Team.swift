@@ -26,9 +26,9 @@ public struct Team: ~Copyable {
     }
 
     /// What a process of the team does until what it waits for has happened. After a fraction of a
-    /// millisecond it sleeps, whatever it did before: an idle team costs nothing.
+    /// millisecond it sleeps in each case: an idle team costs nothing.
     public enum Wait: Sendable {
-        /// It spins where every process of the team can have a CPU of its own, else it yields.
+        /// It spins if every process of the team can have a CPU of its own; otherwise it yields.
         case automatic
         /// It looks again and again: quickest, and keeps the CPU from others.
         case spin
@@ -62,8 +62,8 @@ public struct Team: ~Copyable {
     ///   - start: How the other ranks become processes. It decides what kernels see of this program's
     ///     variables.
     ///   - wait: What processes do that wait: for a loop, or for the end of one.
-    ///   - check: Whether a kernel can touch only the chunk that it has claimed. In a team that is checked,
-    ///     the leader waits, whatever `leader` says.
+    ///   - check: Whether a kernel can touch only the chunk that it has claimed. In a team that is
+    ///     checked, the leader waits, for any `leader`.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
     ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
     public init(
@@ -129,12 +129,12 @@ public struct Team: ~Copyable {
     ///     death. nil: no limit. Not for a leader that works.
     /// - Returns: The audit: every chunk exactly once. Workers that have died on the way are in
     ///   ``AuditReport/deaths``.
-    /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place arrays
-    ///   then have that chunk's old contents), `.strayAccess` (in check mode), `.quarantined`, `.workerDied` (with recovery `.fail`, or
-    ///   where nobody is left and nobody can be started), `.serverDied`, `.cancelled`, `.fileShrank`,
-    ///   `.kernelUnknown`, `.audit`; before the loop: `.invalidArgument`, `.kernelUnknown` where a fork
-    ///   server's ranks can't know the kernel, and `.start`, `.threads`, `.memory` where ranks have to be
-    ///   started; `.system`.
+    /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place
+    ///   arrays then have that chunk's old contents), `.strayAccess` (in check mode),
+    ///   `.quarantined`, `.serverDied`, `.cancelled`, `.fileShrank`, `.kernelUnknown`, `.audit`.
+    ///   `.workerDied` comes with recovery `.fail`, or if no rank is left and none can be started.
+    ///   Before the loop: `.invalidArgument`, `.kernelUnknown` if a fork server's ranks can't know
+    ///   the kernel. `.start`, `.threads`, `.memory` come if ranks have to be started; `.system`.
     @discardableResult
     @inlinable
     public func run<Work: Kernel>(

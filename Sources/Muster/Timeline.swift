@@ -31,7 +31,7 @@ public struct Timeline: Sendable {
         public let process: Int
         /// Number of the chunk.
         public let chunk: Int
-        /// The how-manieth attempt at the chunk, from 1.
+        /// The number of the attempt at the chunk, from 1.
         public internal(set) var attempt = 1
         /// Whether the chunk was taken from another rank's part.
         public let isStolen: Bool

@@ -1,7 +1,7 @@
 // ArrayMemory.swift - where an array's memory comes from, and how it goes back.
 //
-// Three kinds beside files: the arena; a pool of huge pages, which is mapped into the window; and copies
-// in the arena of which every rank maps its own node's into the window.
+// Three kinds in addition to files: the arena; a pool of huge pages, which is mapped into the window;
+// and copies in the arena of which every rank maps its own node's into the window.
 
 internal import CMuster
 

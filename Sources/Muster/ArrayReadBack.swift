@@ -1,8 +1,8 @@
 // ArrayReadBack.swift - what came of an array's commit where the kernel chose the nodes: pages that it dealt
 // out in turn, and pages that lie where ranks have touched them first.
 //
-// Invariant: whatever is said of where pages should lie is read back at once. Each rank counts its own pages
-// as it commits them; what lies elsewhere is a note with its bytes and the cause.
+// Invariant: a placement that is asked for is read back at once. Each rank counts its own pages as it
+// commits them; what lies elsewhere is a note with its bytes and the cause.
 
 internal import CMuster
 

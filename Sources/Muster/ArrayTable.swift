@@ -201,15 +201,16 @@ extension TeamCore {
             outcome.hugeBytes &+= Int(truncatingIfNeeded: slot.huge_bytes)
             outcome.remarks |= slot.remarks
         }
-        // Slots are shared memory: whatever stands there becomes a number of bytes of this array.
+        // Slots are shared memory: any value there becomes a number of bytes of this array.
         outcome.misplacedBytes = max(0, min(bytes, outcome.misplacedBytes))
         outcome.hugeBytes = max(0, min(bytes, outcome.hugeBytes))
         return outcome
     }
 
-    /// A job without a kernel. What a rank leaves undone that was vacant, or died before it had seen the
-    /// job, the leader does (`own`). A rank that dies in the middle may have been killed for memory, and
-    /// the leader must not be next: then ranks are started anew and the job runs once more.
+    /// A job without a kernel. What a rank leaves undone that was vacant, or died before it had seen
+    /// the job, the leader does (`own`). A rank that dies in the middle may have been killed for
+    /// memory, and the leader must not be next: then ranks are started again and the job runs once
+    /// more.
     func smallJob(
         _ fill: (UnsafeMutablePointer<muster_job>) -> Void,
         own: (UInt32) -> Int32,

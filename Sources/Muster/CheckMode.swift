@@ -1,7 +1,7 @@
 // CheckMode.swift - loops in which a rank can touch only the chunk that it has claimed.
 //
-// What the ranks do to their own memory is in the C core (check.h tells the story). Here: who asks for
-// it, and the table of arrays that the ranks read before a checked loop.
+// What the ranks do to their own memory is in the C core (check.h tells the story). Here: how it is
+// asked for, and the table of arrays that the ranks read before a checked loop.
 
 internal import CMuster
 

@@ -5,7 +5,7 @@
 // process, the leader its main thread, with the loops, and each rank another thread.
 //
 // Perfetto takes the thread with its process's number for the main one, thread 0 for no thread at all,
-// and threads with one number for one, whatever their process: so no number is given twice, nor 0.
+// and threads with one number for one, in all processes: so no number is given twice, nor 0.
 
 /// Writes timelines as Chrome trace JSON.
 ///

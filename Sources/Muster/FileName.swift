@@ -6,7 +6,7 @@
 // where the kernel gets it. Characters U+10FF80 to U+10FFFF in a name are taken for such bytes, so a name
 // that has one as UTF-8 carries its four bytes one by one.
 //
-// Invariant: bytes -> String -> bytes changes nothing, whatever the bytes.
+// Invariant: bytes -> String -> bytes changes nothing, for any bytes.
 
 internal import CMuster
 @preconcurrency internal import Glibc

@@ -2,8 +2,8 @@
 //
 // A forked worker finds a kernel's type by the two words of its existential metatype (metadata and
 // witness table). They are right in the worker when both lie in the program's image, or when the type
-// was known before the worker was forked; a generic type first used later is found by its mangled
-// name; a private generic type has no such name, so idle workers are forked anew.
+// was known before the worker was forked; a generic type first used later is found by its mangled name;
+// a private generic type has no such name, so idle workers are forked again.
 //
 // Ranks of a fork server are other processes of the same program: types in the program's image are
 // found by their place in it, others by mangled name, and private generic ones not at all.

@@ -123,7 +123,7 @@ package final class Launch {
                 takeSignals()
             }
             muster_relay_seal(relay)
-            // Who ended meanwhile has been told of above, and is told of once.
+            // A rank that ended meanwhile has been told of above, and is told of once.
             try reap()
             while try !isOver() { try turn() }
         } catch {
@@ -131,7 +131,7 @@ package final class Launch {
             throw error
         }
         report.loops = try team.audits()
-        // Who was killed or failed is told of by that.
+        // A rank that was killed or failed is told of by its status.
         let endedWell = report.ranks.filter { $0.exits.last.map { !$0.isFailure } ?? false }
         report.unended = try team.unended(endedWell.map(\.rank))
         report.seconds = seconds
@@ -324,7 +324,8 @@ package final class Launch {
                 processes[rank].lastWords = lastWords
                 let isStarted = pid == processes[rank].pid || processes[rank].exit?.pid == Int(pid)
                 if !isStarted && end == .exited(0) {
-                    // Who started it may go on for long: the others recover without it now.
+                    // The process that started it may go on for long: the others recover without it
+                    // now.
                     team.lose(rank)
                 } else if !isStarted && processes[rank].exit?.isFailure != true {
                     processes[rank].lostMember = end
@@ -417,9 +418,9 @@ package final class Launch {
             // That it has left, if it did, is known before its end is judged.
             try serveTeam()
             if processes[rank].member == pid { processes[rank].member = 0 }
-            // A member may outlive who has started it, where that one ended well.
+            // A member may outlive the process that has started it, if that one ended well.
             if code != 0 || signal != 0 { team.kill(rank) }
-            // What it has left in its process group would stand beside the one that comes next.
+            // What it has left in its process group would run next to its successor.
             if plan.onDeath == .restart && (code != 0 || signal != 0) {
                 _ = muster_supervisor_forward(supervisor, pid, SIGKILL)
             }
@@ -450,7 +451,7 @@ package final class Launch {
 
     private func fail(_ rank: Int, _ exit: LaunchReport.Exit) throws(MusterError) {
         let left = plan.restarts - Int(exit.incarnation) + 1
-        // Its kernel is wrong: whoever did the chunk again would do the same.
+        // Its kernel is wrong: any process that did the chunk again would do the same.
         let isWrong = exit.lastWords?.isStray ?? false
         if report.cause != nil {
             team.lose(rank)
@@ -497,7 +498,7 @@ package final class Launch {
         if !hasKilled && !processes.allSatisfy(\.isOver) { say(.killed(isAsked: requests > 1)) }
         hasKilled = true
         kill()
-        // Who was forked meanwhile has not got it.
+        // A process that was forked meanwhile has not got it.
         self.killAt = moment + 20_000_000
     }
 

@@ -90,7 +90,7 @@ package struct LaunchReport: Sendable {
         package var isFailure: Bool { code != 0 || lostMember != nil }
         /// As a shell shows it: 128 + signal for a killed process.
         package var status: Int {
-            // Who started the member may be asked or made to end since it died.
+            // The process that started the member may be asked or made to end since it died.
             if let lostMember, code ?? 0 == 0 { return lostMember.status }
             return signal.map { 128 + $0 } ?? code!
         }

@@ -1,4 +1,4 @@
-// LaunchTeam.swift - the team that the programs of a launch can join: who holds which rank.
+// LaunchTeam.swift - the team that the programs of a launch can join: which process holds which rank.
 
 internal import CMuster
 

@@ -229,7 +229,7 @@ extension TeamCore {
                     + "its old contents holds \(formatBytes(most)); use a smaller grain, or run "
                     + "without redoing (recovery: .fail)")
         }
-        // Small ones are nothing beside the team's own memory.
+        // Small ones are nothing compared with the team's own memory.
         var available: UInt64 = 0
         if room > 16 << 20, muster_memory_available(&available) == 0,
             room * UInt64(size) > available

@@ -1,10 +1,10 @@
 // The header of a `.npy` file: parsed from the file's first bytes, and written byte for byte as
 // NumPy writes it. A header is a value; nothing here reads a file or knows its name.
 //
-// Invariant: an `NPYHeader` that was made describes data that are there: all of them, in bounds of
-// the file, and nothing behind them. Order, byte order and alignment are as the file has them;
-// `requireDirectView` refuses those that no array can be mapped with. Whatever is in a file was
-// written by somebody else, so no input traps: arithmetic is overflow-checked, nesting is bounded.
+// Invariant: an `NPYHeader` that was made describes data that are there: all of them, in bounds of the
+// file, and nothing behind them. Order, byte order and alignment are as the file has them;
+// `requireDirectView` refuses those that no array can be mapped with. Other programs write files, so no
+// input traps: arithmetic is overflow-checked, nesting is bounded.
 //
 // Source: numpy.lib.format, "Format Version 1.0" to "3.0". Where that text and NumPy 2's reader
 // differ, the reader is followed; where this parser is stricter than both, it says so.

@@ -20,7 +20,7 @@ struct NPYPreamble {
             throw NPYError(
                 .emptyFile, "the file is empty", remedy: "write an array with numpy.save")
         }
-        // Who read more than there is raced with a file that shrank: the size counts.
+        // A caller that read more than there is raced with a file that shrank: the size counts.
         let prefix = prefix.prefix(fileByteCount)
         guard prefix.starts(with: NPYHeader.magic.prefix(prefix.count)) else {
             throw .notNPY(prefix)

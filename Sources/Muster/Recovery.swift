@@ -360,7 +360,7 @@ extension TeamCore {
         _ death: muster_death, skip: Bool, _ losses: inout Losses
     ) throws(MusterError) {
         if muster_team_holds(team, death.rank) { return }
-        // Its error is the loop's, whoever comes after it.
+        // Its error is the loop's, for any successor.
         let number = job.pointee.number
         if let failed = outcome(of: death.rank, number) {
             losses.failed = losses.failed ?? failed

@@ -179,8 +179,9 @@ extension DType {
     }
 }
 
-// Neither this nor Binning, nor other work of this library, is private: a worker finds a generic type that it was forked before by name.
-// A private one has no such name, and all ranks would be started anew.
+// Neither this nor Binning, nor other work of this library, is private: a worker finds a generic type
+// that it was forked before by name. A private one has no such name, and all ranks would be started
+// again.
 struct Moments: Reduction {
     let numbers: NumberInput
 

@@ -5,8 +5,8 @@ internal import CMuster
 internal import Glibc
 public import Muster
 
-/// Times collective calls of members (`Member`, `muster_join`), as programs under `muster run` make them,
-/// and beside them a team's empty job, where ranks meet at dispatch and at join.
+/// Times collective calls of members (`Member`, `muster_join`), as programs under `muster run` make
+/// them, and a team's empty job, where ranks meet at dispatch and at join.
 ///
 /// Only for a process that may fork.
 public struct BarrierBench {

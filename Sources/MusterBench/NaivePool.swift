@@ -1,5 +1,5 @@
-// NaivePool.swift - a pool that hands tasks to whoever is free, as Python's multiprocessing.Pool
-// does, used by a program that takes a worker's own number for its rank.
+// NaivePool.swift - a pool that hands tasks to any worker that is free, as Python's
+// multiprocessing.Pool does, used by a program that takes a worker's own number for its rank.
 //
 // Everything a pool does is done: processes are forked and numbered from a counter that the program
 // keeps over all its pools, tasks wait in a pipe that all of them read from, a process that may
@@ -178,7 +178,7 @@ struct NaivePool {
             }
             ended += statuses.count
             guard tasksPerWorker != nil else { continue }
-            // Who leaves before the queue is closed has done its task.
+            // A worker that leaves before the queue is closed has done its task.
             for _ in statuses where ended < memory.sections { try startWorker() }
             if ended >= memory.sections { closeQueue() }
             if statuses.isEmpty { usleep(100) }

@@ -1,5 +1,5 @@
-// SharedPage.swift - words that all ranks of a team see beside their arrays: flags that ranks wait for,
-// and times that they leave for the leader.
+// SharedPage.swift - words that all ranks of a team see in addition to their arrays: flags that ranks
+// wait for, and times that they leave for the leader.
 //
 // Made before the team is forked, so that it lies at the same address in every rank. It is outside the
 // exactly-once promise, as everything that chunks share is.

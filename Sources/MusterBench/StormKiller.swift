@@ -156,8 +156,8 @@ private func rest(_ microseconds: UInt32) {
     }
 }
 
-/// Sends a signal to who holds a rank. Its leader reaps a dead holder and clears the word at once, so
-/// the number can't have become another process's.
+/// Sends a signal to the process that holds a rank. Its leader reaps a dead holder and clears the word
+/// at once, so the number can't have become another process's.
 @discardableResult
 private func strike(_ team: OpaquePointer, _ rank: Int, _ signal: Int32, _ sky: Sky) -> Bool {
     let holder = Int(muster_team_slot(team, UInt32(rank))!.pointee.holder)

@@ -1,7 +1,7 @@
 // BenchPage.swift - a report of `muster bench` as one page: nothing is loaded, by nobody, from nowhere.
 //
-// Each test has what shows it best, and beside it the table of all its rows. The report itself is in the
-// page too, as JSON, for whoever gets the page and wants the samples.
+// Each test has what shows it best, and next to it the table of all its rows. The report itself is in
+// the page too, as JSON, for readers who want the samples.
 
 import FoundationEssentials
 import MusterBench
@@ -10,7 +10,7 @@ extension BenchReport {
     /// The page, as HTML 5.
     var page: String {
         let title = "Muster benchmark: \(environment.cpu_model ?? "unknown CPU")"
-        // "</" would end the script, whatever is around it.
+        // "</" would end the script in any place.
         let json = ((try? Output.jsonText(self, schema: BenchReport.schema)) ?? "{}")
             .replacing("</", with: "<\\/")
         return """
@@ -312,7 +312,7 @@ extension BenchReport {
 
 /// How the page looks.
 enum PageStyle {
-    /// Blue is good and orange is bad: told apart by those who don't tell red from green; both light
+    /// Blue is good and orange is bad: told apart also by people with red-green blindness; both light
     /// enough in light, and dark enough in dark, for the text's colour on any mixture of them.
     static let css = """
         :root{--paper:#fff;--ink:#1c2430;--dim:#566070;--rule:#d5dae1;--panel:#f5f7f9;--best:#bfd9fb;\

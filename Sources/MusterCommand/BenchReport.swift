@@ -35,8 +35,8 @@ struct BenchReport: Codable, Sendable {
         let command: String
     }
 
-    /// `samples` are the values themselves, in the order measured: who wants another statistic than
-    /// ours has what it takes, and their number is the list's length.
+    /// `samples` are the values themselves, in the order measured: any other statistic can be computed
+    /// from them, and their number is the list's length.
     struct Summary: Codable, Sendable, Equatable {
         let median: Double
         let minimum: Double

@@ -1,4 +1,4 @@
-// Hello.swift - `muster hello`: who is which rank.
+// Hello.swift - `muster hello`: which process is which rank.
 
 import ArgumentParser
 @preconcurrency import Glibc
@@ -58,7 +58,7 @@ struct Hello: JSONCommand {
         if json { try print(json: HelloJSON(teams: met)) }
     }
 
-    /// Makes a team and asks every rank who it is.
+    /// Makes a team and asks every rank for its identity.
     private static func meet(
         _ size: Int, _ binding: Binding
     ) throws -> (members: [Member], audit: AuditReport) {

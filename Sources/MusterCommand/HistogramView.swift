@@ -23,8 +23,8 @@ extension Histogram {
         return lines
     }
 
-    /// Eighths of blocks, so that a bar has eight times the resolution of a character. Whoever is not
-    /// empty shows.
+    /// Eighths of blocks, so that a bar has eight times the resolution of a character. A bin that is
+    /// not empty shows.
     static func bar(_ count: Int, of most: Int, room: Int) -> String {
         guard count > 0, most > 0 else { return "" }
         let eighths = max(1, Int((Double(count) / Double(most) * Double(room * 8)).rounded()))

@@ -82,7 +82,7 @@ struct MusterCommand: ParsableCommand {
 
     /// The end of a command that failed.
     private static func end(_ command: any ParsableCommand, _ failure: Failure) -> Never {
-        // Who asked for JSON reads stdout, and a run that failed half-way has its audit to show.
+        // With --json stdout is read, and a run that failed half-way has its audit to show.
         if failure.status == 1, let command = command as? any JSONCommand, command.json {
             try? command.print(json: failure.report, error: failure.line)
         }

@@ -65,7 +65,7 @@ enum Output {
     /// What a command had ready before it failed is still worth having.
     static func flushAfterFailure() { try? flush() }
 
-    /// "muster: ..." on stderr, one line whatever the text has in it.
+    /// "muster: ..." on stderr, one line for any text.
     static func error(_ text: String) { writeError("muster: \(plain(text))\n") }
 
     /// A remark on stderr that is no failure.

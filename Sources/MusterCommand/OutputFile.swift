@@ -72,7 +72,8 @@ enum OutputFile {
         /// O_TMPFILE, a macro that Swift does not see.
         private static let unnamedFile: Int32 = 0o20_000_000 | O_DIRECTORY
 
-        /// Opens what the text goes to first: what has no name yet in a file's stead, else the thing itself.
+        /// Opens what the text goes to first: what has no name yet in a file's stead, otherwise the
+        /// thing itself.
         func open() throws -> Int32 {
             guard isFile else { return try openItself() }
             let unnamed = folder.withFileName {
@@ -95,7 +96,7 @@ enum OutputFile {
             return descriptor
         }
 
-        /// A new file beside the one that it will become.
+        /// A new file in the folder of the one that it will become.
         func openNamed() throws -> (name: String, descriptor: Int32) {
             var descriptor: Int32 = -1
             let name = try named {
@@ -107,8 +108,8 @@ enum OutputFile {
             return (name, descriptor)
         }
 
-        /// The first of some names beside the file's for which `make` succeeds. Names that are taken, by
-        /// whatever, are left alone.
+        /// The first of some names in the file's folder for which `make` succeeds. Names that are taken
+        /// are left alone.
         func named(_ make: (String) -> Bool) throws -> String {
             for attempt in 0..<100 {
                 let name = "\(folder)/.muster-\(ownProcessID())-\(attempt)"

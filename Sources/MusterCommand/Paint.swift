@@ -5,8 +5,8 @@ import Muster
 import Rainbow
 
 enum Paint {
-    /// Whether to colour, whatever stdout is; nil: as the terminal and NO_COLOR say. Set before the
-    /// first line is painted.
+    /// Whether to colour, on any stdout; nil: as the terminal and NO_COLOR say. Set before the first
+    /// line is painted.
     nonisolated(unsafe) static var choice: Bool?
 
     private static var isOn: Bool { choice ?? isWanted }

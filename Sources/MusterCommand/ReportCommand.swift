@@ -23,7 +23,7 @@ struct ReportCommand: ParsableCommand {
     func run() throws {
         forms.color.apply()
         let report = try BenchReport(file: file)
-        // Who asks for a file wants no text beside it.
+        // With a file no text is wanted.
         if forms.paths.isEmpty { return report.print() }
         try forms.write(report)
     }

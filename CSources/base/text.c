@@ -4,7 +4,7 @@
  * left over after the value is an error, and no number wraps round.
  */
 #include "base/text.h"
-#include <muster/topology.h>
+#include <muster/core/topology.h>
 #include <string.h>
 
 /* Largest number of a list. Linux has at most 8192 CPUs (NR_CPUS on x86) and 1024 nodes; a host's

@@ -3,7 +3,7 @@
 #ifndef MUSTER_LINE_TABLE_H
 #define MUSTER_LINE_TABLE_H
 
-#include <muster/symbol.h>
+#include <muster/core/symbol.h>
 
 /* Bytes of a file. */
 struct muster__bytes {

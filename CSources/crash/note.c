@@ -2,7 +2,7 @@
  *
  * Invariant: one note a process, written at most once; a child that the process forks writes none.
  */
-#include <muster/fault.h>
+#include <muster/core/fault.h>
 #include <string.h>
 
 #include "crash/note.h"

@@ -2,7 +2,7 @@
 #ifndef MUSTER_FAULT_NOTE_H
 #define MUSTER_FAULT_NOTE_H
 
-#include <muster/fault.h>
+#include <muster/core/fault.h>
 
 #include "os/fault.h"
 

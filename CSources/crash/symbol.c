@@ -5,7 +5,7 @@
  * can be: programs are replaced, not cut.
  */
 #include <elf.h>
-#include <muster/symbol.h>
+#include <muster/core/symbol.h>
 #include <string.h>
 
 #include "crash/line_table.h"

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <muster/symbol.h>
+#include <muster/core/symbol.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

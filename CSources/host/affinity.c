@@ -1,6 +1,6 @@
 /* affinity.c - threads bound to the CPU of their rank. */
 #include "host/affinity.h"
-#include <muster/binding.h>
+#include <muster/core/binding.h>
 #include <string.h>
 
 #include "os/os.h"

@@ -5,8 +5,8 @@
  * first one CPU of each core, then the second ones, and so on: that alone keeps ranks off SMT
  * siblings while a core is free.
  */
-#include <muster/binding.h>
-#include <muster/schedule.h>
+#include <muster/core/binding.h>
+#include <muster/core/schedule.h>
 #include <stdlib.h>
 
 /* A distance that the host does not say: farther than any (a SLIT entry is one byte). */

@@ -1,8 +1,8 @@
 /* files.c - single files of a host, live or recorded, and what it lets a process do. */
 #include <limits.h>
 #include <linux/mempolicy.h>
-#include <muster/host.h>
-#include <muster/placement.h>
+#include <muster/core/host.h>
+#include <muster/core/placement.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef MUSTER_TOPOLOGY_READ_H
 #define MUSTER_TOPOLOGY_READ_H
 
-#include <muster/topology.h>
+#include <muster/core/topology.h>
 
 #define MUSTER__CPUS  "sys/devices/system/cpu"
 #define MUSTER__NODES "sys/devices/system/node"

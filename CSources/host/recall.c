@@ -9,42 +9,6 @@
 
 #include "host/read.h"
 
-/* -- signs of change ------------------------------------------------------------------------ */
-
-/* A file's text, or what is wrong with it, to be freed. NULL: no memory. */
-static char *read_sign(struct muster__reader *reader, const char *path)
-{
-    int status = muster__reader_file(reader, "%s", path);
-    return strdup(status == 0 ? reader->text : muster__reader_why(status));
-}
-
-int muster__signs_read(struct muster__reader *reader, struct muster__signs *signs)
-{
-    signs->cpus = read_sign(reader, MUSTER__CPUS "/online");
-    signs->nodes = read_sign(reader, MUSTER__NODES "/online");
-    signs->memory = read_sign(reader, MUSTER__NODES "/has_memory");
-    int status = reader->failure;
-    if (status == 0 && (!signs->cpus || !signs->nodes || !signs->memory))
-        status = -ENOMEM;
-    if (status)
-        muster__signs_free(signs);
-    return status;
-}
-
-bool muster__signs_are_equal(const struct muster__signs *one, const struct muster__signs *other)
-{
-    return strcmp(one->cpus, other->cpus) == 0 && strcmp(one->nodes, other->nodes) == 0 &&
-           strcmp(one->memory, other->memory) == 0;
-}
-
-void muster__signs_free(struct muster__signs *signs)
-{
-    free(signs->cpus);
-    free(signs->nodes);
-    free(signs->memory);
-    *signs = (struct muster__signs){.cpus = NULL};
-}
-
 /* -- what is kept --------------------------------------------------------------------------- */
 
 /* What was read last; whoever has set `busy` may use it. */

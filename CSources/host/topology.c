@@ -12,32 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* -- looking up ----------------------------------------------------------------------------- */
-
-/* Both kinds of record begin with their id. */
-_Static_assert(offsetof(struct muster_node, id) == 0 && offsetof(struct muster_cpu, id) == 0,
-               "by_id compares the first member");
-
-static int by_id(const void *key, const void *record)
-{
-    uint32_t wanted, id;
-    memcpy(&wanted, key, sizeof wanted);
-    memcpy(&id, record, sizeof id);
-    return (wanted > id) - (wanted < id);
-}
-
-struct muster_cpu *muster__topology_cpu(const struct muster_topology *topology, uint32_t id)
-{
-    return bsearch(&id, topology->cpus, topology->cpu_count, sizeof *topology->cpus, by_id);
-}
-
-int muster_topology_node_position(const struct muster_topology *topology, uint32_t id)
-{
-    const struct muster_node *node =
-        bsearch(&id, topology->nodes, topology->node_count, sizeof *node, by_id);
-    return node ? (int)(node - topology->nodes) : -ENOENT;
-}
-
 /* -- one reading ---------------------------------------------------------------------------- */
 
 static int read_host(struct muster__reader *reader, struct muster_topology *topology)
@@ -175,17 +149,6 @@ int muster_topology_create(const char *root, struct muster_topology **topology)
         return -ENOENT;
     int status = muster__os_list(root, stop, NULL);
     return status < 0 ? status : read_once(root, topology, &is_blurred);
-}
-
-void muster_topology_destroy(struct muster_topology *topology)
-{
-    if (topology == NULL)
-        return;
-    free(topology->nodes);
-    free(topology->cpus);
-    free(topology->distances);
-    free(topology->notes);
-    free(topology);
 }
 
 int muster_topology_here(uint32_t *cpu, uint32_t *node)

@@ -25,7 +25,7 @@ class Function:
 
 @dataclass
 class Header:
-    name: str  # "launch.h"
+    name: str  # "leader.h"
     summary: str  # the rest of the comment's first sentence
     comment: str  # what comes after that
     functions: list = field(default_factory=list)
@@ -90,10 +90,12 @@ def function(source, comment, header):
 
 
 def included(umbrella):
-    """Paths of the headers that a header includes: muster.h's are the public ones."""
+    """Paths of the headers that a header includes, but for another umbrella: muster.h's are the
+    public ones."""
     with open(umbrella, encoding="utf-8") as file:
-        names = re.findall(r"^#include <muster/(\w+\.h)>$", file.read(), flags=re.M)
-    return [os.path.join(os.path.dirname(umbrella), name) for name in names]
+        names = re.findall(r"^#include <muster/([\w/]+\.h)>$", file.read(), flags=re.M)
+    top = umbrella[: umbrella.rindex("muster/") + len("muster/")]
+    return [top + name for name in names if name != "muster.h"]
 
 
 def read(path):

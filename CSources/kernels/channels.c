@@ -4,7 +4,7 @@
  * collected first, those of channels that share a cache line in one sweep, so that each line is
  * read once.
  */
-#include <muster/channels.h>
+#include <muster/core/channels.h>
 
 #include <assert.h>
 #include <string.h>
@@ -20,7 +20,7 @@
 
 /* A part of an array. */
 struct part {
-    enum muster_dtype dtype;
+    enum muster_type dtype;
     size_t bytes; /* of an element */
     const unsigned char *start;
     uint64_t first, end; /* elements of the array */
@@ -152,11 +152,11 @@ static void take_group(const struct part *part, struct group *group)
         empty(part, group, member);
 }
 
-void muster_channel_moments(enum muster_dtype dtype, const void *a, size_t count, uint64_t first,
+void muster_channel_moments(enum muster_type dtype, const void *a, size_t count, uint64_t first,
                             uint64_t channels, uint64_t inner, void *room,
                             struct muster_moments *moments)
 {
-    const size_t bytes = muster_dtype_bytes(dtype);
+    const size_t bytes = muster_type_bytes(dtype);
     assert(bytes != 0 && channels > 0 && inner > 0);
     const struct part part = {.dtype = dtype,
                               .bytes = bytes,

@@ -1,7 +1,7 @@
 /* probe.c - what benchmarks of memory run. Timed loops are here and not in Swift, so that what is
  * timed is the same in every build but for the compiler's flags. */
 #include <limits.h>
-#include <muster/probe.h>
+#include <muster/core/probe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

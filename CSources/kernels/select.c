@@ -1,5 +1,5 @@
 /* select.c - counts of numbers by the leading bits of their keys. */
-#include <muster/select.h>
+#include <muster/core/select.h>
 
 #include <assert.h>
 #include <string.h>
@@ -27,33 +27,33 @@
     }                                                                                              \
     return n
 
-static size_t keys_of(enum muster_dtype dtype, const unsigned char *from, size_t n, uint64_t *keys)
+static size_t keys_of(enum muster_type dtype, const unsigned char *from, size_t n, uint64_t *keys)
 {
     size_t kept = 0;
     switch (dtype) {
-    case MUSTER_F2:
+    case MUSTER_TYPE_F16:
         FLOAT_KEYS(uint16_t, 0x7c00u);
-    case MUSTER_F4:
+    case MUSTER_TYPE_F32:
         FLOAT_KEYS(uint32_t, UINT32_C(0x7f800000));
-    case MUSTER_F8:
+    case MUSTER_TYPE_F64:
         FLOAT_KEYS(uint64_t, UINT64_C(0x7ff0000000000000));
-    case MUSTER_I1:
+    case MUSTER_TYPE_I8:
         INTEGER_KEYS(uint8_t, 0x80u);
-    case MUSTER_I2:
+    case MUSTER_TYPE_I16:
         INTEGER_KEYS(uint16_t, 0x8000u);
-    case MUSTER_I4:
+    case MUSTER_TYPE_I32:
         INTEGER_KEYS(uint32_t, UINT32_C(1) << 31);
-    case MUSTER_I8:
+    case MUSTER_TYPE_I64:
         INTEGER_KEYS(uint64_t, UINT64_C(1) << 63);
-    case MUSTER_U1:
+    case MUSTER_TYPE_U8:
         INTEGER_KEYS(uint8_t, 0u);
-    case MUSTER_U2:
+    case MUSTER_TYPE_U16:
         INTEGER_KEYS(uint16_t, 0u);
-    case MUSTER_U4:
+    case MUSTER_TYPE_U32:
         INTEGER_KEYS(uint32_t, 0u);
-    case MUSTER_U8:
+    case MUSTER_TYPE_U64:
         INTEGER_KEYS(uint64_t, 0u);
-    case MUSTER_BOOL:
+    case MUSTER_TYPE_BOOL:
         for (size_t i = 0; i < n; i++)
             keys[i] = from[i] != 0;
         return n;
@@ -118,12 +118,12 @@ static void count_in_all(const uint64_t *keys, size_t n, const struct finder *fi
     }
 }
 
-void muster_count_keys(enum muster_dtype dtype, const void *a, size_t count,
+void muster_count_keys(enum muster_type dtype, const void *a, size_t count,
                        const struct muster_key_interval *intervals, size_t interval_count,
                        unsigned shift, size_t bins, uint64_t *counts)
 {
     assert(interval_count > 0 && interval_count <= MUSTER_KEY_INTERVALS_MAX);
-    const size_t bytes = muster_dtype_bytes(dtype);
+    const size_t bytes = muster_type_bytes(dtype);
     uint64_t keys[BLOCK];
     struct finder finder = {0};
     if (interval_count > 1)

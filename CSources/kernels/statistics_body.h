@@ -50,42 +50,42 @@ INLINE double double_of_word(uint64_t word, double base)
     }                                                                                              \
     break
 
-INLINE void convert(enum muster_dtype dtype, const unsigned char *restrict from, size_t n,
+INLINE void convert(enum muster_type dtype, const unsigned char *restrict from, size_t n,
                     double *restrict to)
 {
     switch (dtype) {
-    case MUSTER_F2:
+    case MUSTER_TYPE_F16:
         CONVERT(uint16_t, (double)float_of_half(x));
-    case MUSTER_F4:
+    case MUSTER_TYPE_F32:
         CONVERT(float, (double)x);
-    case MUSTER_F8:
+    case MUSTER_TYPE_F64:
         CONVERT(double, x);
-    case MUSTER_I1:
+    case MUSTER_TYPE_I8:
         CONVERT(int8_t, (double)x);
-    case MUSTER_I2:
+    case MUSTER_TYPE_I16:
         CONVERT(int16_t, (double)x);
-    case MUSTER_I4:
+    case MUSTER_TYPE_I32:
         CONVERT(int32_t, (double)x);
-    case MUSTER_I8:
+    case MUSTER_TYPE_I64:
         CONVERT(uint64_t, double_of_word(x ^ UINT64_C(1) << 63, 0x1p84 + 0x1p63 + 0x1p52));
-    case MUSTER_U1:
+    case MUSTER_TYPE_U8:
         CONVERT(uint8_t, (double)x);
-    case MUSTER_U2:
+    case MUSTER_TYPE_U16:
         CONVERT(uint16_t, (double)x);
-    case MUSTER_U4:
+    case MUSTER_TYPE_U32:
         CONVERT(uint32_t, double_of_bits(x | UINT64_C(0x433) << 52) - 0x1p52);
-    case MUSTER_U8:
+    case MUSTER_TYPE_U64:
         CONVERT(uint64_t, double_of_word(x, 0x1p84 + 0x1p52));
-    case MUSTER_BOOL:
+    case MUSTER_TYPE_BOOL:
         CONVERT(uint8_t, (double)(x != 0));
     }
 }
 
 /* The run's n elements from `from` on as doubles, in place if they can be read there. */
-INLINE const double *as_doubles(enum muster_dtype dtype, const unsigned char *from, size_t n,
+INLINE const double *as_doubles(enum muster_type dtype, const unsigned char *from, size_t n,
                                 double *buffer)
 {
-    if (dtype == MUSTER_F8 && (uintptr_t)from % sizeof(double) == 0)
+    if (dtype == MUSTER_TYPE_F64 && (uintptr_t)from % sizeof(double) == 0)
         return (const double *)(const void *)from;
     convert(dtype, from, n, buffer);
     return buffer;
@@ -204,10 +204,10 @@ static void double_block(const double *x, size_t n, bool plain, struct habit *ha
     square_block(x, n, &seen, &sum, block);
 }
 
-static void moments(enum muster_dtype dtype, const void *a, size_t count,
+static void moments(enum muster_type dtype, const void *a, size_t count,
                     struct muster_moments *result)
 {
-    const size_t bytes = muster_dtype_bytes(dtype);
+    const size_t bytes = muster_type_bytes(dtype);
     assert(bytes != 0);
     _Alignas(64) double buffer[MUSTER_KERNEL_BLOCK];
     struct habit habit = {0};
@@ -216,11 +216,11 @@ static void moments(enum muster_dtype dtype, const void *a, size_t count,
         const size_t n = count - start < BLOCK ? count - start : BLOCK;
         const unsigned char *from = (const unsigned char *)a + start * bytes;
         struct muster_moments block = {.count = n, .minimum = INFINITY, .maximum = -INFINITY};
-        if (dtype == MUSTER_I8 || dtype == MUSTER_U8)
-            integer_block(from, n, dtype == MUSTER_I8, &block);
+        if (dtype == MUSTER_TYPE_I64 || dtype == MUSTER_TYPE_U64)
+            integer_block(from, n, dtype == MUSTER_TYPE_I64, &block);
         else
             double_block(as_doubles(dtype, from, n, buffer), n,
-                         dtype != MUSTER_F8 && dtype != MUSTER_F4, &habit, &block);
+                         dtype != MUSTER_TYPE_F64 && dtype != MUSTER_TYPE_F32, &habit, &block);
         muster_moments_combine(result, &block);
     }
 }
@@ -293,10 +293,10 @@ static void count_uneven(const double *x, size_t n, const double *edges, size_t 
             counts[search_bin(edges, bins, x[i])]++;
 }
 
-static void histogram(enum muster_dtype dtype, const void *a, size_t count, const double *edges,
+static void histogram(enum muster_type dtype, const void *a, size_t count, const double *edges,
                       size_t bins, uint64_t *counts)
 {
-    const size_t bytes = muster_dtype_bytes(dtype);
+    const size_t bytes = muster_type_bytes(dtype);
     assert(bytes != 0);
     if (bins == 0)
         return;

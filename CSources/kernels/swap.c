@@ -3,7 +3,7 @@
  * Elements are loaded and stored by memcpy, since data in a file may have any alignment. Compilers
  * turn each loop into vector shuffles or shifts.
  */
-#include <muster/swap.h>
+#include <muster/core/swap.h>
 
 #include <assert.h>
 #include <string.h>

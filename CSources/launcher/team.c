@@ -266,3 +266,9 @@ int muster_launcher_unended(const struct muster_launcher *launcher, uint32_t ran
     memcpy(name, loop.name, sizeof loop.name);
     return 1;
 }
+
+int muster_launcher_timeline(const struct muster_launcher *launcher, uint32_t rank,
+                             struct muster_launcher_timeline *timeline)
+{
+    return muster__timeline_read(&launcher->plan, &launcher->parts, rank, timeline);
+}

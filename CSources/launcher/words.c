@@ -3,8 +3,8 @@
  * Whatever the note holds was written by another process: names are shown by whoever takes them
  * through what makes them printable, numbers are only printed.
  */
-#include <muster/check.h>
-#include <muster/symbol.h>
+#include <muster/core/check.h>
+#include <muster/core/symbol.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static void tell_within(const struct muster__member_fault *fault, char *text, si
     size -= (size_t)length;
     if (fault->access == MUSTER_CHECK_UNUSED)
         snprintf(text, size, ", which this loop does not use");
-    else if (fault->access == MUSTER_INPUT)
+    else if (fault->access == MUSTER_ACCESS_INPUT)
         snprintf(text, size, ", which this loop only reads");
     else if (element < first)
         snprintf(text, size, ", %llu before its chunk %llu..<%llu", first - element, first, end);

@@ -61,3 +61,8 @@ uint64_t muster_team_progress(const struct muster_team *team)
         chunks += muster_team_rank_progress(team, rank);
     return chunks;
 }
+
+bool muster_team_finish(struct muster_team *team)
+{
+    return muster_team_join(team, -1) == MUSTER_JOIN_ENDED && muster_team_is_clean(team);
+}

@@ -69,6 +69,10 @@ void muster__note_death(struct muster_team *team, uint32_t rank)
         return;
     int reaped = team->server ? muster__server_reap(team, rank, &code, &status)
                               : muster__os_reap(entry->pidfd, false, &code, &status);
+    if (team->server && reaped == -EOWNERDEAD) {
+        muster__note_fallen(team); /* this rank among them */
+        return;
+    }
     if (reaped == 0)
         return; /* still alive */
     struct muster_death death = {.rank = rank,
@@ -98,6 +102,15 @@ void muster__note_death(struct muster_team *team, uint32_t rank)
     muster__os_close(entry->socket);
     *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
     __atomic_store_n(&team->slots[rank].holder, 0, __ATOMIC_RELEASE);
+}
+
+void muster__note_fallen(struct muster_team *team)
+{
+    if (!muster__server_has_fallen(team))
+        return;
+    for (uint32_t rank = 0; rank < team->plan.size; rank++)
+        if (team->ranks[rank].pidfd >= 0)
+            muster__note_death(team, rank);
 }
 
 void muster_team_plan_successor(struct muster_team *team, uint32_t rank, bool skip)

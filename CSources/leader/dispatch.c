@@ -12,7 +12,7 @@ static void write_claims(struct muster_team *team, uint64_t number)
 {
     for (uint32_t rank = 0; rank < team->plan.size; rank++) {
         struct muster_interval share = {0, 0};
-        if (team->loop.schedule == MUSTER_STATIC_STEAL)
+        if (team->loop.schedule == MUSTER_SCHEDULE_STATIC_STEAL)
             share = muster_schedule_block(team->loop.count, team->plan.size, rank);
         __atomic_store_n(&team->slots[rank].claim, muster_schedule_pack(share), __ATOMIC_RELAXED);
         __atomic_store_n(&team->slots[rank].claim_job, number, __ATOMIC_RELAXED);
@@ -30,7 +30,8 @@ static void publish(struct muster_team *team, uint64_t number, uint64_t loop)
     if (team->job_kind == MUSTER_JOB_LOOP) {
         team->job->loop = loop;
         team->loop.number = loop;
-        if (team->loop.schedule == MUSTER_STATIC_STEAL || team->loop.schedule == MUSTER_DYNAMIC)
+        if (team->loop.schedule == MUSTER_SCHEDULE_STATIC_STEAL ||
+            team->loop.schedule == MUSTER_SCHEDULE_DYNAMIC)
             write_claims(team, number);
     }
     /* Only where it is not 0: the line then stays where it is. */
@@ -91,11 +92,6 @@ uint64_t muster_team_dispatch_same(struct muster_team *team)
     return number;
 }
 
-void muster_testing_point_array(void)
-{
-    MUSTER__POINT(MUSTER_POINT_ARRAY_CREATED);
-}
-
 bool muster__all_done(struct muster_team *team)
 {
     uint32_t size = team->plan.size;
@@ -119,9 +115,10 @@ static int take_events(struct muster_team *team, int timeout_ms)
     for (int i = 0; i < count; i++) {
         if (tags[i] == MUSTER__EVENT_TAG)
             muster__os_eventfd_clear(team->eventfd);
-        else if (tags[i] == MUSTER__SERVER_TAG)
+        else if (tags[i] == MUSTER__SERVER_TAG) {
             muster__server_event(team);
-        else if (tags[i] < team->plan.size)
+            muster__note_fallen(team);
+        } else if (tags[i] < team->plan.size)
             muster__note_death(team, (uint32_t)tags[i]);
     }
     return count;
@@ -175,11 +172,6 @@ int muster_team_join(struct muster_team *team, int64_t timeout_ns)
             return MUSTER_JOIN_ENDED;
         }
     }
-}
-
-bool muster_team_finish(struct muster_team *team)
-{
-    return muster_team_join(team, -1) == MUSTER_JOIN_ENDED && muster_team_is_clean(team);
 }
 
 uint32_t muster_team_poll(struct muster_team *team)

@@ -1,50 +1,19 @@
-/* team.c - the leader's side: making a team, starting workers, ending them.
- *
- * Invariant: `ranks[r].held` implies that a process with that pidfd has been forked and not yet
- * reaped. What a death means is in leader/deaths.c.
- */
+/* team.c - the leader's side: making a team and ending it. */
 #include <limits.h>
-#include <muster/mirror.h>
-#include <muster/placement.h>
+#include <muster/core/mirror.h>
+#include <muster/core/placement.h>
 #include <muster/testing.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory/space.h"
+#include "memory/arena.h"
 #include "os/inherited.h"
 #include "os/output.h"
 #include "team/state.h"
 
-_Static_assert(sizeof(struct muster_slot) == 4 * MUSTER_LINE_BYTES + MUSTER_MESSAGE_BYTES,
-               "a slot is four lines and a message");
-_Static_assert(offsetof(struct muster_slot, claim) == MUSTER_LINE_BYTES, "claim: line 2");
-_Static_assert(offsetof(struct muster_slot, current) == 2 * MUSTER_LINE_BYTES, "current: line 3");
-_Static_assert(offsetof(struct muster_slot, holder) == 3 * MUSTER_LINE_BYTES, "holder: line 4");
-_Static_assert(offsetof(struct muster_team_block, epoch) % MUSTER_LINE_BYTES == 0, "epoch");
-_Static_assert(offsetof(struct muster_team_block, cancelled) % MUSTER_LINE_BYTES == 0, "cancelled");
-_Static_assert(offsetof(struct muster_team_block, counter) % MUSTER_LINE_BYTES == 0, "counter");
-_Static_assert(offsetof(struct muster_job, arguments) % 16 == 0, "arguments are aligned to 16");
-
-#define BLOCK_OFFSET MUSTER__BLOCK_OFFSET
-
 static uint64_t rounded(uint64_t bytes, uint64_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
-}
-
-void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan)
-{
-    unsigned char *base = team->control.address;
-    team->block = (struct muster_team_block *)(base + BLOCK_OFFSET);
-    team->plan = *plan;
-    team->slots = (struct muster_slot *)(base + plan->slots_offset);
-    team->job = (struct muster_job *)(base + plan->job_offset);
-    team->list = (struct muster_interval *)(base + plan->list_offset);
-    team->faults = (struct muster_fault *)(base + plan->faults_offset);
-    team->rooms = (struct muster_rooms *)(base + plan->rooms_offset);
-    for (uint32_t rank = 0; rank < plan->size; rank++)
-        team->rolls[rank] =
-            (struct muster_roll *)(base + plan->rolls_offset + rank * plan->roll_bytes);
 }
 
 static void lay_out(struct muster_team *team, const struct muster_team_block *plan)
@@ -75,7 +44,7 @@ static int make_control(struct muster_team *team, struct muster_team_block *plan
                         struct muster_reservation *planned, struct muster_shortage *shortage)
 {
     uint64_t page = plan->page_bytes;
-    plan->slots_offset = rounded(BLOCK_OFFSET + sizeof *plan, page);
+    plan->slots_offset = rounded(MUSTER__BLOCK_OFFSET + sizeof *plan, page);
     plan->job_offset = rounded(plan->slots_offset + plan->size * sizeof(struct muster_slot), page);
     plan->list_offset = rounded(plan->job_offset + sizeof(struct muster_job), page);
     plan->distances_offset =
@@ -207,118 +176,6 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
     return 0;
 }
 
-/* -- ranks ---------------------------------------------------------------------------------- */
-
-static struct muster_slot *slot_of(struct muster_team_block *block, uint32_t rank)
-{
-    return (struct muster_slot *)((unsigned char *)block - BLOCK_OFFSET + block->slots_offset) +
-           rank;
-}
-
-int muster_rank_hold(struct muster_team_block *block, uint32_t rank, int pid)
-{
-    struct muster_slot *slot = slot_of(block, rank);
-    uint64_t vacant = 0;
-    /* Acquire: what the last holder's undertaker stored in the slot is seen by the new one. */
-    if (!__atomic_compare_exchange_n(&slot->holder, &vacant, (uint64_t)pid, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
-        return -EBUSY;
-    __atomic_store_n(&slot->incarnation, slot->incarnation + 1, __ATOMIC_RELEASE);
-    return 0;
-}
-
-int muster_rank_release(struct muster_team_block *block, uint32_t rank, int pid)
-{
-    uint64_t holder = (uint64_t)pid;
-    return __atomic_compare_exchange_n(&slot_of(block, rank)->holder, &holder, 0, false,
-                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
-               ? 0
-               : -EPERM;
-}
-
-/* Starts a worker for a vacant rank. team->other_signals are known. Returns as muster_team_spawn.
- */
-static int start_worker(struct muster_team *team, uint32_t rank)
-{
-    struct muster__rank *entry = &team->ranks[rank];
-    int ends[2];
-    /* Tried here, where it can be said: a worker that is refused it only ends, and so would each
-     * that takes its place. */
-    int status = team->has_rehearsed || team->server ? 0 : muster__os_may_die_with_parent();
-    if (status == 0)
-        status = muster__os_socketpair(ends);
-    if (status < 0)
-        return status;
-    struct muster_slot *slot = &team->slots[rank];
-    slot->sleeping = 0;
-    /* A worker that starts between jobs has nothing to do with the last one; one that starts within
-     * a job has its part in it. */
-    __atomic_store_n(&slot->done, team->job_number - team->running, __ATOMIC_RELEASE);
-    if (team->not_done > rank)
-        team->not_done = rank;
-    if (team->server)
-        return muster__server_spawn(team, rank, ends);
-    muster__before_worker(team, rank);
-    muster__os_output_before_fork(false);
-    int pid = muster__os_fork();
-    if (pid == 0) {
-        muster__begin_worker(team, rank, ends[1], team->plan.leader_pid);
-        return 0;
-    }
-    muster__os_close(ends[1]);
-    if (pid < 0) {
-        muster__os_close(ends[0]);
-        return pid;
-    }
-    *entry = (struct muster__rank){.pid = pid, .pidfd = -1, .socket = ends[0], .held = true};
-    entry->pidfd = muster__os_pidfd(pid);
-    status =
-        entry->pidfd < 0 ? entry->pidfd : muster__os_epoll_add(team->epoll, entry->pidfd, rank);
-    if (status < 0) {
-        /* A worker whose death could not be noticed must not exist. */
-        muster__os_end_child(pid);
-        if (entry->pidfd >= 0)
-            muster__os_close(entry->pidfd);
-        muster__os_close(entry->socket);
-        *entry = (struct muster__rank){.pidfd = -1, .socket = -1};
-        __atomic_store_n(&slot->holder, 0, __ATOMIC_RELEASE);
-        return status;
-    }
-    return pid;
-}
-
-int muster_team_spawn(struct muster_team *team, uint32_t rank)
-{
-    if (rank >= team->plan.size || (team->plan.leader_works && rank == 0))
-        return -EINVAL;
-    if (team->ranks[rank].held)
-        return -EBUSY;
-    team->other_signals = muster__os_other_signals();
-    return start_worker(team, rank);
-}
-
-int muster_team_spawn_vacant(struct muster_team *team, uint32_t *rank)
-{
-    team->other_signals = muster__os_other_signals();
-    for (*rank = 0; *rank < team->plan.size; ++*rank) {
-        int pid = team->ranks[*rank].held ? 1 : start_worker(team, *rank);
-        if (pid <= 0)
-            return pid;
-    }
-    return 1;
-}
-
-int muster_team_adopt(struct muster_team *team, uint32_t rank)
-{
-    if (rank >= team->plan.size || team->ranks[rank].held)
-        return -EBUSY;
-    __atomic_store_n(&team->slots[rank].done, team->job_number, __ATOMIC_RELEASE);
-    int status = muster_rank_hold(team->block, rank, muster__os_pid());
-    if (status == 0)
-        team->ranks[rank].held = true;
-    return status;
-}
-
 /* -- the end -------------------------------------------------------------------------------- */
 
 void muster_team_end(struct muster_team *team)
@@ -383,132 +240,4 @@ void muster_team_destroy(struct muster_team *team)
     free(team->deaths);
     free(team);
     muster__crash_handlers_back();
-}
-
-/* -- looking -------------------------------------------------------------------------------- */
-
-bool muster_team_leads(const struct muster_team *team)
-{
-    return muster__os_marked_pid() == team->plan.leader_pid;
-}
-
-struct muster_job *muster_team_job(struct muster_team *team)
-{
-    return team->job;
-}
-
-bool muster_team_running(const struct muster_team *team)
-{
-    return team->running;
-}
-
-uint64_t muster_team_journal_bytes(const struct muster_team *team)
-{
-    return team->plan.journal_bytes;
-}
-
-void muster_team_cancel(struct muster_team *team)
-{
-    __atomic_fetch_add(&team->block->cancel_requests, 1, __ATOMIC_ACQ_REL);
-    /* Only ever raised: a canceller that is late must not take back a newer request. */
-    uint64_t number = __atomic_load_n(&team->block->epoch, __ATOMIC_ACQUIRE);
-    uint64_t before = __atomic_load_n(&team->block->cancelled, __ATOMIC_RELAXED);
-    while (before < number &&
-           !__atomic_compare_exchange_n(&team->block->cancelled, &before, number, true,
-                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        ;
-}
-
-uint64_t muster_team_cancel_requests(const struct muster_team *team)
-{
-    return __atomic_load_n(&team->block->cancel_requests, __ATOMIC_ACQUIRE);
-}
-
-bool muster_team_cancelled(const struct muster_team *team)
-{
-    return __atomic_load_n(&team->block->cancelled, __ATOMIC_ACQUIRE) == team->job_number;
-}
-
-uint64_t muster_team_capacity(const struct muster_team *team)
-{
-    return team->plan.chunk_capacity;
-}
-
-uint64_t muster_team_page_bytes(const struct muster_team *team)
-{
-    return team->plan.page_bytes;
-}
-
-int muster_team_process(const struct muster_team *team, uint32_t rank)
-{
-    if (rank >= team->plan.size || !team->ranks[rank].held)
-        return 0;
-    return team->ranks[rank].pid ? team->ranks[rank].pid : team->plan.leader_pid;
-}
-
-struct muster_slot *muster_team_slot(struct muster_team *team, uint32_t rank)
-{
-    return &team->slots[rank];
-}
-
-struct muster_team_block *muster_team_block(struct muster_team *team)
-{
-    return team->block;
-}
-
-struct muster_roll *muster_team_roll(struct muster_team *team, uint32_t rank)
-{
-    return team->rolls[rank];
-}
-
-struct muster_journal *muster_team_journal(struct muster_team *team, uint32_t rank)
-{
-    return (struct muster_journal *)(team->control.address + team->plan.journals_offset +
-                                     rank * team->plan.journal_bytes);
-}
-
-struct muster_check_table *muster_team_check_table(struct muster_team *team)
-{
-    return (struct muster_check_table *)(team->control.address + team->plan.checks_offset);
-}
-
-struct muster_interval *muster_team_list(struct muster_team *team)
-{
-    return team->list;
-}
-
-struct muster_space *muster_team_space(struct muster_team *team)
-{
-    return &team->space;
-}
-
-bool muster_team_holds(const struct muster_team *team, uint32_t rank)
-{
-    return rank < team->plan.size && team->ranks[rank].held;
-}
-
-int muster_team_send_mapping(struct muster_team *team, struct muster_extent extent, int fd,
-                             uint64_t file_offset_bytes, bool writable)
-{
-    struct muster__mapping mapping = {.extent = extent,
-                                      .file_offset_bytes = file_offset_bytes,
-                                      .writable = writable,
-                                      .mapped = fd >= 0};
-    if (team->server) {
-        int status = muster__server_send_mapping(team, &mapping, fd);
-        if (status < 0)
-            return status;
-    }
-    for (uint32_t rank = 0; rank < team->plan.size; rank++) {
-        if (team->ranks[rank].socket < 0)
-            continue;
-        /* A mapping that is taken away travels with any descriptor: packets must look alike. */
-        int status = muster__os_send_descriptor(
-            team->ranks[rank].socket, fd >= 0 ? fd : team->control.fd, &mapping, sizeof mapping);
-        if (status == -EPIPE || status == -ECONNRESET || status == -ENOTCONN)
-            continue; /* it is dead; the next join sees it */
-        if (status < 0)
-            return status;
-    }
-    return 0;
 }

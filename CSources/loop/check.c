@@ -4,7 +4,7 @@
  * Invariant: while no kernel runs, the control memory can be written; while no loop runs, so can
  * everything else that this rank ever could.
  */
-#include <muster/work.h>
+#include <muster/kernel.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,8 +155,8 @@ static bool is_sound(const struct muster_check_array *array, uint64_t space_byte
 {
     return array->access <= MUSTER_CHECK_UNUSED && array->offset_bytes <= space_bytes &&
            array->size_bytes <= space_bytes - array->offset_bytes &&
-           (array->index_bytes > 0 || array->access != MUSTER_OUTPUT) &&
-           (array->index_bytes > 0 || array->access != MUSTER_IN_PLACE);
+           (array->index_bytes > 0 || array->access != MUSTER_ACCESS_OUTPUT) &&
+           (array->index_bytes > 0 || array->access != MUSTER_ACCESS_IN_PLACE);
 }
 
 /* The pages of an array. */
@@ -215,7 +215,7 @@ static int begin_written(struct muster__check *check, uint32_t index)
 
 static bool is_written(const struct muster_check_array *array)
 {
-    return array->access == MUSTER_OUTPUT || array->access == MUSTER_IN_PLACE;
+    return array->access == MUSTER_ACCESS_OUTPUT || array->access == MUSTER_ACCESS_IN_PLACE;
 }
 
 /* Takes access away. Order: second mappings of what is written, the team's own pieces, arrays.
@@ -238,8 +238,8 @@ static int close_all(struct muster__check *check)
         unsigned char *pages = pages_of(check, array, &bytes);
         if (array->size_bytes > 0)
             status = muster__os_protect(pages, bytes,
-                                        array->access == MUSTER_INPUT ? MUSTER__READ_ONLY
-                                                                      : MUSTER__NO_ACCESS);
+                                        array->access == MUSTER_ACCESS_INPUT ? MUSTER__READ_ONLY
+                                                                             : MUSTER__NO_ACCESS);
     }
     return status;
 }

@@ -5,8 +5,8 @@
 #ifndef MUSTER_CHECK_PRIVATE_H
 #define MUSTER_CHECK_PRIVATE_H
 
-#include <muster/check.h>
-#include <muster/segment.h>
+#include <muster/core/check.h>
+#include <muster/core/segment.h>
 
 #include "os/os.h"
 

@@ -1,7 +1,7 @@
 /* check_chunk.c - what a rank does to its memory around a kernel's work on one chunk of a checked
  * loop. The story is told in muster/check.h.
  */
-#include <muster/work.h>
+#include <muster/kernel.h>
 #include <string.h>
 
 #include "crash/note.h"

@@ -1,7 +1,7 @@
 /* check_loop.c - a rank's loop under check mode: by which addresses it writes to the control
  * memory. The story is told in muster/check.h.
  */
-#include <muster/loop.h>
+#include <muster/core/loop.h>
 
 #include "loop/check.h"
 
@@ -20,6 +20,7 @@ static void shift(struct muster_loop *loop, intptr_t bytes)
     SHIFT(loop->slot, bytes);
     SHIFT(loop->slots, bytes);
     SHIFT(loop->roll.tail_end, bytes);
+    SHIFT(loop->cursor.tail_end, bytes);
     SHIFT(loop->roll.roll, bytes);
     SHIFT(loop->roll.log, bytes);
     SHIFT(loop->roll.bitmap, bytes);

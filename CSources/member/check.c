@@ -33,9 +33,9 @@ static const struct muster_member_use *use_of(const struct muster_member_loop_op
     const struct muster_member_use *found = NULL;
     for (uint32_t i = 0; i < options->use_count; i++) {
         const struct muster_member_use *use = &options->uses[i];
-        if (use->address != address || (found && use->access == MUSTER_INPUT))
+        if (use->address != address || (found && use->access == MUSTER_ACCESS_INPUT))
             continue;
-        if (!found || found->access == MUSTER_INPUT) {
+        if (!found || found->access == MUSTER_ACCESS_INPUT) {
             found = use;
             *number = i;
         }
@@ -57,16 +57,16 @@ static void describe(struct muster_member *me, const struct muster_member_loop_o
                                     .array = index,
                                     .use = number};
     me->check->element_bytes[index] = 0;
-    if (array->address == me->loop.loop.partials) {
-        made->access = MUSTER_OUTPUT;
+    if (array->address == me->loop.loop.cursor.partials) {
+        made->access = MUSTER_ACCESS_OUTPUT;
         made->flags = MUSTER_CHECK_BY_CHUNK;
-        made->index_bytes = me->loop.loop.partial_bytes;
+        made->index_bytes = me->loop.loop.cursor.partial_bytes;
         made->size_bytes = me->loop.chunks * made->index_bytes;
     } else if (use) {
         uint64_t rows = use->elements_per_index ? use->elements_per_index : 1;
         made->access = use->access;
         made->index_bytes = rows * use->element_bytes;
-        if (use->access == MUSTER_OUTPUT)
+        if (use->access == MUSTER_ACCESS_OUTPUT)
             made->flags = MUSTER_CHECK_POISONED;
         me->check->element_bytes[index] = use->element_bytes;
     }
@@ -104,7 +104,7 @@ void muster__member_check(struct muster_member *me,
         failed.bytes = (uint64_t)-status;
         muster_fault_end(&failed);
     }
-    me->loop.loop.traced = 1;
+    me->loop.loop.cursor.slow_path = 1;
     shift(me, muster__check_shift(me->checker));
 }
 

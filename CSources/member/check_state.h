@@ -4,9 +4,9 @@
 #ifndef MUSTER_MEMBER_CHECK_STATE_H
 #define MUSTER_MEMBER_CHECK_STATE_H
 
-#include <muster/check.h>
+#include <muster/core/check.h>
 
-#include "member/fault.h"
+#include "member/crash.h"
 #include "member/state.h"
 
 /* From where offsets of a member's arrays are counted: they may lie anywhere. (Not from 0, since a

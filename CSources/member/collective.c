@@ -49,18 +49,18 @@ int muster_member_broadcast(struct muster_member *me, void *data, uint64_t size_
 static void combine_all(const struct muster_member *me, uint64_t meeting,
                         struct muster__numbers *numbers, unsigned char *stack, void *result)
 {
-    struct muster__tree tree = {.stack = stack,
-                                .value_bytes = numbers->count * muster_type_bytes(numbers->type),
-                                .combine = muster__combine_numbers,
-                                .context = numbers};
+    struct muster_tree tree = {.stack = stack,
+                               .value_bytes = numbers->count * muster_type_bytes(numbers->type),
+                               .combine = muster__combine_numbers,
+                               .context = numbers};
     for (uint32_t place = 0; place < me->live_count; place++) {
-        muster__tree_push(&tree, muster__mail(me, me->live[place], meeting));
+        muster_tree_push(&tree, muster__mail(me, me->live[place], meeting));
         if (muster__broken == MUSTER_BROKEN_FOLDED && tree.depth > 1) {
-            (void)muster__tree_value(&tree);
+            (void)muster_tree_value(&tree);
             tree.count = 2;
         }
     }
-    memcpy(result, muster__tree_value(&tree), tree.value_bytes);
+    memcpy(result, muster_tree_value(&tree), tree.value_bytes);
 }
 
 /* What the mail of the ranks up to this one, or before it, combines to. */
@@ -93,7 +93,7 @@ static int combine_pieces(struct muster_member *me, uint64_t call, unsigned char
     unsigned char *stack = small;
     uint64_t most = MUSTER__MAIL_BYTES / value_bytes;
     uint64_t piece_bytes = (count < most ? count : most) * value_bytes;
-    uint32_t levels = muster__tree_levels(me->live_count);
+    uint32_t levels = muster_tree_levels(me->live_count);
     if (wanted == WANTED_ALL && piece_bytes * levels > sizeof small) {
         stack = malloc(piece_bytes * levels);
         if (!stack)

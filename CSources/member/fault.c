@@ -3,7 +3,7 @@
  * What runs in the signal's handler reads this member's own memory and writes its note, and does
  * nothing else.
  */
-#include <muster/check.h>
+#include <muster/core/check.h>
 #include <string.h>
 
 #include "crash/note.h"
@@ -19,7 +19,7 @@ static struct muster_member *watched;
 static uint64_t chunk_in_work(const struct muster_member *me)
 {
     const struct muster_loop *loop = &me->loop.loop;
-    uint64_t next = loop->next;
+    uint64_t next = loop->cursor.next;
     if (!me->loop_open || next == 0 || next > me->loop.chunks)
         return UINT64_MAX;
     int held = muster_roll_contains(loop->roll.roll, me->plan.roll_capacity, me->loop_number, 0,
@@ -99,12 +99,12 @@ static void tell(const struct muster_fault *note)
         memcpy(fault->loop, me->loop_name, sizeof fault->loop);
     if (fault->note.chunk == UINT64_MAX && me->loop_open) {
         const struct muster_loop *loop = &me->loop.loop;
-        uint64_t chunk = chunk_in_work(me), first = chunk * loop->grain;
-        uint64_t left = loop->elements - first;
+        uint64_t chunk = chunk_in_work(me), first = chunk * loop->cursor.grain;
+        uint64_t left = loop->cursor.elements - first;
         fault->note.chunk = chunk;
         if (chunk != UINT64_MAX) {
             fault->note.first = first;
-            fault->note.end = first + (left < loop->grain ? left : loop->grain);
+            fault->note.end = first + (left < loop->cursor.grain ? left : loop->cursor.grain);
         }
     }
     /* Offsets are from address 0: see muster__member_check. */

@@ -36,7 +36,7 @@ static bool read_options(const struct muster_member *me,
     if (!given || (given->size_bytes != sizeof *options && given->size_bytes != OPTIONS_LEAST))
         return false;
     memcpy(options, given, given->size_bytes);
-    bool can_be = !me->loop_open && options->schedule <= MUSTER_STATIC_STEAL &&
+    bool can_be = !me->loop_open && options->schedule <= MUSTER_SCHEDULE_STATIC_STEAL &&
                   options->partial_bytes <= MUSTER_PARTIAL_BYTES_MAX &&
                   (options->flags & ~(uint32_t)MUSTER_LOOP_ADOPT) == 0 &&
                   options->batch <= MUSTER_CHUNKS_MAX && options->grain <= UINT64_MAX / 2 &&
@@ -44,6 +44,22 @@ static bool read_options(const struct muster_member *me,
                   (!options->name || muster__is_name(options->name)) &&
                   muster__uses_can_be(me, options);
     return can_be;
+}
+
+/* The two sides of one address: what a caller holds, and all of it. */
+static struct muster_member_loop *public_of(struct muster_member *me)
+{
+    return (struct muster_member_loop *)&me->loop.loop.cursor;
+}
+
+static struct muster__member_loop *private_of(struct muster_member_loop *loop)
+{
+    return (struct muster__member_loop *)loop;
+}
+
+static const struct muster__member_loop *known(const struct muster_member_loop *loop)
+{
+    return (const struct muster__member_loop *)loop;
 }
 
 static const char *name_of(const struct muster_member_loop_options *options)
@@ -77,18 +93,18 @@ static int partials(struct muster_member *me, uint64_t bytes, unsigned char **ad
 static void set_up(struct muster_member *me, const struct muster_member_loop_options *options,
                    uint64_t grain, uint64_t chunks, unsigned char *partials)
 {
-    struct muster_member_loop *made = &me->loop;
+    struct muster__member_loop *made = &me->loop;
     memset(made, 0, sizeof *made);
     struct muster_loop *loop = &made->loop;
     loop->job = me->loop_number;
     loop->cancelled = &me->never;
-    loop->grain = grain;
-    loop->elements = options->elements;
-    loop->partials = partials;
-    loop->partial_bytes = options->partial_bytes;
+    loop->cursor.grain = grain;
+    loop->cursor.elements = options->elements;
+    loop->cursor.partials = partials;
+    loop->cursor.partial_bytes = options->partial_bytes;
     loop->rank = me->live_index; /* chunks are dealt to those that are there */
     loop->size = me->live_count;
-    loop->traced = muster__points_armed;
+    loop->cursor.slow_path = muster__points_armed;
     loop->schedule = options->schedule;
     loop->count = chunks;
     loop->batch = options->batch ? options->batch : 1;
@@ -98,8 +114,8 @@ static void set_up(struct muster_member *me, const struct muster_member_loop_opt
     loop->counter = &me->parts.block->counter;
     loop->slots = me->parts.slots;
     loop->slot = &me->parts.slots[loop->rank];
-    made->breaks = &me->parts.block->breaks;
-    made->watched = me->generation;
+    loop->cursor.breaks = &me->parts.block->breaks;
+    loop->cursor.watched = me->generation;
     made->member = me;
     made->chunks = chunks;
     me->loop_open = true;
@@ -138,7 +154,7 @@ int muster_member_loop_begin(struct muster_member *me,
     }
     /* Dynamic loops fill the word themselves, by portions: it begins empty. */
     struct muster_interval block = {0, 0};
-    if (options->schedule == MUSTER_STATIC_STEAL)
+    if (options->schedule == MUSTER_SCHEDULE_STATIC_STEAL)
         block = muster_schedule_block(chunks, me->live_count, me->live_index);
     __atomic_store_n(&me->parts.slots[me->live_index].claim, muster_schedule_pack(block),
                      __ATOMIC_RELAXED);
@@ -153,11 +169,12 @@ int muster_member_loop_begin(struct muster_member *me,
         (struct muster_roll *)(me->parts.rolls + me->rank * me->plan.roll_bytes);
     muster_roll_begin(&me->loop.loop.roll, roll, me->plan.roll_capacity, me->loop_number, me->rank,
                       0, chunks);
+    muster__cursor_follow(&me->loop.loop);
     muster__timeline_begun(me);
     muster__note_begun(me);
     muster__member_listen(me);
     muster__member_check(me, options);
-    *loop = &me->loop;
+    *loop = public_of(me);
     return 0;
 }
 
@@ -274,7 +291,7 @@ static int adopt(struct muster_member *me)
             me->loop_through = true;
             return 0;
         }
-        loop->schedule = MUSTER_LISTED;
+        loop->schedule = MUSTER_SCHEDULE_LISTED;
         loop->counter = &me->parts.block->list_counter;
         loop->list = me->holes;
         loop->list_count = me->hole_count;
@@ -286,35 +303,41 @@ static int adopt(struct muster_member *me)
 
 /* -- handing out ---------------------------------------------------------------------------- */
 
-int muster_member_loop_claim(struct muster_member_loop *made, struct muster_chunk *chunk)
+uint64_t muster_member_loop_chunks(const struct muster_member_loop *loop)
 {
+    return known(loop)->chunks;
+}
+
+int muster_member_loop_claim(struct muster_member_loop *seen, struct muster_chunk *chunk)
+{
+    struct muster__member_loop *made = private_of(seen);
     struct muster_member *me = made->member;
     struct muster_loop *loop = &made->loop;
     if (!me->loop_open || muster__is_copy(me))
         return me->loop_open ? -EPERM : -EINVAL;
     muster__check_leave(loop->check); /* of a chunk that was not committed */
-    uint64_t breaks = __atomic_load_n(made->breaks, __ATOMIC_ACQUIRE);
-    if (breaks != made->watched) {
+    uint64_t breaks = __atomic_load_n(loop->cursor.breaks, __ATOMIC_ACQUIRE);
+    if (breaks != loop->cursor.watched) {
         if (!me->loop_adopts)
             me->loop_status = -EOWNERDEAD;
-        made->watched = breaks;
+        loop->cursor.watched = breaks;
     }
     int status = me->loop_status < 0 ? me->loop_status : 1;
-    if (status == 1 && loop->next == loop->end && !muster_loop_claim(loop))
+    if (status == 1 && loop->cursor.next == loop->cursor.end && !muster_loop_claim(loop))
         status = me->loop_adopts ? adopt(me) : 0;
     /* Claim words are shared: what came out of one may be anybody's. */
-    if (status == 1 && (loop->next >= loop->end || loop->end > made->chunks))
+    if (status == 1 && (loop->cursor.next >= loop->cursor.end || loop->cursor.end > made->chunks))
         status = me->loop_adopts ? give_up(me, -EUCLEAN) : -EUCLEAN;
     if (status <= 0) {
         if (status < 0)
             me->loop_status = status;
-        loop->next = loop->end = 0; /* every further call comes here */
+        loop->cursor.next = loop->cursor.end = 0; /* every further call comes here */
         return status;
     }
-    muster_loop_hand_out(loop, chunk);
-    if (loop->schedule == MUSTER_LISTED)
+    muster_cursor_hand_out(&loop->cursor, chunk);
+    if (loop->schedule == MUSTER_SCHEDULE_LISTED)
         made->adopted++;
-    if (__builtin_expect(loop->traced, 0))
+    if (__builtin_expect(loop->cursor.slow_path, 0))
         muster_loop_trace(loop, MUSTER_PHASE_KERNEL, chunk->index);
     return 1;
 }
@@ -327,21 +350,13 @@ int muster_member_loop_next_call(struct muster_member_loop *loop, struct muster_
 void muster_member_loop_commit_call(struct muster_member_loop *loop,
                                     const struct muster_chunk *chunk)
 {
-    muster_member_loop_commit(loop, chunk);
+    muster_loop_commit(&private_of(loop)->loop, chunk);
 }
 
 void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
                                       const struct muster_chunk *chunk)
 {
     return muster_member_loop_partial(loop, chunk);
-}
-
-void muster__close_loop(struct muster_member *me)
-{
-    me->loop_open = me->loop_whole = false;
-    me->loop.loop.next = me->loop.loop.end = 0; /* so that a late call for a chunk is noticed */
-    muster__member_uncheck(me);
-    muster__member_unlisten(me);
 }
 
 /* -- the end -------------------------------------------------------------------------------- */
@@ -389,14 +404,16 @@ static int meet_at_end(struct muster_member *me)
     return status;
 }
 
-int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report)
+int muster_member_loop_end(struct muster_member_loop *seen, struct muster_member_report *report)
 {
+    struct muster__member_loop *loop = private_of(seen);
     struct muster_member *me = loop->member;
     if (!me->loop_open || muster__is_copy(me))
         return me->loop_open ? -EPERM : -EINVAL;
     muster__member_uncheck(me);
     muster__member_unlisten(me);
     (void)muster_loop_end(&loop->loop);
+    loop->own = muster_roll_progress(loop->loop.roll.roll, me->plan.roll_capacity, me->loop_number);
     int status = meet_at_end(me);
     if (status < 0)
         muster__timeline_over(me, false);
@@ -431,20 +448,21 @@ int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member
 
 /* -- partial results ------------------------------------------------------------------------ */
 
-int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine combine,
+int muster_member_loop_combine(struct muster_member_loop *seen, muster_combine combine,
                                void *context, void *result)
 {
-    if (!loop->member->loop_whole || !loop->loop.partials)
+    struct muster__member_loop *loop = private_of(seen);
+    if (!loop->member->loop_whole || !loop->loop.cursor.partials)
         return -EINVAL;
-    uint64_t bytes = loop->loop.partial_bytes;
-    unsigned char *stack = muster__memory(NULL, bytes * muster__tree_levels(loop->chunks) + 1);
+    uint64_t bytes = loop->loop.cursor.partial_bytes;
+    unsigned char *stack = muster__memory(NULL, bytes * muster_tree_levels(loop->chunks) + 1);
     if (!stack)
         return -ENOMEM;
-    struct muster__tree tree = {
+    struct muster_tree tree = {
         .stack = stack, .value_bytes = bytes, .combine = combine, .context = context};
     for (uint64_t chunk = 0; chunk < loop->chunks; chunk++)
-        muster__tree_push(&tree, loop->loop.partials + chunk * bytes);
-    const void *value = muster__tree_value(&tree);
+        muster_tree_push(&tree, loop->loop.cursor.partials + chunk * bytes);
+    const void *value = muster_tree_value(&tree);
     if (value)
         memcpy(result, value, bytes);
     free(stack);
@@ -452,22 +470,23 @@ int muster_member_loop_combine(struct muster_member_loop *loop, muster_combine c
 }
 
 /* Returns 0 and the numbers of one partial result, or -EINVAL. */
-static int numbers_of(const struct muster_member_loop *loop, uint32_t type, uint32_t operation,
+static int numbers_of(const struct muster__member_loop *loop, uint32_t type, uint32_t operation,
                       struct muster__numbers *numbers)
 {
-    if (!loop->member->loop_whole || !loop->loop.partials ||
+    if (!loop->member->loop_whole || !loop->loop.cursor.partials ||
         !muster__operation_fits(type, operation) ||
-        loop->loop.partial_bytes % muster_type_bytes(type) != 0)
+        loop->loop.cursor.partial_bytes % muster_type_bytes(type) != 0)
         return -EINVAL;
     numbers->type = type;
     numbers->operation = operation;
-    numbers->count = loop->loop.partial_bytes / muster_type_bytes(type);
+    numbers->count = loop->loop.cursor.partial_bytes / muster_type_bytes(type);
     return 0;
 }
 
-int muster_member_loop_reduce(struct muster_member_loop *loop, uint32_t type, uint32_t operation,
+int muster_member_loop_reduce(struct muster_member_loop *seen, uint32_t type, uint32_t operation,
                               void *result)
 {
+    struct muster__member_loop *loop = private_of(seen);
     struct muster__numbers numbers;
     int status = numbers_of(loop, type, operation, &numbers);
     if (status < 0)
@@ -476,18 +495,19 @@ int muster_member_loop_reduce(struct muster_member_loop *loop, uint32_t type, ui
         muster__identity(type, operation, result, numbers.count);
         return 0;
     }
-    return muster_member_loop_combine(loop, muster__combine_numbers, &numbers, result);
+    return muster_member_loop_combine(seen, muster__combine_numbers, &numbers, result);
 }
 
-int muster_member_loop_scan(struct muster_member_loop *loop, uint32_t type, uint32_t operation,
+int muster_member_loop_scan(struct muster_member_loop *seen, uint32_t type, uint32_t operation,
                             uint32_t scan, void *results)
 {
+    struct muster__member_loop *loop = private_of(seen);
     struct muster__numbers numbers;
     int status = numbers_of(loop, type, operation, &numbers);
     if (status < 0 || scan > MUSTER_SCAN_BEFORE)
         return -EINVAL;
-    uint64_t bytes = loop->loop.partial_bytes;
-    const unsigned char *from = loop->loop.partials;
+    uint64_t bytes = loop->loop.cursor.partial_bytes;
+    const unsigned char *from = loop->loop.cursor.partials;
     unsigned char *to = results;
     if (loop->chunks == 0)
         return 0;

@@ -6,7 +6,7 @@
  */
 #include "member/state.h"
 
-#include <muster/limits.h>
+#include <muster/core/limits.h>
 #include <string.h>
 
 #define BLOCK_OFFSET MUSTER_LINE_BYTES /* after the segment's header */

@@ -7,13 +7,15 @@
 #ifndef MUSTER_MEMBER_STATE_H
 #define MUSTER_MEMBER_STATE_H
 
-#include <muster/launcher.h>
+#include <muster/core/launcher.h>
+#include <muster/core/loop.h>
+#include <muster/core/segment.h>
+#include <muster/core/tree.h>
 #include <muster/member.h>
-#include <muster/segment.h>
 #include <muster/testing.h>
 
 #include "base/hash.h"
-#include "member/fault.h"
+#include "member/crash.h"
 #include "os/os.h"
 #include "os/wait.h"
 
@@ -229,6 +231,18 @@ enum muster__call {
     MUSTER__CALL_LOOP_END
 };
 
+/* A loop of a member. Its cursor, which comes first, is the caller's struct muster_member_loop. */
+struct muster__member_loop {
+    struct muster_loop loop;
+    struct muster_member *member;
+    uint64_t own;     /* chunks that this rank has committed: set at the end */
+    uint64_t adopted; /* of them, in place of dead ranks */
+    uint64_t chunks;  /* of the loop */
+};
+_Static_assert(offsetof(struct muster_loop, cursor) == 0 &&
+                   sizeof(struct muster_member_loop) == sizeof(struct muster_cursor),
+               "a member's loop is known by its cursor");
+
 struct muster_member {
     struct muster_segment control;
     struct muster__member_plan plan; /* this process's own copy: see team/state.h */
@@ -256,7 +270,7 @@ struct muster_member {
     struct muster__member_array *arrays;
     uint32_t array_count;
 
-    struct muster_member_loop loop;
+    struct muster__member_loop loop;
     bool loop_open;  /* between begin and end */
     bool loop_whole; /* ended well: its partial results hold */
     bool loop_adopts;
@@ -344,22 +358,6 @@ struct muster__numbers {
 /* muster__operate as a muster_combine. context: struct muster__numbers. */
 void muster__combine_numbers(void *into, const void *right, void *context);
 
-/* A binary tree over values in the order in which they come; see muster__tree_push. */
-struct muster__tree {
-    unsigned char *stack; /* depth_most values */
-    uint64_t value_bytes;
-    uint64_t count; /* values pushed */
-    uint32_t depth;
-    muster_combine combine;
-    void *context;
-};
-
-/* Levels that a tree over `count` values needs. */
-uint32_t muster__tree_levels(uint64_t count);
-void muster__tree_push(struct muster__tree *tree, const void *value);
-/* Returns: the value of all, in the stack; NULL: there were none. */
-const void *muster__tree_value(struct muster__tree *tree);
-
 /* -- member/array.c ------------------------------------------------------------------------- */
 
 /* Whether loops and arrays can have this name: 1 to MUSTER_NAME_BYTES - 1 bytes, none of them a
@@ -390,15 +388,27 @@ uint64_t muster__hash_uses(const struct muster_member *me,
 uint64_t muster__index_bytes(const struct muster_member_loop_options *options);
 
 /* Whatever loop there is, it is over. */
-void muster__close_loop(struct muster_member *me);
+static inline void muster__close_loop(struct muster_member *me)
+{
+    me->loop_open = me->loop_whole = false;
+    me->loop.loop.cursor.next = me->loop.loop.cursor.end =
+        0; /* a late call for a chunk is noticed */
+    muster__member_uncheck(me);
+    muster__member_unlisten(me);
+}
 
-/* -- launcher/timeline.c ---------------------------------------------------------------------- */
+/* -- member/timeline.c ---------------------------------------------------------------------- */
 
 /* Adds room for timelines to a plan. Returns: 0, or -EINVAL: too many events. */
 int muster__plan_timelines(uint64_t events, struct muster__member_plan *plan);
 /* Where they are kept: this rank's loop begins, its roll opened, and is over. */
 void muster__timeline_begun(struct muster_member *me);
 void muster__timeline_over(struct muster_member *me, bool whole);
+
+/* What the launcher reads of a rank's. Returns: as muster_launcher_timeline. */
+int muster__timeline_read(const struct muster__member_plan *plan,
+                          const struct muster__member_parts *parts, uint32_t rank,
+                          struct muster_launcher_timeline *timeline);
 
 /* -- member/notes.c ------------------------------------------------------------------------- */
 

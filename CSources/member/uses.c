@@ -33,8 +33,8 @@ bool muster__uses_can_be(const struct muster_member *me,
     for (uint32_t i = 0; i < options->use_count; i++) {
         const struct muster_member_use *use = &options->uses[i];
         const struct muster__member_array *array = array_of(me, use);
-        if (!array || use->access > MUSTER_IN_PLACE || (use->flags & ~flags) != 0 ||
-            ((use->flags & MUSTER_USE_GATHER) != 0 && use->access != MUSTER_INPUT) ||
+        if (!array || use->access > MUSTER_ACCESS_IN_PLACE || (use->flags & ~flags) != 0 ||
+            ((use->flags & MUSTER_USE_GATHER) != 0 && use->access != MUSTER_ACCESS_INPUT) ||
             use->element_bytes == 0 || array->size_bytes % use->element_bytes != 0)
             return false;
     }
@@ -56,7 +56,7 @@ uint64_t muster__hash_uses(const struct muster_member *me,
 static bool any_is_written(const struct muster_member_loop_options *options)
 {
     for (uint32_t i = 0; i < options->use_count; i++)
-        if (options->uses[i].access != MUSTER_INPUT)
+        if (options->uses[i].access != MUSTER_ACCESS_INPUT)
             return true;
     return false;
 }
@@ -68,7 +68,7 @@ uint64_t muster__index_bytes(const struct muster_member_loop_options *options)
     for (uint32_t i = 0; i < options->use_count; i++) {
         const struct muster_member_use *use = &options->uses[i];
         uint64_t bytes;
-        if ((writes && use->access == MUSTER_INPUT) || (use->flags & MUSTER_USE_GATHER) != 0)
+        if ((writes && use->access == MUSTER_ACCESS_INPUT) || (use->flags & MUSTER_USE_GATHER) != 0)
             continue;
         if (__builtin_mul_overflow(per_index(use), (uint64_t)use->element_bytes, &bytes))
             bytes = UINT64_MAX;
@@ -101,7 +101,8 @@ int muster_member_loop_advice(const struct muster_member *me,
         const struct muster_member_use *use = &options->uses[i];
         if (!array_of(me, use) || use->element_bytes == 0)
             return 0; /* -EINVAL */
-        bool counts = writes ? use->access != MUSTER_INPUT : (use->flags & MUSTER_USE_GATHER) == 0;
+        bool counts =
+            writes ? use->access != MUSTER_ACCESS_INPUT : (use->flags & MUSTER_USE_GATHER) == 0;
         if (!counts)
             continue;
         bool fit = fits(me, use, options->elements);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory/space.h"
+#include "memory/arena.h"
 
 #define PATH_BYTES_MOST 4352
 

@@ -1,5 +1,5 @@
 /* file.c - files that become arrays. */
-#include <muster/file.h>
+#include <muster/core/file.h>
 #include <sys/stat.h>
 
 #include "os/os.h"

@@ -4,13 +4,13 @@
  * Invariant: a plan fits into its limits, or it is refused with a shortage; nothing else decides on
  * sizes of what is only reserved.
  */
-#include <muster/journal.h>
-#include <muster/limits.h>
-#include <muster/roll.h>
+#include <muster/core/journal.h>
+#include <muster/core/limits.h>
+#include <muster/core/roll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "memory/space.h"
+#include "memory/arena.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)

@@ -1,5 +1,5 @@
 /* migrate.c - moving pages that have a place already. */
-#include <muster/placement.h>
+#include <muster/core/placement.h>
 #include <stdlib.h>
 
 #include "memory/placement.h"

@@ -5,8 +5,8 @@
  * other nodes, which is read back (memory/residency.c), mended (team/populate.c), or an error.
  */
 #include <linux/mempolicy.h>
-#include <muster/placement.h>
-#include <muster/schedule.h>
+#include <muster/core/placement.h>
+#include <muster/core/schedule.h>
 #include <stdio.h>
 #include <stdlib.h>
 

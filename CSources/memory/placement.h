@@ -2,7 +2,7 @@
 #ifndef MUSTER_PLACEMENT_PRIVATE_H
 #define MUSTER_PLACEMENT_PRIVATE_H
 
-#include <muster/placement.h>
+#include <muster/core/placement.h>
 
 /* What refuses placement as such, in a container say, becomes -EXDEV: it is not about this array.
  */

@@ -1,6 +1,6 @@
 /* pool.c - what a pool of huge pages has, and memory of it. */
-#include <muster/placement.h>
-#include <muster/pool.h>
+#include <muster/core/placement.h>
+#include <muster/core/pool.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  * Invariant: between two jobs the leader has access to the rooms that are in use and to nothing
  * else of the arena. A rank has access to those that were in use when it last followed.
  */
-#include "memory/space.h"
+#include "memory/arena.h"
 
 static uint64_t whole_pages(uint64_t bytes)
 {

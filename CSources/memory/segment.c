@@ -3,7 +3,7 @@
  * Invariant: a segment that muster_segment_attach has accepted is exactly as long as its header
  * says and can't be shortened, so no access inside it can raise SIGBUS for want of a file.
  */
-#include <muster/segment.h>
+#include <muster/core/segment.h>
 #include <string.h>
 
 #include "base/hash.h"

@@ -3,12 +3,12 @@
  * Invariant: free extents are sorted, apart, never touching (neighbours are merged), and together
  * with the allocated ones cover arena and window exactly. Nothing here is in shared memory.
  */
-#include <muster/limits.h>
+#include <muster/core/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory/space.h"
+#include "memory/arena.h"
 
 #define GIB             (1ull << 30)
 #define UNIT            MUSTER__SPACE_UNIT

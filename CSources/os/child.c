@@ -3,7 +3,7 @@
  * Invariant: a child never outlives its parent: it asks for the parent's death first and then looks
  * whether the parent had died before it asked.
  */
-#include <muster/child.h>
+#include <muster/core/child.h>
 
 #include "os/os.h"
 

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <muster/fault.h>
+#include <muster/core/fault.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <link.h>
-#include <muster/server.h>
+#include <muster/core/server.h>
 
 struct place {
     int64_t offset;

@@ -40,7 +40,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "os/process.h"
+#include "os/inherited_calls.h"
 
 #define BIT(number) (UINT64_C(1) << ((number) - 1))
 

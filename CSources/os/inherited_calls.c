@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "os/call.h"
-#include "os/inherited.h"
-#include "os/process.h"
+#include "os/inherited_calls.h"
 
 int muster__os_keep_standard(void)
 {
@@ -249,4 +248,11 @@ void muster__go_by(const char *name)
         argument_count = 1;
     }
     errno = errno_before;
+}
+
+int muster__os_adopt_orphans(bool adopt)
+{
+    INJECT();
+    ENTER();
+    return (int)taken(prctl(PR_SET_CHILD_SUBREAPER, adopt ? 1 : 0, 0, 0, 0), errno_before);
 }

@@ -12,11 +12,22 @@
 
 #include "os/call.h"
 
+/* Reads a short file of /proc whole. Returns: false: it can't be read, and text is empty. */
+static bool read_file(const char *path, char *text, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, room - 1);
+    if (fd >= 0)
+        muster__os_close_raw(fd);
+    text[length > 0 ? length : 0] = '\0';
+    return length > 0;
+}
+
 int muster__os_pidfd_process(int pidfd)
 {
     char path[48], text[512];
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
-    if (muster__os_read_text(path, text, sizeof text) < 0)
+    if (!read_file(path, text, sizeof text))
         return 0;
     const char *line = strstr(text, "\nPid:");
     int pid = line ? atoi(line + 5) : 0;
@@ -27,11 +38,8 @@ int muster__os_pidfd_process(int pidfd)
  * NULL: it can't be read. text: at least 512 bytes. */
 static const char *after_name(const char *path, char *text)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, 511);
-    if (fd >= 0)
-        muster__os_close_raw(fd);
-    text[length > 0 ? length : 0] = '\0';
+    if (!read_file(path, text, 512))
+        return NULL;
     const char *end = strrchr(text, ')');
     return end && end[1] == ' ' ? end + 2 : NULL;
 }

@@ -168,13 +168,6 @@ int muster__os_start_program(const struct muster__program *program, uint32_t *st
     return (int)pid;
 }
 
-int muster__os_adopt_orphans(bool adopt)
-{
-    INJECT();
-    ENTER();
-    return (int)taken(prctl(PR_SET_CHILD_SUBREAPER, adopt ? 1 : 0, 0, 0, 0), errno_before);
-}
-
 static int reap(idtype_t which, int child, int *pid, int *code, int *status)
 {
     ENTER(); /* clean-up: not injected */

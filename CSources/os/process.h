@@ -5,7 +5,7 @@
 #define MUSTER_OS_PROCESS_H
 
 #include <muster/base.h>
-#include <muster/supervisor.h>
+#include <muster/tool/supervisor.h>
 
 #include "os/os.h"
 
@@ -32,8 +32,6 @@ struct muster__program {
  * *step_status how. A step that is not fatal (MUSTER_STEP_CPU) is told with a pid. */
 int muster__os_start_program(const struct muster__program *program, uint32_t *step,
                              int *step_status);
-
-int muster__os_adopt_orphans(bool adopt); /* PR_SET_CHILD_SUBREAPER */
 
 /* A child that has ended, reaped. 1: there was one; 0: none has; -ECHILD: there is none. */
 int muster__os_reap_any(int *pid, int *code, int *status);

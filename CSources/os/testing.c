@@ -150,12 +150,12 @@ void muster__point_reached(uint32_t point)
     if (points[point].action == MUSTER_POINT_KILL) {
         int tokens = points[point].descriptor;
         if (tokens < 0 || read(tokens, &byte, 1) == 1)
-            kill(muster__os_pid(), SIGKILL);
+            kill(getpid(), SIGKILL);
         points[point].remaining = 1;
         return;
     }
     if (points[point].action == MUSTER_POINT_STOP) {
-        kill(muster__os_pid(), SIGSTOP);
+        kill(getpid(), SIGSTOP);
         return;
     }
     if (write(points[point].descriptor, &byte, 1) == 1)
@@ -170,4 +170,9 @@ uint32_t muster__broken;
 void muster_testing_break(enum muster_breakage breakage)
 {
     muster__broken = breakage;
+}
+
+void muster_testing_point_array(void)
+{
+    MUSTER__POINT(MUSTER_POINT_ARRAY_CREATED);
 }

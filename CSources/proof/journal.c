@@ -1,5 +1,5 @@
 /* journal.c - saving and putting back old contents. The protocol is told in journal.h. */
-#include <muster/journal.h>
+#include <muster/core/journal.h>
 #include <muster/testing.h>
 
 #include <string.h>

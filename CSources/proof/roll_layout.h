@@ -2,7 +2,7 @@
 #ifndef MUSTER_ROLL_LAYOUT_H
 #define MUSTER_ROLL_LAYOUT_H
 
-#include <muster/roll.h>
+#include <muster/core/roll.h>
 
 static inline uint64_t muster__roll_page(uint64_t bytes)
 {

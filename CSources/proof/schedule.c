@@ -4,7 +4,7 @@
  * is the only way to take it. All of it is relaxed, since these words deal numbers and publish no
  * data; a chunk's data is published by its commit and by the end of the job.
  */
-#include <muster/schedule.h>
+#include <muster/core/schedule.h>
 
 /* Elements a chunk unless asked otherwise: 512 KiB of doubles, where the cost of a claim and a
  * commit (some nanoseconds) vanishes beside the 30 us that moving them takes. */

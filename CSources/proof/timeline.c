@@ -1,5 +1,5 @@
 /* timeline.c - a rank's list of what it did when. */
-#include <muster/timeline.h>
+#include <muster/core/timeline.h>
 
 #include "os/os.h"
 

@@ -2,10 +2,11 @@
  *
  * Invariant: `pidfd >= 0` implies a child process that has not been reaped and that is in step:
  * every question has had its answer. Whatever breaks that (a failed send, a strange answer, its
- * death) ends in lose(), which leaves neither the process nor any of its ranks.
+ * death) ends in lose(). The kernel ends its ranks with it; the leader's room notes their deaths
+ * after each call of this file's functions (muster__note_fallen).
  */
 #define _GNU_SOURCE
-#include <muster/binding.h>
+#include <muster/core/binding.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@
 
 /* -- losing it ------------------------------------------------------------------------------ */
 
-/* Reaps the server, killing it if need be, notes what was wrong, and sees all its ranks dead. */
+/* Reaps the server, killing it if need be, and notes what was wrong. */
 static void lose(struct muster_team *team, int status)
 {
     struct muster__server *server = team->server;
@@ -54,9 +55,15 @@ static void lose(struct muster_team *team, int status)
     muster__os_close(server->socket);
     server->pidfd = server->socket = -1;
     server->pid = 0;
-    for (uint32_t rank = 0; rank < team->plan.size; rank++)
-        if (team->ranks[rank].pidfd >= 0)
-            muster__note_death(team, rank);
+    server->has_fallen = true; /* and all its ranks: the caller notes their deaths */
+}
+
+bool muster__server_has_fallen(struct muster_team *team)
+{
+    bool fallen = team->server && team->server->has_fallen;
+    if (fallen)
+        team->server->has_fallen = false;
+    return fallen;
 }
 
 void muster__server_event(struct muster_team *team)
@@ -291,8 +298,7 @@ static int start(struct muster_team *team)
     return status;
 }
 
-/* -- the leader's side of leader/team.c
- * ------------------------------------------------------------ */
+/* -- what the leader asks for ---------------------------------------------------------------- */
 
 int muster_team_use_server(struct muster_team *team, const uint32_t *cpus)
 {
@@ -362,15 +368,15 @@ int muster__server_reap(struct muster_team *team, uint32_t rank, int *code, int 
     struct muster__server_request request = {.verb = MUSTER__SERVER_REAP, .rank = rank};
     struct muster__server_reply reply = {0};
     int pidfd = team->ranks[rank].pidfd;
-    if (team->server->pidfd >= 0 && ask(team, &request, -1, &reply, NULL) == 0) {
+    if (team->server->pidfd >= 0) {
+        if (ask(team, &request, -1, &reply, NULL) < 0)
+            return -EOWNERDEAD;
         if (reply.status > 0) {
             *code = reply.code;
             *status = reply.value;
         }
         return reply.status;
     }
-    if (team->ranks[rank].pidfd != pidfd)
-        return 0; /* noted when the server was lost, just now */
     /* The kernel kills it with the server; it is dead once its pidfd says so. */
     muster__os_kill(pidfd, 9);
     (void)muster__os_wait_readable(pidfd, -1);

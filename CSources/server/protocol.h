@@ -1,10 +1,10 @@
-/* protocol.h - what leader and fork server say to each other, and what the leader's side of
- * leader/team.c asks server/client.c to do. Private.
+/* protocol.h - what leader and fork server say to each other, and what the leader knows
+ * of its server. Private.
  */
 #ifndef MUSTER_SERVER_STATE_H
 #define MUSTER_SERVER_STATE_H
 
-#include <muster/server.h>
+#include <muster/core/server.h>
 
 #include "team/state.h"
 
@@ -53,8 +53,12 @@ struct muster__server {
     struct muster__server_mapping *mappings;
     uint32_t mapping_count;
     bool in_trouble;
+    bool has_fallen;   /* it was lost, and the deaths of its ranks are not noted yet */
     uint32_t troubles; /* servers that were lost */
     struct muster_server_trouble trouble;
 };
+
+/* Notes that this program has come to its line. (line.c) */
+void muster__server_line_reached(void);
 
 #endif

@@ -6,7 +6,7 @@
  * rank comes back from muster_server_serve.
  */
 #define _GNU_SOURCE
-#include <muster/mirror.h>
+#include <muster/core/mirror.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +18,6 @@
 /* Exit statuses, for who looks at what a dead server left. */
 #define EXIT_FINE   0
 #define EXIT_BROKEN 125
-
-/* Set when the line is reached; a fork inherits it. Relaxed: the leader's thread that makes a team
- * came after main's first line anyway. */
-static uint32_t line_reached;
 
 struct server {
     int socket;
@@ -289,7 +285,7 @@ static bool is_leaders(int fd, int leader_pid)
 
 int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
 {
-    __atomic_store_n(&line_reached, 1, __ATOMIC_RELAXED);
+    muster__server_line_reached();
     struct server server = {.socket = MUSTER__SERVER_SOCKET,
                             .leader_pid = asking_process(),
                             .own_pid = muster__os_pid()};
@@ -317,14 +313,4 @@ int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
     *team = server.team;
     free(server.pidfds);
     return 1;
-}
-
-bool muster_server_is_possible(void)
-{
-    return __atomic_load_n(&line_reached, __ATOMIC_RELAXED) != 0;
-}
-
-bool muster_server_is_stray(void)
-{
-    return muster__os_variable(MUSTER_SERVER_VARIABLE) != NULL;
 }

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "os/process.h"
 #include "os/process_stat.h"
-#include "supervisor/guard.h"
+#include "supervisor/descendants.h"
 
 struct process {
     int pid;

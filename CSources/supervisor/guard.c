@@ -27,7 +27,9 @@
 #include <signal.h>
 
 #include "os/inherited.h"
+#include "os/inherited_calls.h"
 #include "os/process.h"
+#include "supervisor/descendants.h"
 #include "supervisor/guard.h"
 
 /* Ends whatever has been left to this process. */

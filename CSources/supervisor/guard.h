@@ -12,8 +12,4 @@
  * and ends with the guard; or a negative errno, and nothing was forked. */
 int muster__guard_fork(uint64_t signals);
 
-/* Sends a signal to every descendant of the calling process. Returns: how many got it, or a
- * negative errno of /proc. (supervisor/descendants.c) */
-int muster__signal_descendants(int signal);
-
 #endif

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include <elf.h>
 #include <limits.h>
-#include <muster/supervisor.h>
+#include <muster/tool/supervisor.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * that source may write on, all others put a line break first.
  */
 #define _GNU_SOURCE
-#include <muster/relay.h>
+#include <muster/tool/relay.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,14 +6,16 @@
 #define _GNU_SOURCE
 #include <limits.h>
 #include <linux/mempolicy.h>
-#include <muster/supervisor.h>
+#include <muster/tool/supervisor.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/affinity.h"
 #include "os/inherited.h"
+#include "os/inherited_calls.h"
 #include "os/process.h"
+#include "supervisor/descendants.h"
 #include "supervisor/guard.h"
 
 struct muster_supervisor {

@@ -3,7 +3,7 @@
  * Invariant: a rank never has a writable mapping of a copy at the array's address. Entries of the
  * table lie in shared memory, so each is copied and checked before its numbers become addresses.
  */
-#include <muster/mirror.h>
+#include <muster/core/mirror.h>
 #include <string.h>
 
 #include "team/state.h"

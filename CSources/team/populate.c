@@ -11,7 +11,7 @@
  * for touching all and collapsing then.
  */
 #include <linux/mempolicy.h>
-#include <muster/commit.h>
+#include <muster/core/populate.h>
 #include <stdlib.h>
 #include <string.h>
 

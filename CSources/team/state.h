@@ -2,8 +2,8 @@
 #ifndef MUSTER_TEAM_STATE_H
 #define MUSTER_TEAM_STATE_H
 
-#include <muster/placement.h>
-#include <muster/team.h>
+#include <muster/core/placement.h>
+#include <muster/core/team.h>
 
 #include "os/os.h"
 #include "os/wait.h"
@@ -84,22 +84,28 @@ int muster__follow_arrays(struct muster_team *team);
 void muster__before_worker(struct muster_team *team, uint32_t rank);
 void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, int parent);
 
-/* For the fork server: where the parts of a mapped control segment are (`rolls` has room; the plan
- * is sound), in leader/team.c; and a look whether a rank has died, in leader/deaths.c. */
+/* Where the parts of a mapped control segment are. `rolls` has room; the plan is sound. (layout.c)
+ */
 void muster__find_parts(struct muster_team *team, const struct muster_team_block *plan);
-void muster__note_death(struct muster_team *team, uint32_t rank);
 
-/* server/client.c, for leader/team.c; all but the last two only where there is a server.
+/* leader/deaths.c: notes that a rank has died, if it has; and, after each call of the functions
+ * below, the deaths of all ranks if the server was lost in it. */
+void muster__note_death(struct muster_team *team, uint32_t rank);
+void muster__note_fallen(struct muster_team *team);
+
+/* server/client.c, for the leader's room: only if there is a server, but for the last three.
  *
  * muster__server_spawn: ends[1] goes to the rank, ends[0] becomes the leader's; both are taken over
- * in any case. muster__server_reap: as muster__os_reap without wait; 0 also where the death has
- * been noted within. muster__server_end: as muster_team_end, after the job that ends idle ranks. */
+ * in any case. muster__server_reap: as muster__os_reap without wait; -EOWNERDEAD: the server was
+ * lost. muster__server_end: as muster_team_end, after the job that ends idle ranks.
+ * muster__server_has_fallen: whether the server was lost since this was last asked. */
 int muster__server_spawn(struct muster_team *team, uint32_t rank, const int ends[2]);
 int muster__server_reap(struct muster_team *team, uint32_t rank, int *code, int *status);
 int muster__server_send_mapping(struct muster_team *team, const struct muster__mapping *mapping,
                                 int fd);
 void muster__server_event(struct muster_team *team);
 void muster__server_end(struct muster_team *team, bool idle);
+bool muster__server_has_fallen(struct muster_team *team);
 void muster__server_forget_trouble(struct muster_team *team);
 void muster__server_destroy(struct muster_team *team);
 

@@ -4,8 +4,8 @@
  * the copy, so that nobody can change what has been checked.
  */
 #include <assert.h>
-#include <muster/server.h>
-#include <muster/work.h>
+#include <muster/core/server.h>
+#include <muster/core/work.h>
 #include <string.h>
 
 _Static_assert(sizeof(struct muster_work_use) == 56, "uses follow each other without gaps");
@@ -63,11 +63,12 @@ static int read_order(struct muster_work_state *state, struct muster_work_order 
     state->use_count = order->use_count;
     for (uint32_t i = 0; i < state->use_count; i++) {
         const struct muster_work_use *use = &state->uses[i];
-        if (use->array >= MUSTER_ARRAYS_MAX || use->access > MUSTER_IN_PLACE ||
+        if (use->array >= MUSTER_ARRAYS_MAX || use->access > MUSTER_ACCESS_IN_PLACE ||
             use->element_bytes == 0 || use->elements_per_index == 0 ||
             use->offset_bytes > loop->space_bytes ||
             use->count > (loop->space_bytes - use->offset_bytes) / use->element_bytes ||
-            (use->access != MUSTER_INPUT && loop->elements > use->count / use->elements_per_index))
+            (use->access != MUSTER_ACCESS_INPUT &&
+             loop->cursor.elements > use->count / use->elements_per_index))
             return -EUCLEAN;
     }
     return 0;
@@ -105,10 +106,10 @@ int muster_work_run(struct muster_loop *loop, const void *order_address, uint64_
     struct muster_work work = {
         .rank = loop->rank, .size = loop->size, .arguments = state.arguments, .state = &state};
     while (muster_loop_next(loop, &work.chunk)) {
-        if (loop->partials) {
-            work.partial = loop->partials + work.chunk.index * loop->partial_bytes;
+        if (loop->cursor.partials) {
+            work.partial = loop->cursor.partials + work.chunk.index * loop->cursor.partial_bytes;
             /* A chunk that is begun again must not add to what its first attempt has left. */
-            memset(work.partial, 0, loop->partial_bytes);
+            memset(work.partial, 0, loop->cursor.partial_bytes);
         }
         status = muster__call_kernel(kernel, &work);
         if (status != 0) {
@@ -169,12 +170,12 @@ uint64_t muster_work_elements_per_index(const struct muster_work *work, uint32_t
 
 const void *muster_work_input(const struct muster_work *work, uint32_t use)
 {
-    return elements(work, used_for(work, use, MUSTER_INPUT));
+    return elements(work, used_for(work, use, MUSTER_ACCESS_INPUT));
 }
 
 void *muster_work_output(const struct muster_work *work, uint32_t use)
 {
-    const struct muster_work_use *found = used_for(work, use, MUSTER_OUTPUT);
+    const struct muster_work_use *found = used_for(work, use, MUSTER_ACCESS_OUTPUT);
     struct muster_interval mine = owned(work, found);
     if (work->state->loop->poison)
         muster_loop_poison(work->state->loop, work->chunk.index, found->array,
@@ -212,20 +213,20 @@ static bool update(const struct muster_work *work, const struct muster_work_use 
 
 bool muster_work_update(const struct muster_work *work, uint32_t use, struct muster_tile *tile)
 {
-    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    const struct muster_work_use *found = used_for(work, use, MUSTER_ACCESS_IN_PLACE);
     return update(work, found, tile_length(found, found->elements_per_index), tile);
 }
 
 bool muster_work_update_elements(const struct muster_work *work, uint32_t use,
                                  struct muster_tile *tile)
 {
-    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    const struct muster_work_use *found = used_for(work, use, MUSTER_ACCESS_IN_PLACE);
     return update(work, found, tile_length(found, 1), tile);
 }
 
 void *muster_work_update_whole(const struct muster_work *work, uint32_t use)
 {
-    const struct muster_work_use *found = used_for(work, use, MUSTER_IN_PLACE);
+    const struct muster_work_use *found = used_for(work, use, MUSTER_ACCESS_IN_PLACE);
     struct muster_interval mine = owned(work, found);
     save(work, found, mine.first, mine.end);
     return elements(work, found);
@@ -233,7 +234,7 @@ void *muster_work_update_whole(const struct muster_work *work, uint32_t use)
 
 struct muster_rows muster_work_rows(const struct muster_work *work, uint32_t use, uint64_t halo)
 {
-    const struct muster_work_use *found = used_for(work, use, MUSTER_INPUT);
+    const struct muster_work_use *found = used_for(work, use, MUSTER_ACCESS_INPUT);
     uint64_t count = found->count / found->elements_per_index;
     uint64_t first = work->chunk.first < count ? work->chunk.first : count;
     uint64_t end = work->chunk.end < count ? work->chunk.end : count;

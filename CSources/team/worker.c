@@ -4,14 +4,14 @@
  */
 #define _GNU_SOURCE
 #include <link.h>
-#include <muster/commit.h>
-#include <muster/mirror.h>
+#include <muster/core/mirror.h>
+#include <muster/core/populate.h>
 #include <muster/testing.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "memory/space.h"
+#include "memory/arena.h"
 #include "os/fault.h"
 #include "os/output.h"
 #include "team/state.h"

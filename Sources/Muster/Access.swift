@@ -5,7 +5,7 @@
 // over its stored properties (KernelTable.swift) and checks them before the loop starts, so that a
 // view needs no more than a comparison of bounds.
 
-public import CMuster
+public import MusterCore
 
 /// What every access holds. For the team's own use.
 public struct _ArrayHandle: BitwiseCopyable, Sendable {

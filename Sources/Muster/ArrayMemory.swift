@@ -3,7 +3,7 @@
 // Three kinds in addition to files: the arena; a pool of huge pages, which is mapped into the window;
 // and copies in the arena of which every rank maps its own node's into the window.
 
-internal import CMuster
+internal import MusterCore
 
 /// What is behind an array.
 enum MemorySource {

@@ -4,7 +4,8 @@
 // Invariant: no step can end in an out-of-memory kill for want of room on a node. What can't be enforced
 // on this host is a note; a node without room is an error with the numbers.
 
-internal import CMuster
+internal import MusterCore
+internal import MusterCore.Testing
 
 /// Where an array's pages belong, piece by piece, and what came of it.
 struct ArrayPlan {

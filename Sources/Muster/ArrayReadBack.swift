@@ -4,7 +4,7 @@
 // Invariant: a placement that is asked for is read back at once. Each rank counts its own pages as it
 // commits them; what lies elsewhere is a note with its bytes and the cause.
 
-internal import CMuster
+internal import MusterCore
 
 extension ArrayPlan {
     /// Whether its ranks count their pages: nobody else looks where they lie.

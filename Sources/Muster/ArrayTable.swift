@@ -1,6 +1,6 @@
 // ArrayTable.swift - the arrays of a team: their numbers, their room, their memory, their files.
 
-internal import CMuster
+internal import MusterCore
 
 /// A piece of the team's range of addresses, in bytes.
 struct Extent {

@@ -1,6 +1,6 @@
 // AuditReport.swift - what the rolls of all ranks amount to.
 
-internal import CMuster
+internal import MusterCore
 
 /// How often each chunk of a loop was committed, read from what the ranks recorded.
 public struct AuditReport: Sendable, CustomStringConvertible {

@@ -1,6 +1,6 @@
 // Binding.swift - where the ranks of a team run.
 
-internal import CMuster
+internal import MusterCore
 
 /// Which CPU each rank of a team is bound to.
 ///

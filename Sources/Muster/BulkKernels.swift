@@ -1,6 +1,6 @@
 // BulkKernels.swift - the C core's vectorised loops over doubles, as kernels of a team.
 
-internal import CMuster
+internal import MusterCore
 
 /// Loops over doubles that come with Muster: vectorised for the CPU at hand, the same bits on each.
 ///

@@ -1,9 +1,9 @@
 // CKernel.swift - kernels that are C functions: how they travel to the ranks and run there.
 //
-// In the job slot a C kernel is an order (work.h): where the function is, the arrays that it uses, its
+// In the job slot a C kernel is an order (core/work.h): where the function is, the arrays that it uses, its
 // arguments. To the team it is one more kernel type, whose accesses and bytes come with each loop.
 
-internal import CMuster
+internal import MusterCore
 
 /// The head of a C kernel's bytes.
 struct CKernel: _Work {
@@ -91,17 +91,17 @@ extension AccessKind {
     /// As the C core numbers it.
     var code: UInt32 {
         switch self {
-        case .input: MUSTER_INPUT.rawValue
-        case .output: MUSTER_OUTPUT.rawValue
-        case .inPlace: MUSTER_IN_PLACE.rawValue
+        case .input: MUSTER_ACCESS_INPUT.rawValue
+        case .output: MUSTER_ACCESS_OUTPUT.rawValue
+        case .inPlace: MUSTER_ACCESS_IN_PLACE.rawValue
         }
     }
 
     init?(code: UInt32) {
         switch muster_access(code) {
-        case MUSTER_INPUT: self = .input
-        case MUSTER_OUTPUT: self = .output
-        case MUSTER_IN_PLACE: self = .inPlace
+        case MUSTER_ACCESS_INPUT: self = .input
+        case MUSTER_ACCESS_OUTPUT: self = .output
+        case MUSTER_ACCESS_IN_PLACE: self = .inPlace
         default: return nil
         }
     }

@@ -1,9 +1,9 @@
-// CLeader.swift - the functions of muster/launch.h: a leader in C.
+// CLeader.swift - the functions of muster/leader.h: a leader in C.
 //
 // C owns a leader by an opaque pointer to a CLeader; arrays and the report belong to it. Mistakes of a
 // C caller that would be traps in Swift are errors here, with the same words.
 
-package import CMuster
+package import MusterCore
 
 /// A team for C.
 final class CLeader {
@@ -146,7 +146,7 @@ extension MusterError {
     private static let names = [
         (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
         ("start: .forkServer", "start = MUSTER_START_SERVER"),
-        ("recovery: .fail", "recovery = MUSTER_FAIL"),
+        ("recovery: .fail", "recovery = MUSTER_RECOVERY_FAIL"),
         ("mirror() on the array", "muster_array_mirror"),
     ]
 
@@ -191,9 +191,14 @@ package func muster_leader_create(
         guard Int(options.check) < checks.count else {
             throw invalid("check \(options.check)", "is none of enum muster_check_mode")
         }
+        let waits: [Team.Wait] = [.automatic, .spin, .yield, .sleep]
+        guard Int(options.wait) < waits.count else {
+            throw invalid("wait \(options.wait)", "is none of enum muster_wait")
+        }
         let team = try Team(
             size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
-            start: starts[Int(options.start)], check: checks[Int(options.check)])
+            start: starts[Int(options.start)], wait: waits[Int(options.wait)],
+            check: checks[Int(options.check)])
         leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
     }
 }

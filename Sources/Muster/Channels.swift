@@ -2,7 +2,7 @@
 //
 // Each chunk leaves the moments of all channels behind, so chunks grow with the number of channels.
 
-internal import CMuster
+internal import MusterCore
 
 /// Where the elements of channels lie: runs of `inner` elements of one channel, channel after channel, and
 /// again from the first one.
@@ -170,19 +170,19 @@ struct ChannelMoments: _Work {
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
-        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        let partials = UnsafeMutableRawPointer(loop.pointee.cursor.partials!)
         var hot = HotLoop(loop)
         withUnsafeTemporaryAllocation(byteCount: Int(MUSTER_CHANNEL_ROOM_BYTES), alignment: 64) {
             room in
             while hot.next(&raw) {
                 let chunk = Chunk(_loop: loop, raw: raw)
-                let moments = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
+                let moments = (partials + Int(raw.index) * Int(loop.pointee.cursor.partial_bytes))
                     .assumingMemoryBound(to: muster_moments.self)
                 moments.update(repeating: muster_moments(), count: layout.channels)
                 let first = UInt64(chunk.range.lowerBound)
                 numbers.withElements(of: chunk) { start, count in
                     muster_channel_moments(
-                        muster_dtype(numbers.dtype), start, count, first, UInt64(layout.channels),
+                        muster_type(numbers.dtype), start, count, first, UInt64(layout.channels),
                         UInt64(layout.inner), room.baseAddress, moments)
                 }
                 hot.commit(raw.index)

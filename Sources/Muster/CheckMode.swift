@@ -3,7 +3,7 @@
 // What the ranks do to their own memory is in the C core (check.h tells the story). Here: how it is
 // asked for, and the table of arrays that the ranks read before a checked loop.
 
-internal import CMuster
+internal import MusterCore
 
 extension Team {
     /// Whether loops are checked.
@@ -49,7 +49,7 @@ extension TeamCore {
         var count = 0
         for (id, place) in arrays.places {
             // An array that only a hidden access names (in an optional, say) may be an input.
-            var access = entry.hidesAccesses ? MUSTER_INPUT.rawValue : MUSTER_CHECK_UNUSED
+            var access = entry.hidesAccesses ? MUSTER_ACCESS_INPUT.rawValue : MUSTER_CHECK_UNUSED
             var indexBytes = place.elementBytes
             var number = UInt32.max
             if let known = uses[id] {
@@ -67,7 +67,7 @@ extension TeamCore {
         if let partials {
             room[count] = muster_check_array(
                 offset_bytes: UInt64(partials.offset), size_bytes: UInt64(chunks * partialBytes),
-                index_bytes: UInt64(partialBytes), access: MUSTER_OUTPUT.rawValue,
+                index_bytes: UInt64(partialBytes), access: MUSTER_ACCESS_OUTPUT.rawValue,
                 flags: MUSTER_CHECK_BY_CHUNK.rawValue, array: .max, use: .max)
             count += 1
         }

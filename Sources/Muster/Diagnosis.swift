@@ -4,7 +4,7 @@
 // Each check looks at one cause. It says what it has seen, what that does here, and the command that
 // mends it; where the host does not say, the check is unknown, never clear.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// What a host was checked for, and what was found.

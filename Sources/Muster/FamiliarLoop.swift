@@ -9,7 +9,7 @@
 // writes to the slot otherwise (another loop, an array's commit or mapping) changes what is compared
 // here, or takes it away.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// A loop that went well.

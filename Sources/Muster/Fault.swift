@@ -4,7 +4,7 @@
 // To find that out costs `limit` deaths: a chunk that is the first to die is left for later, and its
 // worker's successor tries another one.
 
-internal import CMuster
+internal import MusterCore
 
 extension AuditReport.Death {
     /// Where a worker crashed, and what its runtime said before.

@@ -1,6 +1,6 @@
 // FileArray.swift - files as arrays: mapped in every rank, never read into memory whole.
 
-internal import CMuster
+internal import MusterCore
 
 /// A type of element that `.npy` files know.
 public protocol NPYElement: BitwiseCopyable {

@@ -8,7 +8,7 @@
 //
 // Invariant: bytes -> String -> bytes changes nothing, for any bytes.
 
-internal import CMuster
+internal import MusterCore
 @preconcurrency internal import Glibc
 
 extension String {

@@ -4,7 +4,7 @@
 // program take part, the choice between fork and server, what a kernel needs to be found in another
 // process, and the words for what can go wrong.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 extension Team {

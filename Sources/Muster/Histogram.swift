@@ -2,7 +2,7 @@
 //
 // Each chunk leaves its counts behind as a partial result.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// How many elements lie between which edges.
@@ -143,18 +143,18 @@ struct Binning: _Work {
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
-        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        let partials = UnsafeMutableRawPointer(loop.pointee.cursor.partials!)
         var hot = HotLoop(loop)
         while hot.next(&raw) {
             let chunk = Chunk(_loop: loop, raw: raw)
-            let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
+            let counts = (partials + Int(raw.index) * Int(loop.pointee.cursor.partial_bytes))
                 .assumingMemoryBound(to: UInt64.self)
             counts.update(repeating: 0, count: bins)
             let edgeSpan = edges.span(in: chunk)
             numbers.withElements(of: chunk) { start, count in
                 edgeSpan.withUnsafeBufferPointer { edges in
                     muster_kernels_best().pointee.histogram(
-                        muster_dtype(numbers.dtype), start, count, edges.baseAddress, bins, counts)
+                        muster_type(numbers.dtype), start, count, edges.baseAddress, bins, counts)
                 }
             }
             hot.commit(raw.index)

@@ -3,7 +3,7 @@
 // All parsing here is lenient: what is missing or not as expected is nil, "the host does not say".
 // What a team depends on is read by the C core instead (topology.h), where damage is an error.
 
-internal import CMuster
+internal import MusterCore
 
 /// Files of one host; a recording of it grows with what is asked for.
 package final class HostFiles {

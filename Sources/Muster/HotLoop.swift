@@ -6,11 +6,11 @@
 // chunk goes through stands here once more, with what it needs in local variables; what happens once a
 // claim, or in traced jobs, is left to C.
 //
-// Invariant: within an interval of neighbouring chunks the members `next` and `roll.tail` of the loop
-// in memory are stale. C reads the first only in muster_loop_more, after it was written back, and the
-// second never on the paths taken from here: muster_loop_commit_apart only writes it.
+// Invariant: within an interval of neighbouring chunks `next` and `tail` of the cursor in memory are
+// stale. C reads `next` only in muster_loop_more, after it was written back. On the paths taken from here
+// C never reads `tail`: muster_loop_commit_apart only writes it.
 
-public import CMuster
+public import MusterCore
 public import Synchronization
 
 @usableFromInline
@@ -33,10 +33,10 @@ struct HotLoop: ~Copyable {
         self.loop = loop
         cancelled = HotLoop.atomic(loop.pointee.cancelled)
         job = loop.pointee.job
-        grain = loop.pointee.grain
-        elements = loop.pointee.elements
-        index = loop.pointee.next
-        limit = loop.pointee.end  // of a traced job: none is claimed yet
+        grain = loop.pointee.cursor.grain
+        elements = loop.pointee.cursor.elements
+        index = loop.pointee.cursor.next
+        limit = loop.pointee.cursor.end  // of a traced job: none is claimed yet
         tail = .max
         tailEnd = nil
     }
@@ -52,11 +52,11 @@ struct HotLoop: ~Copyable {
     @inlinable @inline(__always)
     mutating func next(_ chunk: inout muster_chunk) -> Bool {
         if index == limit {
-            loop.pointee.next = index
+            loop.pointee.cursor.next = index
             guard muster_loop_more(loop) else { return false }
-            index = loop.pointee.next
+            index = loop.pointee.cursor.next
             // A traced job asks at each chunk, and its commits all go by way of C.
-            limit = loop.pointee.traced == 0 ? loop.pointee.end : index &+ 1
+            limit = loop.pointee.cursor.slow_path == 0 ? loop.pointee.cursor.end : index &+ 1
         }
         // Relaxed: a request to stop carries no data. The line is read-mostly, so this costs a hit.
         if cancelled.pointee.load(ordering: .relaxed) == job {
@@ -80,12 +80,12 @@ struct HotLoop: ~Copyable {
             HotLoop.atomic(tailEnd.unsafelyUnwrapped).pointee.store(tail, ordering: .releasing)
         } else {
             muster_loop_commit_apart(loop, number)
-            tail = loop.pointee.traced == 0 ? loop.pointee.roll.tail : .max
-            tailEnd = loop.pointee.roll.tail_end
+            tail = loop.pointee.cursor.slow_path == 0 ? loop.pointee.cursor.tail : .max
+            tailEnd = loop.pointee.cursor.tail_end
         }
     }
 
     /// Writes back the loop's position, for the code that goes on with it after an error.
     @inlinable @inline(__always)
-    func leave() { loop.pointee.next = index }
+    func leave() { loop.pointee.cursor.next = index }
 }

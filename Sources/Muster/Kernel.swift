@@ -4,7 +4,7 @@
 // and the kernel's `process`, claim and commit (HotLoop.swift) are compiled into it in the client's
 // module. A stored closure instead would cost some 15 ns a chunk and allocate.
 
-public import CMuster
+public import MusterCore
 
 /// The work of a loop, done chunk by chunk by the ranks of a team.
 ///
@@ -91,8 +91,8 @@ extension Reduction {
     @inlinable
     public func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
-        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
-        let stride = Int(loop.pointee.partial_bytes)
+        let partials = UnsafeMutableRawPointer(loop.pointee.cursor.partials!)
+        let stride = Int(loop.pointee.cursor.partial_bytes)
         var hot = HotLoop(loop)
         while hot.next(&raw) {
             let partial: Partial

@@ -8,7 +8,7 @@
 // Ranks of a fork server are other processes of the same program: types in the program's image are
 // found by their place in it, others by mangled name, and private generic ones not at all.
 
-internal import CMuster
+internal import MusterCore
 @_spi(Reflection) import Swift
 
 /// An access within a kernel's bytes.

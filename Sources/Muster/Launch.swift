@@ -3,8 +3,8 @@
 // Invariant: a process is reaped here and nowhere else, so a pid in `processes` is never another's;
 // and `run` only returns or throws once no descendant of this process is left.
 
-internal import CMuster
-internal import CMuster.Supervision
+internal import MusterCore
+internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 
 /// One launch: made, run once.

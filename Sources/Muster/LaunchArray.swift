@@ -1,6 +1,6 @@
 // LaunchArray.swift - the arrays of a leader in C: bytes in shared memory, dealt as elements.
 
-package import CMuster
+package import MusterCore
 
 /// An array for C. Its memory is that of an array of bytes.
 final class CArray {
@@ -177,7 +177,7 @@ private struct FileLayout {
             return
         }
         guard let wanted = DType.allCases.first(where: { $0.code == options.dtype }) else {
-            throw invalid("dtype \(options.dtype)", "is none of enum muster_dtype")
+            throw invalid("dtype \(options.dtype)", "is none of enum muster_type")
         }
         let header = try NPYHeader(file)
         guard header.dtype == wanted else {

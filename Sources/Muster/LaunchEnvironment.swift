@@ -1,6 +1,6 @@
 // LaunchEnvironment.swift - arguments and environment for programs, byte by byte as they came.
 
-internal import CMuster
+internal import MusterCore
 @preconcurrency internal import Glibc
 
 /// What every rank inherits: this process's environment without what is a rank's own.

@@ -1,7 +1,7 @@
 // LaunchErrors.swift - why a run can't begin, in words.
 
-internal import CMuster
-internal import CMuster.Supervision
+internal import MusterCore
+internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 
 extension Launch {

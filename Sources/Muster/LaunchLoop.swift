@@ -1,6 +1,6 @@
 // LaunchLoop.swift - the loops of a leader in C, and their reports.
 
-package import CMuster
+package import MusterCore
 internal import Glibc
 
 /// What a loop of a C leader is to do, checked.
@@ -138,7 +138,7 @@ extension CLeader {
         guard Int(options.schedule) < schedules.count else {
             throw invalid("schedule \(options.schedule)", "is none that a loop can be asked for")
         }
-        guard options.recovery <= MUSTER_FAIL.rawValue else {
+        guard options.recovery <= MUSTER_RECOVERY_FAIL.rawValue else {
             throw invalid("recovery \(options.recovery)", "is none of enum muster_recovery")
         }
         guard let count = Int(exactly: options.count),
@@ -161,7 +161,7 @@ extension CLeader {
             plan.isByRank = true
         }
         plan.recovery =
-            options.recovery == MUSTER_FAIL.rawValue
+            options.recovery == MUSTER_RECOVERY_FAIL.rawValue
             ? .fail : .redo(limit: options.redo_limit == 0 ? 3 : Int(options.redo_limit))
         if options.stall_ns > 0 {
             plan.stallTimeout = .nanoseconds(Int64(clamping: options.stall_ns))

@@ -1,6 +1,6 @@
 // LaunchPlan.swift - what a launch is asked to do, and what became of it.
 
-internal import CMuster
+internal import MusterCore
 
 /// What is to be started, where, and what a death means.
 package struct LaunchPlan: Sendable {

@@ -4,7 +4,7 @@
 // of deaths, how processes ended. Both were written by others, or happened when nobody looked: what
 // does not fit is left out.
 
-internal import CMuster
+internal import MusterCore
 
 extension LaunchTeam {
     /// What members have recorded; nil: they were not asked to. `start`: of the launch.

@@ -6,7 +6,7 @@
 // changed that nobody keeps: of the second of its runs nothing would show. Nor would the elements that
 // a loop leaves out. So either is an error unless the program says that it means it.
 
-internal import CMuster
+internal import MusterCore
 
 /// A loop before it is cut into chunks.
 struct LoopExtent {

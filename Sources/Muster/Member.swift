@@ -3,7 +3,7 @@
 // The same promises as a team's, the other way round: nobody forks, each process joins. What is said
 // here in Swift is done in member.h's functions; nothing is added but types.
 
-internal import CMuster
+internal import MusterCore
 
 /// One rank of a program that was started as a team: `muster run -n 8 ./program`.
 ///
@@ -148,13 +148,13 @@ public enum Combination: Sendable, Hashable, CaseIterable {
 
     var code: UInt32 {
         switch self {
-        case .sum: MUSTER_SUM.rawValue
-        case .product: MUSTER_PRODUCT.rawValue
-        case .min: MUSTER_MIN.rawValue
-        case .max: MUSTER_MAX.rawValue
-        case .and: MUSTER_AND.rawValue
-        case .or: MUSTER_OR.rawValue
-        case .xor: MUSTER_XOR.rawValue
+        case .sum: MUSTER_OP_SUM.rawValue
+        case .product: MUSTER_OP_PRODUCT.rawValue
+        case .min: MUSTER_OP_MIN.rawValue
+        case .max: MUSTER_OP_MAX.rawValue
+        case .and: MUSTER_OP_AND.rawValue
+        case .or: MUSTER_OP_OR.rawValue
+        case .xor: MUSTER_OP_XOR.rawValue
         }
     }
 }
@@ -177,13 +177,13 @@ public protocol MemberNumber: BitwiseCopyable, Numeric {
     static var _memberType: UInt32 { get }
 }
 
-extension Double: MemberNumber { public static var _memberType: UInt32 { MUSTER_F64.rawValue } }
-extension Float: MemberNumber { public static var _memberType: UInt32 { MUSTER_F32.rawValue } }
-extension Int: MemberNumber { public static var _memberType: UInt32 { MUSTER_I64.rawValue } }
-extension Int64: MemberNumber { public static var _memberType: UInt32 { MUSTER_I64.rawValue } }
-extension UInt64: MemberNumber { public static var _memberType: UInt32 { MUSTER_U64.rawValue } }
-extension Int32: MemberNumber { public static var _memberType: UInt32 { MUSTER_I32.rawValue } }
-extension UInt32: MemberNumber { public static var _memberType: UInt32 { MUSTER_U32.rawValue } }
+extension Double: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_F64.rawValue } }
+extension Float: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_F32.rawValue } }
+extension Int: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
+extension Int64: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
+extension UInt64: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_U64.rawValue } }
+extension Int32: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I32.rawValue } }
+extension UInt32: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_U32.rawValue } }
 
 /// What a member, its arrays and its loop hold together: the membership ends with the last of them.
 final class MemberCore {

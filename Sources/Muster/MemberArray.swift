@@ -1,6 +1,6 @@
 // MemberArray.swift - an array that all ranks of a launched program share.
 
-internal import CMuster
+internal import MusterCore
 
 /// An array that a member's loop deals: see ``Member/loop(over:schedule:grain:batch:adopting:partial:name:uses:)``.
 public struct MemberUse {
@@ -55,9 +55,9 @@ public struct MemberArray<Element: BitwiseCopyable> {
         precondition(elementsPerIndex >= 1, "an index stands for at least 1 element")
         let code =
             switch access {
-            case .input: MUSTER_INPUT
-            case .output: MUSTER_OUTPUT
-            case .inPlace: MUSTER_IN_PLACE
+            case .input: MUSTER_ACCESS_INPUT
+            case .output: MUSTER_ACCESS_OUTPUT
+            case .inPlace: MUSTER_ACCESS_IN_PLACE
             }
         let flags =
             switch length {

@@ -4,7 +4,7 @@
 // claims, which `commit()` consumes and which can't be committed twice; and to `for`, where coming to
 // the end of the body commits.
 
-public import CMuster
+public import MusterCore
 
 /// A loop whose chunks are shared out among the ranks, each to be committed exactly once.
 ///
@@ -45,7 +45,7 @@ public final class MemberLoop {
     }
 
     /// Number of chunks.
-    public var chunks: Int { Int(truncatingIfNeeded: pointer.pointee.chunks) }
+    public var chunks: Int { Int(truncatingIfNeeded: muster_member_loop_chunks(pointer)) }
 
     /// The next chunk; nil: nothing is left for this rank (`muster_member_loop_next`).
     @inlinable public func next() throws(MusterError) -> Claim? {

@@ -1,6 +1,6 @@
 // MusterError.swift - the one error of the library: what, on what, why, and what to do about it.
 
-internal import CMuster
+internal import MusterCore
 
 /// Why a team, an array or a loop could not do what it was asked to.
 ///

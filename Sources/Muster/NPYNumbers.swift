@@ -5,7 +5,7 @@
 // need less: order doesn't matter to them, the kernels read elements of any alignment, and bytes are
 // swapped in pieces that stay in the caches.
 
-internal import CMuster
+internal import MusterCore
 
 /// A `.npy` file of any element type and layout, mapped for statistics.
 ///
@@ -63,7 +63,7 @@ struct NumberInput: BitwiseCopyable, Sendable {
     let count: Int
     /// Bytes of an element.
     let stride: Int
-    /// enum muster_dtype
+    /// enum muster_type
     let dtype: UInt32
     let isSwapped: Bool
 

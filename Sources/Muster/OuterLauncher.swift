@@ -1,6 +1,6 @@
 // OuterLauncher.swift - the launcher that started this process as one of several hosts, if one did.
 
-internal import CMuster
+internal import MusterCore
 
 /// The other launcher that started this process: mpirun, srun and their like
 /// (`muster_environment_read`).

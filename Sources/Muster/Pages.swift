@@ -1,6 +1,6 @@
 // Pages.swift - which size of page an array's memory has.
 
-internal import CMuster
+internal import MusterCore
 
 /// The pages that an array's memory is made of. Chunk borders and results don't depend on them.
 public enum Pages: String, Sendable, CaseIterable, CustomStringConvertible {

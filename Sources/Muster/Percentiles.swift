@@ -6,7 +6,7 @@
 // bins: at worst 15 passes of four bits. Counts are integers: the
 // result doesn't depend on team, schedule or machine.
 
-internal import CMuster
+internal import MusterCore
 
 /// A percentile of the finite elements of an array.
 public struct Percentile: Sendable, Hashable {
@@ -212,18 +212,18 @@ extension Percentile {
 
 /// Between numbers and keys.
 private struct KeyCoding {
-    let dtype: muster_dtype
+    let dtype: muster_type
     let bits: Int
 
     init(_ dtype: UInt32) {
-        self.dtype = muster_dtype(dtype)
-        bits = muster_dtype_bytes(self.dtype) * 8
+        self.dtype = muster_type(dtype)
+        bits = Int(muster_type_bytes(self.dtype.rawValue)) * 8
     }
 
     func integer(of key: UInt64) -> Int128? {
         switch dtype {
-        case MUSTER_F2, MUSTER_F4, MUSTER_F8: nil
-        case MUSTER_I1, MUSTER_I2, MUSTER_I4, MUSTER_I8: Int128(key) - Int128(1) << (bits - 1)
+        case MUSTER_TYPE_F16, MUSTER_TYPE_F32, MUSTER_TYPE_F64: nil
+        case MUSTER_TYPE_I8, MUSTER_TYPE_I16, MUSTER_TYPE_I32, MUSTER_TYPE_I64: Int128(key) - Int128(1) << (bits - 1)
         default: Int128(key)
         }
     }
@@ -233,8 +233,8 @@ private struct KeyCoding {
         let sign = UInt64(1) << (bits - 1)
         let pattern = key & sign != 0 ? key ^ sign : ~key
         return switch dtype {
-        case MUSTER_F2: Double(Float16(bitPattern: UInt16(truncatingIfNeeded: pattern)))
-        case MUSTER_F4: Double(Float(bitPattern: UInt32(truncatingIfNeeded: pattern)))
+        case MUSTER_TYPE_F16: Double(Float16(bitPattern: UInt16(truncatingIfNeeded: pattern)))
+        case MUSTER_TYPE_F32: Double(Float(bitPattern: UInt32(truncatingIfNeeded: pattern)))
         default: Double(bitPattern: pattern)
         }
     }
@@ -322,18 +322,18 @@ struct KeyCounting: _Work {
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
-        let partials = UnsafeMutableRawPointer(loop.pointee.partials!)
+        let partials = UnsafeMutableRawPointer(loop.pointee.cursor.partials!)
         var hot = HotLoop(loop)
         while hot.next(&raw) {
             let chunk = Chunk(_loop: loop, raw: raw)
-            let counts = (partials + Int(raw.index) * Int(loop.pointee.partial_bytes))
+            let counts = (partials + Int(raw.index) * Int(loop.pointee.cursor.partial_bytes))
                 .assumingMemoryBound(to: UInt64.self)
             counts.update(repeating: 0, count: intervals * bins)
             let boundSpan = bounds.span(in: chunk)
             numbers.withElements(of: chunk) { start, count in
                 boundSpan.withUnsafeBytes { bounds in
                     muster_count_keys(
-                        muster_dtype(numbers.dtype), start, count,
+                        muster_type(numbers.dtype), start, count,
                         bounds.baseAddress!.assumingMemoryBound(to: muster_key_interval.self),
                         intervals, shift, bins, counts)
                 }

@@ -1,6 +1,6 @@
 // Placement.swift - where an array's pages should lie, and where they do.
 
-internal import CMuster
+internal import MusterCore
 
 /// On which NUMA node the pages of an array should lie.
 public enum Placement: Sendable, Hashable, CustomStringConvertible {

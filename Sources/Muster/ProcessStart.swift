@@ -1,7 +1,7 @@
 // ProcessStart.swift - what the tool's process has from the one that started it.
 
-internal import CMuster
-internal import CMuster.Supervision
+internal import MusterCore
+internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 
 package enum ProcessStart {

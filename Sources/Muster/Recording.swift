@@ -3,7 +3,7 @@
 // Ranks write their own lists (timeline.h), which lie in the arena, so that every process of the team
 // has them already; the leader notes what it alone knows: the loops, and the deaths in them.
 
-internal import CMuster
+internal import MusterCore
 
 /// A recording in progress.
 struct Recording {

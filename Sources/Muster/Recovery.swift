@@ -5,7 +5,7 @@
 // noted and ranks that nobody could be started for, shows as holes in the audit: they are dealt as
 // further jobs of the same loop, in which deaths are handled alike.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// What a loop does when a worker dies.
@@ -254,7 +254,7 @@ extension TeamCore {
                 fillVacantRanks(losses)
                 return nil
             }
-            job.pointee.schedule = MUSTER_LISTED.rawValue
+            job.pointee.schedule = MUSTER_SCHEDULE_LISTED
             job.pointee.list_count = UInt64(holes)
             number = muster_team_dispatch_again(team)
         }

@@ -1,7 +1,7 @@
 // Residency.swift - where an array's pages lie, read back from the kernel, and how much of it lies where
 // it should.
 
-internal import CMuster
+internal import MusterCore
 
 /// Bytes of an array on each node, as read back from the kernel.
 public struct Residency: Sendable, Equatable {

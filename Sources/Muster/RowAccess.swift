@@ -4,7 +4,7 @@
 // (AccessField), and refuses loops that leave rows out or cut one. So what a chunk owns of an array is
 // one fact, chunk.range x width, for views, journal and audit alike.
 
-public import CMuster
+public import MusterCore
 
 extension SharedArray {
     /// The array as rows: in a loop, an index is a row, and chunks are whole rows.

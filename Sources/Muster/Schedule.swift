@@ -1,6 +1,6 @@
 // Schedule.swift - how chunks are dealt.
 
-internal import CMuster
+internal import MusterCore
 
 /// How the chunks of a loop are dealt to ranks.
 public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable {
@@ -38,11 +38,11 @@ public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable 
     /// The number in a job slot (`enum muster_schedule`).
     var code: UInt32 {
         switch self {
-        case .static: MUSTER_STATIC.rawValue
-        case .cyclic: MUSTER_CYCLIC.rawValue
-        case .dynamic: MUSTER_DYNAMIC.rawValue
-        case .guided: MUSTER_GUIDED.rawValue
-        case .staticSteal: MUSTER_STATIC_STEAL.rawValue
+        case .static: MUSTER_SCHEDULE_STATIC.rawValue
+        case .cyclic: MUSTER_SCHEDULE_CYCLIC.rawValue
+        case .dynamic: MUSTER_SCHEDULE_DYNAMIC.rawValue
+        case .guided: MUSTER_SCHEDULE_GUIDED.rawValue
+        case .staticSteal: MUSTER_SCHEDULE_STATIC_STEAL.rawValue
         }
     }
 }

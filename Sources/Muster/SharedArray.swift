@@ -1,6 +1,6 @@
 // SharedArray.swift - an array in shared memory, as the leader has it.
 
-internal import CMuster
+internal import MusterCore
 
 /// Elements in shared memory that all ranks of a team work on.
 ///

@@ -3,7 +3,7 @@
 // Each chunk leaves its moments behind as a partial result. Sums are exact and rounded at the end, so the
 // bits depend on nothing but the elements.
 
-internal import CMuster
+internal import MusterCore
 
 /// Count, sum, mean, deviation and extremes of the finite elements of an array.
 public struct Statistics: Sendable {
@@ -54,7 +54,7 @@ public struct Statistics: Sendable {
         let isEmpty = moments.count == moments.nan_count + moments.infinity_count
         self.init(
             moments,
-            dtype < MUSTER_I1.rawValue
+            dtype < MUSTER_TYPE_I8.rawValue
                 ? nil
                 : withUnsafePointer(to: moments) {
                     Integers($0, isEmpty: isEmpty, dtype: dtype)
@@ -105,8 +105,8 @@ extension Statistics.Integers {
         func exact(_ bits: UInt64, _ value: Double) -> Int128? {
             switch dtype {
             case _ where isEmpty: nil
-            case MUSTER_I8.rawValue: Int128(Int64(bitPattern: bits))
-            case MUSTER_U8.rawValue: Int128(bits)
+            case MUSTER_TYPE_I64.rawValue: Int128(Int64(bitPattern: bits))
+            case MUSTER_TYPE_U64.rawValue: Int128(bits)
             default: Int128(value)  // 4 bytes at most: a double holds each
             }
         }
@@ -163,18 +163,18 @@ extension DType {
     /// As the C core numbers it.
     var code: UInt32 {
         switch self {
-        case .f2: MUSTER_F2.rawValue
-        case .f4: MUSTER_F4.rawValue
-        case .f8: MUSTER_F8.rawValue
-        case .i1: MUSTER_I1.rawValue
-        case .i2: MUSTER_I2.rawValue
-        case .i4: MUSTER_I4.rawValue
-        case .i8: MUSTER_I8.rawValue
-        case .u1: MUSTER_U1.rawValue
-        case .u2: MUSTER_U2.rawValue
-        case .u4: MUSTER_U4.rawValue
-        case .u8: MUSTER_U8.rawValue
-        case .bool: MUSTER_BOOL.rawValue
+        case .f2: MUSTER_TYPE_F16.rawValue
+        case .f4: MUSTER_TYPE_F32.rawValue
+        case .f8: MUSTER_TYPE_F64.rawValue
+        case .i1: MUSTER_TYPE_I8.rawValue
+        case .i2: MUSTER_TYPE_I16.rawValue
+        case .i4: MUSTER_TYPE_I32.rawValue
+        case .i8: MUSTER_TYPE_I64.rawValue
+        case .u1: MUSTER_TYPE_U8.rawValue
+        case .u2: MUSTER_TYPE_U16.rawValue
+        case .u4: MUSTER_TYPE_U32.rawValue
+        case .u8: MUSTER_TYPE_U64.rawValue
+        case .bool: MUSTER_TYPE_BOOL.rawValue
         }
     }
 }
@@ -191,7 +191,7 @@ struct Moments: Reduction {
         var moments = muster_moments()
         numbers.withElements(of: chunk) { start, count in
             muster_kernels_best().pointee.moments(
-                muster_dtype(numbers.dtype), start, count, &moments)
+                muster_type(numbers.dtype), start, count, &moments)
         }
         return moments
     }

@@ -1,7 +1,7 @@
 // StrayAccess.swift - from the note that a dead rank has left to a sentence: what it touched, and where
 // in the program.
 
-internal import CMuster
+internal import MusterCore
 
 /// Where an array's elements lie, as the leader knows it.
 struct ArrayPlace {

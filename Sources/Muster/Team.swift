@@ -1,6 +1,6 @@
 // Team.swift - what users see of a team.
 
-internal import CMuster
+internal import MusterCore
 
 /// A team of processes that run loops over shared arrays together.
 ///
@@ -240,27 +240,17 @@ package func combineTree<Work: Reduction>(
     return partials[0]
 }
 
-/// Walks a binary tree over the numbers 0..<count that depends on count alone: `join` is told to put
+/// Walks the tree of partial results over the numbers 0..<count (`muster_tree_walk`): `join` is told to put
 /// two neighbouring subtrees, each named by its leftmost number, together under the left one's.
-///
-/// The tree of a counter in binary: whole subtrees of 2^k neighbours, and at the end what is left from
-/// right to left. `stack[k]` waits for its right neighbour of the same size.
 func walkTree(_ count: Int, _ join: (_ left: Int, _ right: Int) -> Void) {
-    var stack: [Int] = []
-    for index in 0..<count {
-        var root = index
-        var number = index
-        while number & 1 == 1 {
-            let left = stack.removeLast()
-            join(left, root)
-            root = left
-            number >>= 1
+    withoutActuallyEscaping(join) { join in
+        withUnsafePointer(to: join) {
+            muster_tree_walk(
+                UInt64(count),
+                { left, right, join in
+                    let join = join!.assumingMemoryBound(to: ((Int, Int) -> Void).self).pointee
+                    join(Int(left), Int(right))
+                }, UnsafeMutableRawPointer(mutating: $0))
         }
-        stack.append(root)
-    }
-    guard var root = stack.popLast() else { return }
-    while let left = stack.popLast() {
-        join(left, root)
-        root = left
     }
 }

@@ -5,7 +5,7 @@
 // forked worker it is the same object, copied; nothing there ever releases it, since workers leave by
 // `_exit`.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// Where a team's ranks come from.

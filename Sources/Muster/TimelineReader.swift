@@ -3,7 +3,7 @@
 // What stands in the lists was written by other processes: an event that can't be one of its loop's is
 // left out, and nothing of it becomes an index before.
 
-internal import CMuster
+internal import MusterCore
 
 /// Puts a timeline's events together, rank by rank.
 struct TimelineReader {

@@ -1,6 +1,6 @@
 // Topology.swift - nodes, CPUs, memory and distances of a host.
 
-internal import CMuster
+internal import MusterCore
 
 /// A host: its NUMA nodes, CPUs, memory and distances, read when asked (`muster_topology_create`).
 public struct Topology: Sendable {

@@ -1,6 +1,6 @@
 // Verdict.swift - from what the ranks have recorded to a report or an error in words.
 
-internal import CMuster
+internal import MusterCore
 
 /// A rank's part of a job that ended otherwise than well.
 struct FailedPart {

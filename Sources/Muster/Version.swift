@@ -1,6 +1,6 @@
 // Version.swift - which Muster this is.
 
-internal import CMuster
+internal import MusterCore
 
 /// The version of Muster.
 public enum Version {

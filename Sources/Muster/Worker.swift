@@ -1,6 +1,6 @@
 // Worker.swift - the life of a rank: wait for a job, find its kernel, run it, say how it ended.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 
 /// Where the parts of a job's argument bytes lie: the metatype's words, the length of the name, the
@@ -62,8 +62,8 @@ struct RankPart {
             try type._work(at: UnsafeRawPointer(arguments) + ArgumentLayout.kernel, loop)
         } catch {
             // First what the kernel has changed, then the word about it.
-            let undone = muster_loop_undo(loop, loop.pointee.next &- 1)
-            outcome = describe(error, at: loop.pointee.next &- 1)
+            let undone = muster_loop_undo(loop, loop.pointee.cursor.next &- 1)
+            outcome = describe(error, at: loop.pointee.cursor.next &- 1)
             if undone < 0 {
                 outcome = MUSTER_OUTCOME_ERROR
                 slot.pointee.outcome_status = undone

@@ -4,7 +4,7 @@
 // A rig is a team, its arrays and what the kernels move. Every kernel's result is checked to the bit
 // after the last sample, and where the pages lie is read back.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// What the ranks of a bandwidth test run.

@@ -1,7 +1,7 @@
 // BarrierBench.swift - how long ranks take to meet: a barrier of members, a sum that all of them get, and
 // a team's job with nothing to do.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 public import Muster
 
@@ -204,7 +204,7 @@ public struct BarrierBench {
                 } else {
                     var sum = Double(number + 1)
                     let status = muster_member_all_reduce(
-                        member, &sum, 1, MUSTER_F64.rawValue, MUSTER_SUM.rawValue)
+                        member, &sum, 1, MUSTER_TYPE_F64.rawValue, MUSTER_OP_SUM.rawValue)
                     guard status == 0, sum == Double(size * (size + 1) / 2) else { return nil }
                 }
             }

@@ -1,6 +1,6 @@
 // BenchSettings.swift - what a user can set for all tests of the benchmark alike.
 
-internal import CMuster
+internal import MusterCore
 public import Muster
 
 /// What is measured, how long and with how much memory. Each test has its own defaults.

@@ -5,7 +5,7 @@
 // CPU time; no repeat within one test shows either. So every figure of a run has a reading on each
 // side, and a verdict says whether to trust comparisons.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// A team and an array that stay for the whole run.

@@ -5,7 +5,7 @@
 // ends proves that it took exactly its steps along the chain: the check costs nothing while the clock
 // runs.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// In which order a chase visits memory.

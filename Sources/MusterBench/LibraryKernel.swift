@@ -3,7 +3,7 @@
 // The library is loaded by the leader before the team is forked, so its functions are at the same
 // addresses in every rank. It declares what it moves, as Muster's own kernels do.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 internal import Muster
 

@@ -4,7 +4,7 @@
 // posts; the reader follows a random chain through them, so each load waits for one line to come over.
 // Lines stand three apart: their neighbours, which CPUs like to fetch along, are none of them.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// Longest that one side waits for the other before it counts as gone.

@@ -4,7 +4,7 @@
 // wait a while after each KiB. The shorter the wait, the more traffic, and the longer each load of the
 // chase takes. The two figures of one wait make one point of a curve.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 internal import Muster
 

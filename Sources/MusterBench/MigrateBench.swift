@@ -4,7 +4,7 @@
 // makes the calls itself. After each move the pages are read back: a page that stayed cost nothing,
 // and would make the others look cheap.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// Pages of one array, moved to and fro between two nodes.

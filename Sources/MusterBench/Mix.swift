@@ -1,6 +1,6 @@
 // Mix.swift - proportions of reads and writes, and kernels that move memory so.
 
-internal import CMuster
+internal import MusterCore
 internal import Muster
 
 /// A proportion of reads to writes, in lines.

@@ -12,7 +12,7 @@
 // Source: multiprocessing/pool.py (Pool._repopulate_pool, worker) and process.py (_process_counter)
 // of CPython 3.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 internal import Muster
 

@@ -1,7 +1,7 @@
 // PagesBench.swift - what the size of a page does to memory: commit, collapse, sum, random access, and a new
 // rank's first read, over 4 KiB and huge pages in turn.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 public import Muster
 

@@ -1,6 +1,6 @@
 // RecoveryBench.swift - what it costs that nothing can be lost: roll and audit, journal, a death.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 public import Muster
 

@@ -1,6 +1,6 @@
 // ScheduleBench.swift - what dealing a chunk costs: claim, roll, audit, and no work.
 
-internal import CMuster
+internal import MusterCore
 public import Muster
 
 /// Times loops of empty chunks of one element, under each schedule.

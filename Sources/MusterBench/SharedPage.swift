@@ -4,7 +4,7 @@
 // Made before the team is forked, so that it lies at the same address in every rank. It is outside the
 // exactly-once promise, as everything that chunks share is.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 internal import Muster
 

@@ -1,6 +1,6 @@
 // SpawnBench.swift - how long a team takes that is made, runs one job with nothing to do, and ends.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 public import Muster
 

@@ -1,7 +1,7 @@
 // Storm.swift - loops under fire: workers are killed all the time, and the result must have the bits
 // of a serial computation.
 
-internal import CMuster
+internal import MusterCore
 internal import Glibc
 public import Muster
 

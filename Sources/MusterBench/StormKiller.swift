@@ -5,8 +5,8 @@
 // states last nanoseconds: then the killer puts a byte into the point's pipe, and the next worker that
 // comes by takes it and dies.
 
-internal import CMuster
-internal import CMuster.Testing
+internal import MusterCore
+internal import MusterCore.Testing
 internal import Glibc
 internal import Muster
 

@@ -8,7 +8,7 @@
 // exact, so one expected value serves for all elements; and an element that was taken from a
 // neighbouring vector, tile, page or chunk shows, since 7 divides no power of two.
 
-internal import CMuster
+internal import MusterCore
 public import Muster
 
 /// Copy, scale, add and triad over three arrays of doubles.

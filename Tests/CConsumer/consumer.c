@@ -49,17 +49,18 @@ int main(void)
     int status = muster_team_create(&options, &team);
     for (uint32_t rank = 0; status == 0 && rank < RANKS; rank++)
         status = muster_team_adopt(team, rank);
-    for (int schedule = MUSTER_STATIC; status == 0 && schedule <= MUSTER_STATIC_STEAL; schedule++)
+    for (int schedule = MUSTER_SCHEDULE_STATIC;
+         status == 0 && schedule <= MUSTER_SCHEDULE_STATIC_STEAL; schedule++)
         status = run(team, (enum muster_schedule)schedule);
     for (int i = 0; status == 0 && i < ELEMENTS; i++)
-        if (values[i] != MUSTER_STATIC_STEAL + 1)
+        if (values[i] != MUSTER_SCHEDULE_STATIC_STEAL + 1)
             status = -EUCLEAN;
     muster_team_destroy(team);
     if (status < 0) {
         fprintf(stderr, "consumer: %s\n", muster_status_text(status));
         return EXIT_FAILURE;
     }
-    printf("C consumer: %d schedules, %d elements, each exactly once\n", MUSTER_STATIC_STEAL + 1,
-           ELEMENTS);
+    printf("C consumer: %d schedules, %d elements, each exactly once\n",
+           MUSTER_SCHEDULE_STATIC_STEAL + 1, ELEMENTS);
     return EXIT_SUCCESS;
 }

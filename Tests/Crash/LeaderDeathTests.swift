@@ -1,6 +1,6 @@
 // LeaderDeathTests.swift - however the leader ends, no worker, shared memory or file is left.
 
-import CMuster.Testing
+import MusterCore.Testing
 import Glibc
 import TestSupport
 import Testing

@@ -1,7 +1,7 @@
 // RecoveryEdgeTests.swift - deaths together with throws, cancels, stops, odd sizes and a system that
 // refuses; and the proof that these tests notice a broken protocol.
 
-import CMuster.Testing
+import MusterCore.Testing
 import Glibc
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 // RecoveryTests.swift - workers die anywhere, and not one chunk is lost, doubled or half-written.
 
-import CMuster.Testing
+import MusterCore.Testing
 import Testing
 
 /// Under the address sanitizer a fork costs ten times as much, and it looks for accesses, which do not

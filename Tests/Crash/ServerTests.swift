@@ -1,6 +1,6 @@
 // ServerTests.swift - teams of a fork server: the same promises, and whoever dies, nothing is left.
 
-import CMuster.Testing
+import MusterCore.Testing
 import Glibc
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 // WorkerDeathTests.swift - a worker's death ends the run with an error and costs nothing else.
 
-import CMuster.Testing
+import MusterCore.Testing
 import TestSupport
 import Testing
 

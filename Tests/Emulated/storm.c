@@ -160,7 +160,7 @@ static void finish_holes(void)
         for (int64_t i = 0; i < found; i++)
             muster_team_list(team)[i] =
                 (struct muster_interval){.first = findings[i].first, .end = findings[i].end};
-        job->schedule = MUSTER_LISTED;
+        job->schedule = MUSTER_SCHEDULE_LISTED;
         job->list_count = (uint64_t)found;
         muster_team_dispatch_again(team);
         finish_job(0);
@@ -172,7 +172,7 @@ static void run(uint32_t number)
 {
     struct muster_job *job = muster_team_job(team);
     job->kind = MUSTER_JOB_LOOP;
-    job->schedule = number % MUSTER_LISTED;
+    job->schedule = number % MUSTER_SCHEDULE_LISTED;
     job->flags = MUSTER_JOB_JOURNALED;
     job->first_chunk = 0;
     job->elements = ELEMENTS;

@@ -1,7 +1,7 @@
 /// Every small loop there is: each element dealt to exactly one rank, whatever the schedule and
 /// whoever is faster. The library's own claim, commit and audit; only the processes are missing.
 
-import CMuster
+import MusterCore
 import Glibc
 import TestSupport
 import Testing
@@ -65,7 +65,7 @@ import Testing
         let job = muster_team_job(team.team)!
         func refused(_ change: (inout muster_job) -> Void) -> Int32 {
             job.pointee.kind = MUSTER_JOB_LOOP.rawValue
-            job.pointee.schedule = MUSTER_STATIC.rawValue
+            job.pointee.schedule = MUSTER_SCHEDULE_STATIC.rawValue
             job.pointee.first_chunk = 2
             job.pointee.chunk_count = 3
             job.pointee.elements = 50
@@ -112,7 +112,7 @@ import Testing
         let team = try SimulatedTeam(size: 2)
         let job = muster_team_job(team.team)!
         job.pointee.kind = MUSTER_JOB_LOOP.rawValue
-        job.pointee.schedule = MUSTER_STATIC.rawValue
+        job.pointee.schedule = MUSTER_SCHEDULE_STATIC.rawValue
         job.pointee.first_chunk = 0
         job.pointee.chunk_count = 20
         job.pointee.elements = 20

@@ -1,7 +1,7 @@
 /// The grain: chunk borders are what makes reductions the same bits everywhere, so every rule of
 /// `muster_schedule_grain` is checked as its comment has it.
 
-import CMuster
+import MusterCore
 import Testing
 
 private let chunksMost = UInt64(MUSTER_CHUNKS_MAX)

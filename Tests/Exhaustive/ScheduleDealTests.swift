@@ -1,6 +1,6 @@
 /// The deals themselves, without a team: what each function of schedule.h promises of its numbers.
 
-import CMuster
+import MusterCore
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 /// A team whose ranks are all run by the calling thread, a step at a time, so that a test decides
 /// who claims next. Everything but the processes is real: control segment, slots, rolls, audit.
 
-import CMuster
+import MusterCore
 import Glibc
 import TestSupport
 import Testing
@@ -32,7 +32,7 @@ struct Shape: CustomStringConvertible {
 }
 
 let allSchedules = [
-    MUSTER_STATIC, MUSTER_CYCLIC, MUSTER_DYNAMIC, MUSTER_GUIDED, MUSTER_STATIC_STEAL,
+    MUSTER_SCHEDULE_STATIC, MUSTER_SCHEDULE_CYCLIC, MUSTER_SCHEDULE_DYNAMIC, MUSTER_SCHEDULE_GUIDED, MUSTER_SCHEDULE_STATIC_STEAL,
 ]
 
 /// One thread has no races to find, and the thread sanitizer makes it thirty times slower: there

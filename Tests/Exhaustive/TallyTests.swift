@@ -2,7 +2,7 @@
 /// whatever ranks may have committed. And a loop that is dispatched once more, which begins without
 /// looking at its job again: it must be dealt and counted as the first time.
 
-import CMuster
+import MusterCore
 import TestSupport
 import Testing
 
@@ -80,7 +80,7 @@ private final class Committers {
         let ranks = try Committers(size: 2)
         var clean = 0
         for chunks in 1...4 {
-            ranks.prepare(chunks: chunks, schedule: MUSTER_STATIC)
+            ranks.prepare(chunks: chunks, schedule: MUSTER_SCHEDULE_STATIC)
             for outcome in 0..<(1 << (2 * chunks)) {
                 let lists = (0..<2).map { rank in
                     (0..<chunks).filter { outcome >> (2 * $0 + rank) & 1 == 1 }
@@ -107,7 +107,7 @@ private final class Committers {
             let size = 1 + random.below(5)
             let chunks = 1 + random.below(200)
             let ranks = try Committers(size: size)
-            ranks.prepare(chunks: chunks, schedule: MUSTER_STATIC)
+            ranks.prepare(chunks: chunks, schedule: MUSTER_SCHEDULE_STATIC)
             // Blocks, sometimes with their borders moved, and a fault or two in every second loop.
             var lists = (0..<size).map { rank in
                 Array(chunks * rank / size..<chunks * (rank + 1) / size)
@@ -135,7 +135,7 @@ private final class Committers {
     /// A tally is read from shared memory: what a stray store has left there is no interval.
     @Test func aRollThatMakesNoSenseHasNoTally() throws {
         let ranks = try Committers(size: 1)
-        ranks.prepare(chunks: 10, schedule: MUSTER_STATIC)
+        ranks.prepare(chunks: 10, schedule: MUSTER_SCHEDULE_STATIC)
         let roll = muster_team_roll(ranks.team.team, 0)!
         let log = UnsafeMutableRawPointer(roll + 1).assumingMemoryBound(to: muster_interval.self)
         var writer = muster_roll_writer()

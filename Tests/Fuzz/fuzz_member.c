@@ -146,10 +146,10 @@ static void check_calls(struct input *input)
         status = muster_member_loop_end(loop, &report);
         HOLDS(status == 0 || status == -EBADMSG || status == -EUCLEAN, "status %d", status);
         double sum = 0;
-        (void)muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, &sum);
+        (void)muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, &sum);
         uint64_t value = 1;
         scribble(me, input);
-        status = muster_member_all_reduce(me, &value, 1, MUSTER_U64, MUSTER_SUM);
+        status = muster_member_all_reduce(me, &value, 1, MUSTER_TYPE_U64, MUSTER_OP_SUM);
         HOLDS(status == 0, "status %d", status);
     }
     HOLDS(muster_leave(me) == 0, "left");

@@ -7,7 +7,7 @@
  * must read back as what was committed.
  */
 #include <errno.h>
-#include <muster/roll.h>
+#include <muster/core/roll.h>
 #include <sanitizer/asan_interface.h>
 
 #include "fuzz.h"

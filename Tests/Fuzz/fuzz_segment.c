@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <muster/segment.h>
+#include <muster/core/segment.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
  * What must hold: no access outside the text or the numbers; the numbers of a list or of a bit map
  * rise, their count does not depend on the room, and written again they parse to the same.
  */
-#include <muster/topology.h>
+#include <muster/core/topology.h>
 
 #include "base/text.h"
 #include "fuzz.h"

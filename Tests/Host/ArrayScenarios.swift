@@ -1,6 +1,6 @@
 // ArrayScenarios.swift - memory and files as arrays, made and given back.
 
-import CMuster
+import MusterCore
 import Glibc
 import Muster
 

@@ -1,7 +1,7 @@
 // CheckFuzz.swift - random kernels in a checked team: right ones, of which nothing may be said and
 // whose results are those of a serial loop, and the same with one stray store, which must be named.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 import TestSupport

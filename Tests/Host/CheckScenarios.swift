@@ -1,7 +1,7 @@
 // CheckScenarios.swift - kernels that touch what is not theirs, in teams that check and in such that
 // don't: what is said of each.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 

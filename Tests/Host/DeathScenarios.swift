@@ -1,7 +1,7 @@
 // DeathScenarios.swift - a worker dies: at a chunk, at a named point, idle, with all others.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 import TestSupport

@@ -3,8 +3,8 @@
 // The injector's state goes along with a fork, so a failure that is armed before the team starts is
 // met by the leader and by each worker, each at its own n-th call.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

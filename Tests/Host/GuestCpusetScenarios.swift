@@ -1,8 +1,8 @@
 // GuestCpusetScenarios.swift - what others do to an array's pages: cpusets that differ from rank to rank,
 // and pages that are moved. They need root and a machine of several nodes: a guest.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

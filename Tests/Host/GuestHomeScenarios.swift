@@ -1,8 +1,8 @@
 // GuestHomeScenarios.swift - where pages lie that CPUs of nodes without memory touch first. They run in guests
 // (Tests/Guest/run), and hold on any machine.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

@@ -1,8 +1,8 @@
 // GuestMirrorScenarios.swift - mirrored arrays: every rank reads its own node's copy. On a machine of one
 // node there is one copy, and the rest holds all the same.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

@@ -4,8 +4,8 @@
 // Where pages lie is asked of the kernel here once more, not by way of the library: a mistake in its
 // reading back must not hide one in its placing.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

@@ -1,7 +1,7 @@
 // GuestStealScenarios.swift - from whom a rank steals first, on machines whose nodes are not equally far.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

@@ -1,7 +1,7 @@
 // LaunchScenarios.swift - programs for `muster run`, and `muster run`'s own machinery with a failure in it.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 
@@ -24,7 +24,7 @@ private func beginLoop(
 ) -> (status: Int32, loop: UnsafeMutablePointer<muster_member_loop>?) {
     var options = muster_member_loop_options()
     options.size_bytes = UInt32(MemoryLayout<muster_member_loop_options>.size)
-    options.schedule = MUSTER_CYCLIC.rawValue
+    options.schedule = MUSTER_SCHEDULE_CYCLIC.rawValue
     options.elements = 10
     options.grain = 1
     options.flags = adopting ? MUSTER_LOOP_ADOPT.rawValue : 0

@@ -1,7 +1,7 @@
 // LeaderScenarios.swift - leaders that work until the test kills them, and what they hand down.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

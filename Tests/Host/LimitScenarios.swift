@@ -1,7 +1,7 @@
 // LimitScenarios.swift - what a process may not have: descriptors, processes, addresses; and what a
 // team costs.
 
-import CMuster
+import MusterCore
 import Glibc
 import Muster
 

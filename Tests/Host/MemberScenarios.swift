@@ -1,6 +1,6 @@
 // MemberScenarios.swift - members that use the Swift face, under a launcher of the C core.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 

@@ -1,6 +1,6 @@
 // PrivilegeScenarios.swift - a set-user-ID program does not act on its caller's environment.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 

@@ -1,6 +1,6 @@
 // RankScenarios.swift - ranks are exactly 0..<size, each held by one process.
 
-import CMuster
+import MusterCore
 import Glibc
 import Muster
 

@@ -1,8 +1,8 @@
 // RecoveryEdgeScenarios.swift - deaths together with whatever else can happen to a loop: throws,
 // cancels, other deaths, a leader that works, odd elements, files, kernels that cheat.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

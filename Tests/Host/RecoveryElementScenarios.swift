@@ -1,7 +1,7 @@
 // RecoveryElementScenarios.swift - elements, chunks and journals of awkward sizes.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

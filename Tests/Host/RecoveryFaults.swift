@@ -1,7 +1,7 @@
 // RecoveryFaults.swift - faults that a review has found, each staged as it was found.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

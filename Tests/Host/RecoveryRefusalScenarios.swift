@@ -1,8 +1,8 @@
 // RecoveryRefusalScenarios.swift - recovery where the system refuses: stopped workers, no descriptors,
 // no processes, calls that fail.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

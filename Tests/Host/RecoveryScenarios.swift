@@ -1,7 +1,7 @@
 // RecoveryScenarios.swift - workers die, and the result is the one that nothing would have given.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

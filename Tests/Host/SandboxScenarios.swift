@@ -1,6 +1,6 @@
 // SandboxScenarios.swift - other programs under a filter that refuses system calls.
 
-import CMuster.Testing
+import MusterCore.Testing
 @preconcurrency import Glibc
 
 /// `refused placement-refused|affinity-refused|residency-refused PROGRAM ARGUMENTS...`: becomes that

@@ -1,7 +1,7 @@
 // ServerProcessScenarios.swift - what the fork server's process, and those that it forks, have of the
 // leader's, and where its program comes from.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 

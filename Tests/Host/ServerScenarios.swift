@@ -4,8 +4,8 @@
 // the server itself. In the server the program has the same arguments, so `main` gets here too where
 // a scenario wants a program that does not reach its line.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 @preconcurrency import Glibc
 import Muster
 import TestSupport

@@ -1,6 +1,6 @@
 // Support.swift - what scenarios share: claims, and a look at what this process has.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Muster
 

@@ -1,7 +1,7 @@
 // TimelineScenarios.swift - what is recorded of loops is what has happened in them.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Muster
 

@@ -5,7 +5,7 @@
 // the directory, whose name also marks the forked workers: they have the same command line.
 
 // C's streams are global variables, which strict concurrency does not like.
-import CMuster.Testing
+import MusterCore.Testing
 @preconcurrency import Glibc
 
 takePart(CommandLine.arguments.dropFirst().first ?? "")

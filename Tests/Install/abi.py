@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """abi.py - prints abi.c: the layout of every public struct and the value of every enumerator, as
-this compiler has them, as static asserts.
+this compiler has them, as static asserts. With `core`, layout.c: the same of what lies in shared
+memory and of all else that only the library and its tests see.
 
     Tests/Install/abi.py >Tests/Install/abi.c
+    Tests/Install/abi.py core >Tests/Install/layout.c
 
-Tests/Install/check compares the two, so that no layout changes unnoticed and no struct is left out.
+Tests/Install/check compares each with its file, so that no layout changes unnoticed and no struct is
+left out.
 """
 
 import os
@@ -18,9 +21,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "CSources", "install"))
 import headers as c  # noqa: E402
 
-OPENING = """/* abi.c - sizes, offsets and values that compiled programs depend on. Made by abi.py: a difference
- * is a change of the interface, and of MUSTER_LAYOUT_VERSION where the struct is shared. */
-#include <muster/muster.h>
+OPENING = """/* {name} - sizes, offsets and values that {who} depend on. Made by abi.py: a
+ * difference is a change of {what}. */
+#include <muster/{umbrella}>
 
 #ifdef __cplusplus
 #define ASSERT(condition) static_assert(condition, #condition)
@@ -63,10 +66,17 @@ def probe(header):
             yield f'printf("VALUE({name}, %lld);\\n", (long long){name});'
 
 
+PUBLIC = {"name": "abi.c", "who": "compiled programs", "what": "the interface", "umbrella": "muster.h"}
+CORE = {"name": "layout.c", "who": "ranks of one team", "umbrella": "core/core.h",
+        "what": "MUSTER_LAYOUT_VERSION if the struct lies in shared memory"}
+
+
 def main():
     folder = os.path.join(ROOT, "include", "muster")
-    lines = ["#include <muster/muster.h>", "#include <stdio.h>", "int main(void) {"]
-    for path in c.included(os.path.join(folder, "muster.h")):
+    part_of = CORE if sys.argv[1:] == ["core"] else PUBLIC
+    umbrella = part_of["umbrella"]
+    lines = [f"#include <muster/{umbrella}>", "#include <stdio.h>", "int main(void) {"]
+    for path in c.included(os.path.join(folder, umbrella)):
         part = list(probe(c.read(path)))
         lines += part if len(part) > 1 else []
     lines += ["return 0; }"]
@@ -77,7 +87,10 @@ def main():
         include = os.path.join(ROOT, "include")
         subprocess.run(["cc", "-std=c11", f"-I{include}", source, "-o", program], check=True)
         shown = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    sys.stdout.write(OPENING + shown)
+    opening = OPENING
+    for word, text in part_of.items():
+        opening = opening.replace("{" + word + "}", text)
+    sys.stdout.write(opening + shown)
 
 
 main()

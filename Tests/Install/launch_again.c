@@ -74,8 +74,8 @@ static void run(uint64_t number, uint64_t chunks)
 
 static void prepare(struct muster_array *array)
 {
-    uses[0] = (struct muster_use){.array = array, .access = MUSTER_IN_PLACE};
-    uses[1] = (struct muster_use){.array = ledger, .access = MUSTER_INPUT};
+    uses[0] = (struct muster_use){.array = array, .access = MUSTER_ACCESS_IN_PLACE};
+    uses[1] = (struct muster_use){.array = ledger, .access = MUSTER_ACCESS_INPUT};
     arguments = (struct arguments){.number = 1};
     loop = (struct muster_loop_options){.size_bytes = sizeof loop,
                                         .kernel = add,
@@ -277,7 +277,8 @@ int main(void)
         x = array(leader, 8, ELEMENTS);
         y = array(leader, 8, ELEMENTS);
         ledger = array(leader, 8, 1);
-        for (uint32_t schedule = MUSTER_STATIC; schedule <= MUSTER_STATIC_STEAL; schedule++)
+        for (uint32_t schedule = MUSTER_SCHEDULE_STATIC; schedule <= MUSTER_SCHEDULE_STATIC_STEAL;
+             schedule++)
             differences(schedule);
         freed();
         refused();
@@ -286,6 +287,6 @@ int main(void)
         mirrored();
         muster_leader_destroy(leader);
     }
-    puts("launch.h: loops that are run again, and what changes between them");
+    puts("leader.h: loops that are run again, and what changes between them");
     return EXIT_SUCCESS;
 }

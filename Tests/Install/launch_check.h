@@ -1,4 +1,4 @@
-/* launch_check.h - what the tests of launch.h share: a check that says where it failed, teams and
+/* launch_check.h - what the tests of leader.h share: a check that says where it failed, teams and
  * arrays in one line, a watchdog. */
 #ifndef LAUNCH_CHECK_H
 #define LAUNCH_CHECK_H

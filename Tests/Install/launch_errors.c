@@ -1,4 +1,4 @@
-/* launch_errors.c - each error that launch.h documents of teams and arrays, and of what a loop is
+/* launch_errors.c - each error that leader.h documents of teams and arrays, and of what a loop is
  * refused for before it begins. Those of loops in progress are in launch_loops.c. */
 #define _GNU_SOURCE
 #include "launch_check.h"
@@ -212,7 +212,7 @@ static void mirrored(void)
                                            .placement = "mirrored"};
     struct muster_array *table = NULL;
     CHECK(muster_array_create(leader, &options, &table, &error) == 0);
-    struct muster_use use = {.array = table, .access = MUSTER_INPUT};
+    struct muster_use use = {.array = table, .access = MUSTER_ACCESS_INPUT};
     struct muster_loop_options loop = {
         .size_bytes = sizeof loop, .kernel = sum_up, .count = 1000, .uses = &use, .use_count = 1};
     int64_t sum = 0;
@@ -224,7 +224,7 @@ static void mirrored(void)
     CHECK(muster_array_mirror(table, &error) == 0);
     CHECK(muster_leader_reduce(leader, &loop, 8, add_up, NULL, &sum, &error) == 0);
     CHECK(sum == 499500);
-    use.access = MUSTER_OUTPUT;
+    use.access = MUSTER_ACCESS_OUTPUT;
     CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "mirrored", muster_leader_run(leader, &loop, &error));
     table_of_a_child = table;
     apart(only_the_leader_mirrors);
@@ -244,7 +244,7 @@ static int map(const char *path, uint32_t element_bytes, uint32_t dtype)
     struct muster_array *made = NULL;
     int status = muster_array_map(leader, path, &options, &made, &error);
     CHECK((status == 0) == (made != NULL));
-    if (made && dtype == MUSTER_F4)
+    if (made && dtype == MUSTER_TYPE_F32)
         CHECK(muster_array_count(made) == 2 && ((float *)muster_array_elements(made))[1] == 2.5f);
     muster_array_destroy(made);
     return status;
@@ -261,15 +261,15 @@ static void files(void)
     memcpy(whole, npy, sizeof npy);
     memcpy(whole + sizeof npy, values, sizeof values);
     write_file("check.npy", whole, sizeof whole);
-    CHECK(map("check.npy", 0, MUSTER_F4) == 0);
+    CHECK(map("check.npy", 0, MUSTER_TYPE_F32) == 0);
     CHECK(map("check.npy", 4, 0) == 0);
-    CHECK_FAILS(MUSTER_ERROR_FILE, "not float64", map("check.npy", 0, MUSTER_F8));
+    CHECK_FAILS(MUSTER_ERROR_FILE, "not float64", map("check.npy", 0, MUSTER_TYPE_F64));
     CHECK_FAILS(MUSTER_ERROR_FILE, "whole number", map("check.npy", 7, 0));
     CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "dtype 99", map("check.npy", 0, 99));
-    CHECK_FAILS(MUSTER_ERROR_FILE, "absent.npy", map("absent.npy", 0, MUSTER_F4));
+    CHECK_FAILS(MUSTER_ERROR_FILE, "absent.npy", map("absent.npy", 0, MUSTER_TYPE_F32));
     CHECK(error.error_number == ENOENT);
     write_file("check.raw", "no header", 9);
-    CHECK_FAILS(MUSTER_ERROR_FILE, "check.raw", map("check.raw", 0, MUSTER_F4));
+    CHECK_FAILS(MUSTER_ERROR_FILE, "check.raw", map("check.raw", 0, MUSTER_TYPE_F32));
     CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "NULL", map(NULL, 1, 0));
     struct muster_file_options options = {.size_bytes = 1};
     struct muster_array *made;
@@ -277,7 +277,7 @@ static void files(void)
                 muster_array_map(leader, "check.raw", &options, &made, &error));
     options = (struct muster_file_options){.size_bytes = sizeof options, .element_bytes = 1};
     CHECK(muster_array_map(leader, "check.raw", &options, &made, &error) == 0);
-    struct muster_use use = {.array = made, .access = MUSTER_OUTPUT};
+    struct muster_use use = {.array = made, .access = MUSTER_ACCESS_OUTPUT};
     struct muster_loop_options loop = {
         .size_bytes = sizeof loop, .kernel = nothing, .count = 9, .uses = &use, .use_count = 1};
     CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "read-only", muster_leader_run(leader, &loop, &error));
@@ -295,8 +295,8 @@ static void refusals(void)
     const struct muster_loop_options good = {
         .size_bytes = sizeof good, .kernel = nothing, .count = 100};
     struct muster_loop_options loop = good;
-    struct muster_use uses[2] = {{.array = x, .access = MUSTER_INPUT},
-                                 {.array = x, .access = MUSTER_INPUT}};
+    struct muster_use uses[2] = {{.array = x, .access = MUSTER_ACCESS_INPUT},
+                                 {.array = x, .access = MUSTER_ACCESS_INPUT}};
 #define CHECK_REFUSED(code, words)                                                                 \
     do {                                                                                           \
         CHECK_FAILS(code, words, muster_leader_run(leader, &loop, &error));                        \
@@ -308,7 +308,7 @@ static void refusals(void)
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "kernel: is NULL");
     loop.size_bytes = 4;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "sizeof");
-    loop.schedule = MUSTER_LISTED;
+    loop.schedule = MUSTER_SCHEDULE_LISTED;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "schedule 5");
     loop.recovery = 2;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "recovery 2");
@@ -333,23 +333,23 @@ static void refusals(void)
     loop.uses = uses;
     loop.use_count = 1;
     loop.count = 101;
-    uses[0].access = MUSTER_OUTPUT;
+    uses[0].access = MUSTER_ACCESS_OUTPUT;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "only 100 elements");
     loop.uses = uses;
     loop.use_count = 2;
-    uses[0].access = MUSTER_IN_PLACE;
+    uses[0].access = MUSTER_ACCESS_IN_PLACE;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "under two accesses");
     loop.uses = uses;
     loop.use_count = 2;
-    uses[0].access = MUSTER_INPUT;
+    uses[0].access = MUSTER_ACCESS_INPUT;
     CHECK(muster_leader_run(leader, &loop, &error) == 0); /* read twice is no mistake */
     uses[0].array = foreign;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "no array of this leader's");
     loop.uses = uses;
     loop.use_count = 1;
     loop.count = loop.grain = 257u << 20;
-    uses[0] = (struct muster_use){.array = large, .access = MUSTER_IN_PLACE};
-    CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "recovery = MUSTER_FAIL");
+    uses[0] = (struct muster_use){.array = large, .access = MUSTER_ACCESS_IN_PLACE};
+    CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "recovery = MUSTER_RECOVERY_FAIL");
 
     void *page = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(&loop.kernel, &page, sizeof page);
@@ -417,6 +417,6 @@ int main(int argc, char **argv)
     CHECK(kill(pid, 0) == -1);
     apart(with_short_rolls);
     apart(servers);
-    puts("launch.h: errors of teams, arrays and refused loops");
+    puts("leader.h: errors of teams, arrays and refused loops");
     return EXIT_SUCCESS;
 }

@@ -147,7 +147,7 @@ static void prepare(muster_kernel kernel, uint32_t access, enum mischief what, u
 {
     arguments = (struct arguments){.at = at, .what = what};
     uses[0] = (struct muster_use){.array = x, .access = access};
-    uses[1] = (struct muster_use){.array = ledger, .access = MUSTER_INPUT};
+    uses[1] = (struct muster_use){.array = ledger, .access = MUSTER_ACCESS_INPUT};
     loop = (struct muster_loop_options){.size_bytes = sizeof loop,
                                         .kernel = kernel,
                                         .count = ELEMENTS,
@@ -194,16 +194,17 @@ static void run_clean(void)
 
 static void schedules(void)
 {
-    for (uint32_t schedule = MUSTER_STATIC; schedule <= MUSTER_STATIC_STEAL; schedule++) {
-        prepare(step, MUSTER_IN_PLACE, NONE, 0);
+    for (uint32_t schedule = MUSTER_SCHEDULE_STATIC; schedule <= MUSTER_SCHEDULE_STATIC_STEAL;
+         schedule++) {
+        prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
         loop.schedule = schedule;
         run_clean();
         CHECK(stepped_except(-1));
-        prepare(step_whole, MUSTER_IN_PLACE, NONE, 0);
+        prepare(step_whole, MUSTER_ACCESS_IN_PLACE, NONE, 0);
         loop.schedule = schedule;
         run_clean();
         CHECK(stepped_except(-1));
-        prepare(write_index, MUSTER_OUTPUT, NONE, 0);
+        prepare(write_index, MUSTER_ACCESS_OUTPUT, NONE, 0);
         loop.schedule = schedule;
         run_clean();
         for (uint64_t i = 0; i < ELEMENTS; i++)
@@ -227,8 +228,8 @@ static void by_rank(void)
 {
     uint32_t size = muster_leader_size(leader);
     struct muster_array *cells = array(leader, 24, size), *other = array(leader, 3, size);
-    struct muster_use both[2] = {{.array = cells, .access = MUSTER_OUTPUT},
-                                 {.array = other, .access = MUSTER_INPUT}};
+    struct muster_use both[2] = {{.array = cells, .access = MUSTER_ACCESS_OUTPUT},
+                                 {.array = other, .access = MUSTER_ACCESS_INPUT}};
     struct muster_loop_options each = {
         .size_bytes = sizeof each, .kernel = who, .uses = both, .use_count = 2, .by_rank = 1};
     CHECK(muster_leader_run(leader, &each, &error) == 0);
@@ -266,7 +267,7 @@ static void add(void *left, const void *right, void *context)
 static void sum_by(uint32_t size, uint32_t schedule, enum mischief what, double *result)
 {
     lead(size, MUSTER_START_FORK);
-    prepare(sum, MUSTER_INPUT, what, 20);
+    prepare(sum, MUSTER_ACCESS_INPUT, what, 20);
     double *values = muster_array_elements(x);
     uint64_t state = 20261124; /* the seed: any will do */
     for (uint64_t i = 0; i < ELEMENTS; i++) {
@@ -285,7 +286,7 @@ static void sum_by(uint32_t size, uint32_t schedule, enum mischief what, double 
 static void same_bits(void)
 {
     double first[3], other[3];
-    sum_by(1, MUSTER_STATIC, NONE, first);
+    sum_by(1, MUSTER_SCHEDULE_STATIC, NONE, first);
     for (uint32_t size = 2; size <= 5; size++) {
         sum_by(size, size - 1, NONE, other);
         CHECK(memcmp(first, other, sizeof first) == 0);
@@ -293,7 +294,7 @@ static void same_bits(void)
         CHECK(memcmp(first, other, sizeof first) == 0);
     }
     lead(2, MUSTER_START_FORK);
-    prepare(sum, MUSTER_INPUT, NONE, 0);
+    prepare(sum, MUSTER_ACCESS_INPUT, NONE, 0);
     loop.count = 0;
     uses[0].flags = MUSTER_USE_PREFIX;
     double kept[3] = {4, 5, 6};
@@ -307,7 +308,7 @@ static void same_bits(void)
 
 static void redone(muster_kernel kernel, enum mischief what, uint32_t schedule)
 {
-    prepare(kernel, MUSTER_IN_PLACE, what, 20);
+    prepare(kernel, MUSTER_ACCESS_IN_PLACE, what, 20);
     loop.schedule = schedule;
     if (what == HANG_ONCE)
         loop.stall_ns = 50000000;
@@ -324,7 +325,7 @@ static void redone(muster_kernel kernel, enum mischief what, uint32_t schedule)
 /* What a first attempt has written is overwritten before the second. */
 static void poisoned(void)
 {
-    prepare(read_output, MUSTER_OUTPUT, NONE, 20);
+    prepare(read_output, MUSTER_ACCESS_OUTPUT, NONE, 20);
     run_clean();
     CHECK(muster_leader_report(leader)->death_count == 1);
 }
@@ -343,7 +344,7 @@ static int kill_somebody(void *context, const struct muster_progress *progress)
 static void killed_from_outside(void)
 {
     int kills = 0;
-    prepare(step, MUSTER_IN_PLACE, NONE, 0);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
     arguments.pause_us = 60000;
     loop.progress = kill_somebody;
     loop.progress_context = &kills;
@@ -354,7 +355,7 @@ static void killed_from_outside(void)
 
 static void quarantined(enum mischief what, int signal)
 {
-    prepare(step, MUSTER_IN_PLACE, what, 20);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, what, 20);
     loop.redo_limit = what == CRASH_ALWAYS ? 2 : 0;
     CHECK_FAILS(MUSTER_ERROR_QUARANTINE, "chunk 20 (elements 20000..<21000)",
                 muster_leader_run(leader, &loop, &error));
@@ -374,7 +375,7 @@ static void quarantined(enum mischief what, int signal)
 
 static void returned(void)
 {
-    prepare(step, MUSTER_IN_PLACE, RETURN_7, 20);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, RETURN_7, 20);
     CHECK_FAILS(MUSTER_ERROR_KERNEL, "returned 7", muster_leader_run(leader, &loop, &error));
     CHECK(strstr(error.message, "the seventh seal") && error.kernel_status == 7);
     CHECK(strstr(error.subject, "chunk 20 "));
@@ -387,8 +388,8 @@ static void returned(void)
 
 static void failed(void)
 {
-    prepare(step, MUSTER_IN_PLACE, DIE_ALWAYS, 20);
-    loop.recovery = MUSTER_FAIL;
+    prepare(step, MUSTER_ACCESS_IN_PLACE, DIE_ALWAYS, 20);
+    loop.recovery = MUSTER_RECOVERY_FAIL;
     CHECK_FAILS(MUSTER_ERROR_DEATH, "SIGKILL", muster_leader_run(leader, &loop, &error));
     const struct muster_report *report = muster_leader_report(leader);
     CHECK(report && report->death_count == 1 && report->deaths[0].chunk == 20);
@@ -409,13 +410,13 @@ static void on_alarm(int signal)
 
 static void cancelled(void)
 {
-    prepare(step, MUSTER_IN_PLACE, NONE, 0);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
     arguments.pause_us = 20000;
     loop.progress = cancel_at_once;
     CHECK_FAILS(MUSTER_ERROR_CANCELLED, "cancelled", muster_leader_run(leader, &loop, &error));
     CHECK(muster_leader_report(leader)->cancelled && muster_leader_report(leader)->missing > 0);
     /* From a signal handler, in the middle of whatever the library is at. */
-    prepare(step, MUSTER_IN_PLACE, NONE, 0);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
     arguments.pause_us = 20000;
     struct sigaction action = {.sa_handler = on_alarm};
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
@@ -449,7 +450,7 @@ static void file_shrank(void)
     CHECK(file && ftruncate(fileno(file), 1 << 20) == 0 && fclose(file) == 0);
     struct muster_array *mapped;
     CHECK(muster_array_map(leader, "shrinks.raw", &options, &mapped, &error) == 0);
-    prepare(read_all, MUSTER_INPUT, SHRINK_FILE, 20);
+    prepare(read_all, MUSTER_ACCESS_INPUT, SHRINK_FILE, 20);
     strcpy(arguments.path, "shrinks.raw");
     uses[0].array = mapped;
     loop.grain = 1 << 14;
@@ -460,8 +461,8 @@ static void file_shrank(void)
     unlink("shrinks.raw");
 }
 
-/* Commits a chunk that it was not given, as no kernel can by what work.h offers: the audit must see
- * both. The first word of a kernel's state is its loop. */
+/* Commits a chunk that it was not given, as no kernel can by what kernel.h offers: the audit must
+ * see both. The first word of a kernel's state is its loop. */
 static int claim_another(const struct muster_work *work)
 {
     struct muster_loop *inner;
@@ -474,7 +475,7 @@ static int claim_another(const struct muster_work *work)
 
 static void audited(void)
 {
-    prepare(claim_another, MUSTER_INPUT, NONE, 0);
+    prepare(claim_another, MUSTER_ACCESS_INPUT, NONE, 0);
     CHECK_FAILS(MUSTER_ERROR_AUDIT, "1 repeated: 36", muster_leader_run(leader, &loop, &error));
     const struct muster_report *report = muster_leader_report(leader);
     CHECK(report && report->repeated == 1 && report->exactly_once == CHUNKS - 1);
@@ -494,7 +495,7 @@ static void ranks_lead_nothing(void)
 {
     uint32_t size = muster_leader_size(leader);
     struct muster_array *statuses = array(leader, sizeof(int), size);
-    struct muster_use use = {.array = statuses, .access = MUSTER_OUTPUT};
+    struct muster_use use = {.array = statuses, .access = MUSTER_ACCESS_OUTPUT};
     struct muster_loop_options each = {.size_bytes = sizeof each,
                                        .kernel = lead_from_a_rank,
                                        .uses = &use,
@@ -527,7 +528,7 @@ static void mirrored(void)
     CHECK(muster_array_create(leader, &options, &array, &error) == 0);
     uint64_t *values = muster_array_elements(array);
     for (uint64_t round = 1; round <= 2; round++) {
-        prepare(look, MUSTER_INPUT, NONE, round);
+        prepare(look, MUSTER_ACCESS_INPUT, NONE, round);
         uses[0].array = array;
         for (uint64_t i = 0; i < ELEMENTS; i++)
             values[i] = i * round;
@@ -536,7 +537,7 @@ static void mirrored(void)
         CHECK(kill(muster_leader_process(leader, 1), SIGKILL) == 0);
         run_clean(); /* who takes over reads its node's copy as well */
     }
-    prepare(look, MUSTER_OUTPUT, NONE, 1);
+    prepare(look, MUSTER_ACCESS_OUTPUT, NONE, 1);
     uses[0].array = array;
     CHECK(muster_leader_run(leader, &loop, &error) == MUSTER_ERROR_ARGUMENT);
     CHECK(muster_array_mirror(x, &error) == 0); /* any other array: nothing happens */
@@ -549,7 +550,7 @@ static void no_kernel(void)
     void *library = dlopen("libresolv.so.2", RTLD_NOW);
     void *found = library ? dlsym(library, "ns_get16") : NULL;
     CHECK(found != NULL);
-    prepare(step, MUSTER_INPUT, NONE, 0);
+    prepare(step, MUSTER_ACCESS_INPUT, NONE, 0);
     memcpy(&loop.kernel, &found, sizeof found);
     CHECK_FAILS(MUSTER_ERROR_NO_KERNEL, "rank", muster_leader_run(leader, &loop, &error));
     CHECK(muster_leader_report(leader) && muster_leader_report(leader)->missing == CHUNKS);
@@ -570,10 +571,10 @@ static void all(uint32_t start)
     lead(3, start);
     schedules();
     by_rank();
-    redone(step, DIE_ONCE, MUSTER_STATIC);
-    redone(step_whole, DIE_ONCE, MUSTER_DYNAMIC);
-    redone(step, DIE_ONCE, MUSTER_STATIC_STEAL);
-    redone(step, HANG_ONCE, MUSTER_CYCLIC);
+    redone(step, DIE_ONCE, MUSTER_SCHEDULE_STATIC);
+    redone(step_whole, DIE_ONCE, MUSTER_SCHEDULE_DYNAMIC);
+    redone(step, DIE_ONCE, MUSTER_SCHEDULE_STATIC_STEAL);
+    redone(step, HANG_ONCE, MUSTER_SCHEDULE_CYCLIC);
     poisoned();
     killed_from_outside();
     quarantined(DIE_ALWAYS, SIGKILL);
@@ -589,12 +590,12 @@ static void all(uint32_t start)
         no_kernel();
     }
     if (start == MUSTER_START_SERVER) {
-        prepare(kill_server, MUSTER_INPUT, NONE, 0);
-        loop.recovery = MUSTER_FAIL;
+        prepare(kill_server, MUSTER_ACCESS_INPUT, NONE, 0);
+        loop.recovery = MUSTER_RECOVERY_FAIL;
         CHECK_FAILS(MUSTER_ERROR_SERVER, "SIGKILL", muster_leader_run(leader, &loop, &error));
         CHECK(muster_leader_report(leader)->death_count == 3);
     }
-    prepare(step, MUSTER_IN_PLACE, NONE, 0); /* after all that, as at first */
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0); /* after all that, as at first */
     run_clean();
     CHECK(stepped_except(-1));
     muster_leader_destroy(leader);
@@ -612,11 +613,11 @@ int main(void)
     CHECK(muster_leader_create(&options, &leader, &error) == 0);
     x = array(leader, 8, ELEMENTS);
     ledger = array(leader, 8, LEDGER);
-    prepare(step, MUSTER_IN_PLACE, NONE, 0);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
     run_clean();
     CHECK(stepped_except(-1) && muster_leader_process(leader, 0) == getpid());
     returned();
     muster_leader_destroy(leader);
-    puts("launch.h: results, failures and recovery, forked and served");
+    puts("leader.h: results, failures and recovery, forked and served");
     return EXIT_SUCCESS;
 }

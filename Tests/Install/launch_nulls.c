@@ -1,4 +1,4 @@
-/* launch_nulls.c - NULL for each pointer of each function of launch.h: an error in words, or
+/* launch_nulls.c - NULL for each pointer of each function of leader.h: an error in words, or
  * nothing; never a signal. Mistakes of numbers that the header documents are here too. */
 #include <muster/muster.h>
 #include <stdio.h>
@@ -147,7 +147,7 @@ int main(void)
     loop.grain = 0;
     loop.schedule = 77;
     REFUSED(muster_leader_run(leader, &loop, &error));
-    loop.schedule = MUSTER_STATIC;
+    loop.schedule = MUSTER_SCHEDULE_STATIC;
     loop.recovery = 77;
     REFUSED(muster_leader_run(leader, &loop, &error));
     loop.recovery = 0;

@@ -93,7 +93,7 @@ static int nothing(const struct muster_work *work)
 static void prepare(muster_kernel kernel, uint32_t access, uint64_t width)
 {
     uses[0] = (struct muster_use){.array = x, .access = access, .elements_per_index = width};
-    uses[1] = (struct muster_use){.array = tries, .access = MUSTER_INPUT};
+    uses[1] = (struct muster_use){.array = tries, .access = MUSTER_ACCESS_INPUT};
     loop = (struct muster_loop_options){.size_bytes = sizeof loop,
                                         .kernel = kernel,
                                         .count = ROWS,
@@ -124,12 +124,12 @@ static int run(void)
 /* The worker of a chunk is killed half-way: every element of every row is changed once. */
 static void deaths(void)
 {
-    for (uint32_t schedule = 0; schedule <= MUSTER_STATIC_STEAL; schedule++)
+    for (uint32_t schedule = 0; schedule <= MUSTER_SCHEDULE_STATIC_STEAL; schedule++)
         for (uint32_t way = UPDATE; way <= OUTPUT; way++)
             for (uint64_t grain = 1; grain <= 9; grain += 4) {
                 clear();
                 arguments = (struct arguments){.at = 60 / grain, .way = way, .width = WIDTH};
-                prepare(step, way == OUTPUT ? MUSTER_OUTPUT : MUSTER_IN_PLACE, WIDTH);
+                prepare(step, way == OUTPUT ? MUSTER_ACCESS_OUTPUT : MUSTER_ACCESS_IN_PLACE, WIDTH);
                 loop.schedule = schedule;
                 loop.grain = grain;
                 CHECK(run() == 0);
@@ -148,7 +148,7 @@ static void long_rows(void)
             uint64_t rows = ELEMENTS / widths[i];
             clear();
             arguments = (struct arguments){.at = rows / 2, .way = way, .width = widths[i]};
-            prepare(step, MUSTER_IN_PLACE, widths[i]);
+            prepare(step, MUSTER_ACCESS_IN_PLACE, widths[i]);
             uses[0].flags = MUSTER_USE_PREFIX; /* 513 does not divide it */
             loop.count = rows;
             loop.grain = 1;
@@ -163,10 +163,10 @@ static void long_rows(void)
 /* What was run before with other rows is looked at again. */
 static void refusals(void)
 {
-    for (uint32_t access = MUSTER_OUTPUT; access <= MUSTER_IN_PLACE; access++) {
+    for (uint32_t access = MUSTER_ACCESS_OUTPUT; access <= MUSTER_ACCESS_IN_PLACE; access++) {
         clear();
         arguments = (struct arguments){.at = UINT64_MAX, .way = WHOLE, .width = WIDTH};
-        if (access == MUSTER_OUTPUT)
+        if (access == MUSTER_ACCESS_OUTPUT)
             arguments.way = OUTPUT;
         prepare(step, access, WIDTH);
         CHECK(run() == 0 && run() == 0);
@@ -203,7 +203,7 @@ static void prefixes(void)
 {
     clear();
     arguments = (struct arguments){.at = 3, .way = OUTPUT, .width = WIDTH};
-    prepare(step, MUSTER_OUTPUT, WIDTH);
+    prepare(step, MUSTER_ACCESS_OUTPUT, WIDTH);
     uses[0].flags = MUSTER_USE_PREFIX;
     loop.count = 7;
     loop.grain = 2;
@@ -237,7 +237,7 @@ static void reductions(void)
     double *values = muster_array_elements(x), total = 0;
     for (uint64_t i = 0; i < ELEMENTS; i++)
         values[i] = (double)i;
-    prepare(sum_rows, MUSTER_INPUT, WIDTH);
+    prepare(sum_rows, MUSTER_ACCESS_INPUT, WIDTH);
     uses[1].flags = MUSTER_USE_GATHER;
 #define REDUCE() muster_leader_reduce(leader, &loop, sizeof total, add, NULL, &total, &error)
     CHECK(REDUCE() == 0 && total == (ELEMENTS - 1.0) * ELEMENTS / 2);
@@ -265,7 +265,7 @@ static void reductions(void)
 static void grains(void)
 {
     struct muster_array *wide = array(leader, 8, 16 << 20);
-    prepare(nothing, MUSTER_OUTPUT, 0);
+    prepare(nothing, MUSTER_ACCESS_OUTPUT, 0);
     uses[0].array = wide;
     static const uint64_t widths[] = {1, 8, 1024, 4096, 65536, 1 << 18};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
@@ -316,8 +316,8 @@ static void stencils(void)
     for (uint64_t i = 0; i < ELEMENTS; i++)
         values[i] = (state = state * 1664525u + 1013904223u) >> 8;
     struct muster_use both[2] = {
-        {.array = from, .access = MUSTER_INPUT, .elements_per_index = WIDTH},
-        {.array = to, .access = MUSTER_OUTPUT, .elements_per_index = WIDTH}};
+        {.array = from, .access = MUSTER_ACCESS_INPUT, .elements_per_index = WIDTH},
+        {.array = to, .access = MUSTER_ACCESS_OUTPUT, .elements_per_index = WIDTH}};
     uint64_t halo;
     loop = (struct muster_loop_options){.size_bytes = sizeof loop,
                                         .kernel = blur,
@@ -356,7 +356,7 @@ int main(void)
     reductions();
     grains();
     stencils();
-    prepare(owns, MUSTER_OUTPUT, WIDTH);
+    prepare(owns, MUSTER_ACCESS_OUTPUT, WIDTH);
     loop.grain = 7;
     CHECK(run() == 0);
     muster_leader_destroy(leader);

@@ -126,9 +126,9 @@ static void run_all(uint32_t start)
     struct muster_array *arrays[] = {array(leader, sizeof(double), COUNT),
                                      named(leader, "out", COUNT), named(leader, "x", COUNT),
                                      named(leader, "other", COUNT)};
-    struct muster_use uses[] = {{.array = arrays[0], .access = MUSTER_INPUT},
-                                {.array = arrays[1], .access = MUSTER_OUTPUT},
-                                {.array = arrays[2], .access = MUSTER_IN_PLACE}};
+    struct muster_use uses[] = {{.array = arrays[0], .access = MUSTER_ACCESS_INPUT},
+                                {.array = arrays[1], .access = MUSTER_ACCESS_OUTPUT},
+                                {.array = arrays[2], .access = MUSTER_ACCESS_IN_PLACE}};
     double *x = muster_array_elements(arrays[2]);
     struct arguments arguments = {.other = muster_array_elements(arrays[3])};
     struct muster_loop_options loop = {.size_bytes = sizeof loop,
@@ -161,7 +161,7 @@ static void run_all(uint32_t start)
             CHECK(strstr(error.message, " in stray") != NULL);
     }
     struct muster_use row = {.array = named(leader, "rows", ROWS * ROW),
-                             .access = MUSTER_OUTPUT,
+                             .access = MUSTER_ACCESS_OUTPUT,
                              .elements_per_index = ROW};
     loop.kernel = stray_row;
     loop.count = ROWS;
@@ -182,9 +182,9 @@ static void run_unchecked(void)
 {
     struct muster_leader *leader = team(2, MUSTER_START_FORK);
     struct muster_use uses[] = {
-        {.array = array(leader, sizeof(double), COUNT), .access = MUSTER_INPUT},
-        {.array = named(leader, "out", COUNT), .access = MUSTER_OUTPUT},
-        {.array = named(leader, "x", COUNT), .access = MUSTER_IN_PLACE}};
+        {.array = array(leader, sizeof(double), COUNT), .access = MUSTER_ACCESS_INPUT},
+        {.array = named(leader, "out", COUNT), .access = MUSTER_ACCESS_OUTPUT},
+        {.array = named(leader, "x", COUNT), .access = MUSTER_ACCESS_IN_PLACE}};
     struct arguments arguments = {.wrong = BEYOND_END};
     struct muster_loop_options loop = {.size_bytes = sizeof loop,
                                        .kernel = stray,

@@ -39,7 +39,7 @@ static int run()
 
     muster_use use{};
     use.array = x;
-    use.access = MUSTER_OUTPUT;
+    use.access = MUSTER_ACCESS_OUTPUT;
     muster_loop_options loop{};
     loop.size_bytes = sizeof loop;
     loop.kernel = throw_at_3;
@@ -68,7 +68,7 @@ int main()
     try {
         int status = run();
         if (status == EXIT_SUCCESS)
-            std::puts("launch.h: an exception in a kernel stays in its worker");
+            std::puts("leader.h: an exception in a kernel stays in its worker");
         return status;
     } catch (const std::exception &) {
         // Of a worker: a second leader would be on its way now.

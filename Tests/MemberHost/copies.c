@@ -98,7 +98,8 @@ int copies(int count, char **arguments)
     (void)count;
     (void)arguments;
     watch(20);
-    for (uint32_t schedule = MUSTER_STATIC; schedule <= MUSTER_STATIC_STEAL; schedule++)
+    for (uint32_t schedule = MUSTER_SCHEDULE_STATIC; schedule <= MUSTER_SCHEDULE_STATIC_STEAL;
+         schedule++)
         for (uint32_t is_bare = 0; is_bare < 2; is_bare++) {
             struct plan *plan = shared(sizeof *plan);
             *plan = (struct plan){.schedule = schedule, .is_bare = is_bare};

@@ -35,18 +35,20 @@ static int make_call(struct muster_member *me, enum call call)
     case BROADCAST:
         return muster_member_broadcast(me, x, sizeof x, 1);
     case REDUCE:
-        return muster_member_reduce(me, x, 5000, MUSTER_F64, MUSTER_SUM, 1);
+        return muster_member_reduce(me, x, 5000, MUSTER_TYPE_F64, MUSTER_OP_SUM, 1);
     case ALL_REDUCE:
-        return muster_member_all_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM);
+        return muster_member_all_reduce(me, x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM);
     case SCAN_CALL:
-        return muster_member_scan(me, x, 5000, MUSTER_F64, MUSTER_SUM, MUSTER_SCAN_BEFORE);
+        return muster_member_scan(me, x, 5000, MUSTER_TYPE_F64, MUSTER_OP_SUM, MUSTER_SCAN_BEFORE);
     case ARRAY:
         return muster_member_array(me, "array", 100000, &address);
     default:
         break;
     }
-    struct muster_member_loop_options options = {
-        .size_bytes = sizeof options, .elements = 60, .grain = 1, .schedule = MUSTER_CYCLIC};
+    struct muster_member_loop_options options = {.size_bytes = sizeof options,
+                                                 .elements = 60,
+                                                 .grain = 1,
+                                                 .schedule = MUSTER_SCHEDULE_CYCLIC};
     struct muster_member_loop *loop;
     struct muster_chunk chunk;
     int status = muster_member_loop_begin(me, &options, &loop);
@@ -80,7 +82,7 @@ static int dying(struct team *team, uint32_t rank, uint32_t incarnation)
     CHECK_STATUS(muster_recover(me), 0);
     CHECK(muster_member_alive(me, death->victim) == 0 && muster_member_alive(me, rank) == 1);
     uint64_t ranks = 1ull << rank;
-    CHECK_STATUS(muster_member_all_reduce(me, &ranks, 1, MUSTER_U64, MUSTER_OR), 0);
+    CHECK_STATUS(muster_member_all_reduce(me, &ranks, 1, MUSTER_TYPE_U64, MUSTER_OP_OR), 0);
     CHECK(ranks == (((1ull << team->size) - 1) & ~(1ull << death->victim)));
     for (int call = 0; call < CALLS; call++)
         if (!((call == BROADCAST || call == REDUCE) && death->victim == 1)) /* no such root now */
@@ -182,7 +184,8 @@ static int adopting(struct team *team, uint32_t rank, uint32_t incarnation)
     CHECK(report.chunks == chunks && report.exactly_once == chunks);
     for (uint64_t i = 0; i < ELEMENTS; i++)
         CHECK(x[i] == 1.0 / (double)(i + 1));
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, &adoption->bits[rank]), 0);
+    CHECK_STATUS(
+        muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, &adoption->bits[rank]), 0);
     __atomic_store_n(&adoption->adopted, report.adopted, __ATOMIC_RELAXED);
     __atomic_fetch_add(&adoption->survivors, 1, __ATOMIC_RELAXED);
     if (adoption->victim_count > 0)
@@ -219,7 +222,7 @@ static uint64_t adopt_once(uint32_t size, struct adoption wanted)
     CHECK(strcmp(audit.name, "adopting") == 0 && audit.loops == 1 && audit.failed == 0);
     CHECK(audit.exactly_once == (ELEMENTS + 6) / 7 && audit.adopted == adoption->adopted);
     CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
-    if (wanted.schedule == MUSTER_STATIC && wanted.points[0] == MUSTER_POINT_CURRENT)
+    if (wanted.schedule == MUSTER_SCHEDULE_STATIC && wanted.points[0] == MUSTER_POINT_CURRENT)
         CHECK(adoption->adopted > 0);
     end_team(&team);
     return bits;
@@ -234,9 +237,10 @@ int adoption(int count, char **arguments)
                                       MUSTER_POINT_AUDITING,   MUSTER_POINT_AUDITED};
     (void)count;
     (void)arguments;
-    uint64_t bits = adopt_once(1, (struct adoption){.schedule = MUSTER_STATIC});
+    uint64_t bits = adopt_once(1, (struct adoption){.schedule = MUSTER_SCHEDULE_STATIC});
     uint32_t done = 0;
-    for (uint32_t schedule = MUSTER_STATIC; schedule <= MUSTER_STATIC_STEAL; schedule++) {
+    for (uint32_t schedule = MUSTER_SCHEDULE_STATIC; schedule <= MUSTER_SCHEDULE_STATIC_STEAL;
+         schedule++) {
         for (uint32_t size = 2; size <= 5; size += 3)
             CHECK(adopt_once(size, (struct adoption){.schedule = schedule}) == bits);
         for (uint32_t p = 0; p < sizeof points / sizeof *points; p++) {
@@ -294,7 +298,7 @@ static int restarted(struct team *team, uint32_t rank, uint32_t incarnation)
                 kill(getpid(), SIGKILL);
         }
         uint64_t least = kept[rank];
-        status = muster_member_all_reduce(me, &least, 1, MUSTER_U64, MUSTER_MIN);
+        status = muster_member_all_reduce(me, &least, 1, MUSTER_TYPE_U64, MUSTER_OP_MIN);
         if (status == 0 && least >= 3)
             break;
     }

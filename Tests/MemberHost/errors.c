@@ -291,13 +291,13 @@ static int mismatched(struct team *team, uint32_t rank, uint32_t incarnation)
     (void)incarnation;
     bool odd = rank == 1;
     CHECK_STATUS(odd ? muster_member_barrier(me)
-                     : muster_member_all_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM),
+                     : muster_member_all_reduce(me, x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM),
                  -EINVAL);
-    CHECK_STATUS(muster_member_all_reduce(me, x, 1 + odd, MUSTER_F64, MUSTER_SUM), -EINVAL);
-    CHECK_STATUS(muster_member_all_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM + odd), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, x, 1 + odd, MUSTER_TYPE_F64, MUSTER_OP_SUM), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM + odd), -EINVAL);
     CHECK_STATUS(muster_member_broadcast(me, x, 8, odd), -EINVAL);
-    CHECK_STATUS(muster_member_reduce(me, x, 1, MUSTER_F64, MUSTER_SUM, odd), -EINVAL);
-    CHECK_STATUS(muster_member_scan(me, x, 1, MUSTER_F64, MUSTER_SUM, odd), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, odd), -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, odd), -EINVAL);
     CHECK_STATUS(muster_member_array(me, odd ? "a" : "b", 100, &address), -EINVAL);
     /* One rank's mistake is everybody's. */
     CHECK_STATUS(muster_member_array(me, odd ? "" : "c", 100, &address), -EINVAL);
@@ -334,20 +334,21 @@ int call_errors(int count, char **arguments)
           description.global_size == 1 && description.incarnation == 1 && description.node == -1);
     CHECK(muster_member_alive(me, 0) == 1 && muster_member_alive(me, 1) == 0 &&
           muster_member_alive(me, UINT32_MAX) == 0);
-    CHECK(muster_type_bytes(MUSTER_F64) == 8 && muster_type_bytes(MUSTER_U32) == 4 &&
-          muster_type_bytes(0) == 0 && muster_type_bytes(7) == 0);
+    CHECK(muster_type_bytes(MUSTER_TYPE_F64) == 8 && muster_type_bytes(MUSTER_TYPE_U32) == 4 &&
+          muster_type_bytes(0) == 0 && muster_type_bytes(13) == 0);
     CHECK_STATUS(muster_member_barrier(me), 0);
     CHECK_STATUS(muster_recover(me), 0);
 
     double x = 1;
     CHECK_STATUS(muster_member_broadcast(me, &x, 8, 1), -EINVAL);
-    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_F64, MUSTER_SUM, 1), -EINVAL);
-    CHECK_STATUS(muster_member_reduce(me, &x, 1, 0, MUSTER_SUM, 0), -EINVAL);
-    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_F64, 0, 0), -EINVAL);
-    CHECK_STATUS(muster_member_all_reduce(me, &x, 1, MUSTER_F64, MUSTER_XOR), -EINVAL);
-    CHECK_STATUS(muster_member_all_reduce(me, &x, UINT64_MAX, MUSTER_F64, MUSTER_SUM), -EINVAL);
-    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_F64, MUSTER_SUM, 2), -EINVAL);
-    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_F64, 8, 0), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 1), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, 0, MUSTER_OP_SUM, 0), -EINVAL);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_TYPE_F64, 0, 0), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_XOR), -EINVAL);
+    CHECK_STATUS(muster_member_all_reduce(me, &x, UINT64_MAX, MUSTER_TYPE_F64, MUSTER_OP_SUM),
+                 -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 2), -EINVAL);
+    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_TYPE_F64, 8, 0), -EINVAL);
 
     void *first, *second;
     char name[80];
@@ -398,13 +399,15 @@ int loop_errors(int count, char **arguments)
     struct muster_member *me = alone();
     struct muster_member_loop *loop = NULL;
     struct muster_chunk chunk;
-    const struct muster_member_loop_options good = {
-        .size_bytes = sizeof good, .schedule = MUSTER_DYNAMIC, .elements = 100, .grain = 10};
+    const struct muster_member_loop_options good = {.size_bytes = sizeof good,
+                                                    .schedule = MUSTER_SCHEDULE_DYNAMIC,
+                                                    .elements = 100,
+                                                    .grain = 10};
     struct muster_member_loop_options bad = good;
     CHECK_STATUS(muster_member_loop_begin(me, NULL, &loop), -EINVAL);
     bad.size_bytes = 1;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
-    bad = good, bad.schedule = MUSTER_LISTED;
+    bad = good, bad.schedule = MUSTER_SCHEDULE_LISTED;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
     bad = good, bad.flags = 2;
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -EINVAL);
@@ -465,19 +468,19 @@ int loop_errors(int count, char **arguments)
     while (muster_member_loop_next(loop, &chunk) > 0)
         muster_member_loop_commit(loop, &chunk);
     CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
-    CHECK_STATUS(muster_member_loop_reduce(loop, 0, MUSTER_SUM, result), -EINVAL);
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_OR, result), -EINVAL);
-    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_OR, 0, result), -EINVAL);
-    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_SUM, 2, result), -EINVAL);
-    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_F64, MUSTER_SUM, 0, result), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, 0, MUSTER_OP_SUM, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_OR, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_TYPE_F64, MUSTER_OP_OR, 0, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, 2, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_scan(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, 0, result), 0);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
     partial.partial_bytes = 12;
     CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
     while (muster_member_loop_next(loop, &chunk) > 0)
         muster_member_loop_commit(loop, &chunk);
     CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, result), -EINVAL);
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_I32, MUSTER_SUM, result), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, result), -EINVAL);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_I32, MUSTER_OP_SUM, result), 0);
     CHECK_STATUS(muster_member_loop_begin(me, &good, &loop), 0);
     while (muster_member_loop_next(loop, &chunk) > 0)
         muster_member_loop_commit(loop, &chunk);
@@ -511,7 +514,7 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_begin(me, &partial, &loop), 0);
     CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
     CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_PRODUCT, result), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_PRODUCT, result), 0);
     CHECK(result[0] == 1);
 
     /* What somebody else has scribbled into the roll. */

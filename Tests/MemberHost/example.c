@@ -16,7 +16,7 @@ static int work(struct muster_member *me, double *total)
     double *x = memory;
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
                                                  .elements = 1000000,
-                                                 .schedule = MUSTER_DYNAMIC,
+                                                 .schedule = MUSTER_SCHEDULE_DYNAMIC,
                                                  .partial_bytes = sizeof(double),
                                                  .flags = MUSTER_LOOP_ADOPT,
                                                  .name = "reciprocals"};
@@ -32,7 +32,8 @@ static int work(struct muster_member *me, double *total)
         muster_member_loop_commit(loop, &chunk);
     }
     status = muster_member_loop_end(loop, NULL); /* each chunk exactly once, or an error */
-    return status < 0 ? status : muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, total);
+    return status < 0 ? status
+                      : muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, total);
 }
 
 static int member_main(double *total)
@@ -111,13 +112,15 @@ static int measured(struct team *team, uint32_t rank, uint32_t incarnation)
         start = now();
         for (int i = 0; i < ROUNDS; i++) {
             double value = 1;
-            CHECK_STATUS(muster_member_all_reduce(me, &value, 1, MUSTER_F64, MUSTER_SUM), 0);
+            CHECK_STATUS(muster_member_all_reduce(me, &value, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM),
+                         0);
             CHECK(value == team->size);
         }
         show(rank, "all-reduce of 8 B", now() - start, ROUNDS);
         start = now();
         for (int i = 0; i < ROUNDS / 10; i++)
-            CHECK_STATUS(muster_member_all_reduce(me, values, 2048, MUSTER_F64, MUSTER_MAX), 0);
+            CHECK_STATUS(muster_member_all_reduce(me, values, 2048, MUSTER_TYPE_F64, MUSTER_OP_MAX),
+                         0);
         show(rank, "all-reduce of 16 KiB", now() - start, ROUNDS / 10);
         struct muster_member_loop_options options = {
             .size_bytes = sizeof options, .elements = 0, .grain = 1};
@@ -129,10 +132,11 @@ static int measured(struct team *team, uint32_t rank, uint32_t incarnation)
             CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
         }
         show(rank, "empty loop, audited", now() - start, ROUNDS / 10);
-        for (uint32_t schedule = MUSTER_STATIC; schedule <= MUSTER_STATIC_STEAL; schedule++) {
+        for (uint32_t schedule = MUSTER_SCHEDULE_STATIC; schedule <= MUSTER_SCHEDULE_STATIC_STEAL;
+             schedule++) {
             options.elements = 20000000ull * team->size;
             options.schedule = schedule;
-            if (schedule == MUSTER_CYCLIC || schedule == MUSTER_DYNAMIC)
+            if (schedule == MUSTER_SCHEDULE_CYCLIC || schedule == MUSTER_SCHEDULE_DYNAMIC)
                 options.elements = 2000000ull * team->size;
             uint64_t own = 0;
             CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);

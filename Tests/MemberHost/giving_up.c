@@ -35,7 +35,7 @@ static int lack_memory(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
                                                  .elements = CHUNKS,
                                                  .grain = 1,
-                                                 .schedule = MUSTER_STATIC,
+                                                 .schedule = MUSTER_SCHEDULE_STATIC,
                                                  .flags = MUSTER_LOOP_ADOPT};
     struct muster_member_loop *loop;
     struct muster_chunk chunk;
@@ -67,7 +67,7 @@ static int claim_nonsense(struct team *team, uint32_t rank, uint32_t incarnation
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
                                                  .elements = CHUNKS,
                                                  .grain = 1,
-                                                 .schedule = MUSTER_STATIC_STEAL,
+                                                 .schedule = MUSTER_SCHEDULE_STATIC_STEAL,
                                                  .flags = MUSTER_LOOP_ADOPT};
     struct muster_member_loop *loop;
     struct muster_chunk chunk;

@@ -92,9 +92,9 @@ static void every_call(void)
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -ECONNRESET);
     CHECK_STATUS(muster_member_barrier(me), -ECONNRESET);
     CHECK_STATUS(muster_member_broadcast(me, &x, sizeof x, 1), -ECONNRESET);
-    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_F64, MUSTER_SUM, 0), -ECONNRESET);
-    CHECK_STATUS(muster_member_all_reduce(me, &x, 1, MUSTER_F64, MUSTER_SUM), -ECONNRESET);
-    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_F64, MUSTER_SUM, 0), -ECONNRESET);
+    CHECK_STATUS(muster_member_reduce(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 0), -ECONNRESET);
+    CHECK_STATUS(muster_member_all_reduce(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM), -ECONNRESET);
+    CHECK_STATUS(muster_member_scan(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 0), -ECONNRESET);
     CHECK_STATUS(muster_member_array(me, "x", 8, &memory), -ECONNRESET);
     struct muster_member_loop_options bare = options;
     bare.partial_bytes = 0;
@@ -197,7 +197,7 @@ static void one_call_each(void)
     unsetenv("MUSTER_TEAM");
     CHECK_STATUS(muster_join(&me), 0);
     struct muster_member_loop_options stealing = options;
-    stealing.schedule = MUSTER_STATIC_STEAL;
+    stealing.schedule = MUSTER_SCHEDULE_STATIC_STEAL;
     struct muster_member_loop *loop;
     struct muster_chunk chunk;
     CHECK_STATUS(muster_member_loop_begin(me, &stealing, &loop), 0);

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "support.h"
 
-#include <muster/supervisor.h>
+#include <muster/tool/supervisor.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>

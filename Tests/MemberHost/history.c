@@ -46,15 +46,18 @@ static struct random generator(uint64_t seed, uint64_t a, uint64_t b)
 static struct step step_of(uint64_t seed, uint32_t number)
 {
     struct random random = generator(seed, number, 77);
+    static const uint32_t types[] = {
+        MUSTER_TYPE_F64, MUSTER_TYPE_F32, MUSTER_TYPE_I64, MUSTER_TYPE_U64, MUSTER_TYPE_I32,
+        MUSTER_TYPE_U32, MUSTER_TYPE_I16, MUSTER_TYPE_U16, MUSTER_TYPE_I8,  MUSTER_TYPE_U8};
     struct step step = {.kind = random_below(&random, KINDS),
-                        .type = 1 + random_below(&random, 6),
+                        .type = types[random_below(&random, sizeof types / sizeof types[0])],
                         .scan = random_below(&random, 2),
                         .root_choice = random_below(&random, 1000),
                         .schedule = random_below(&random, 5),
                         .grain = 1 + random_below(&random, 40),
                         .elements = random_below(&random, 600),
                         .adopts = random_below(&random, 2)};
-    bool floats = step.type <= MUSTER_F32;
+    bool floats = step.type == MUSTER_TYPE_F64 || step.type == MUSTER_TYPE_F32;
     step.operation = 1 + random_below(&random, floats ? 4 : 7);
     uint32_t sizes[] = {0, 1, 3, 17, 2048, VALUES_MOST};
     step.count = sizes[random_below(&random, 6)];
@@ -69,9 +72,9 @@ static uint64_t value_of(uint64_t seed, uint32_t number, uint32_t rank, uint32_t
     /* Numbers of very different sizes, so that the order of additions shows. */
     double real = ((double)(bits >> 40) - 8e6) * (bits & 1 ? 1e-9 : 1e3);
     float single = (float)real;
-    if (type == MUSTER_F64)
+    if (type == MUSTER_TYPE_F64)
         memcpy(&value, &real, 8);
-    if (type == MUSTER_F32)
+    if (type == MUSTER_TYPE_F32)
         memcpy(&value, &single, 4);
     return value;
 }
@@ -87,49 +90,65 @@ static uint64_t naive_operate(uint32_t type, uint32_t operation, uint64_t left, 
     memcpy(&y, &right, 4);
     bool less = false, greater = false;
     switch (type) {
-    case MUSTER_F64:
-        c = operation == MUSTER_SUM       ? a + b
-            : operation == MUSTER_PRODUCT ? a * b
-            : operation == MUSTER_MIN     ? (b < a ? b : a)
-                                          : (a < b ? b : a);
+    case MUSTER_TYPE_F64:
+        c = operation == MUSTER_OP_SUM       ? a + b
+            : operation == MUSTER_OP_PRODUCT ? a * b
+            : operation == MUSTER_OP_MIN     ? (b < a ? b : a)
+                                             : (a < b ? b : a);
         memcpy(&result, &c, 8);
         return result;
-    case MUSTER_F32:
-        z = operation == MUSTER_SUM       ? x + y
-            : operation == MUSTER_PRODUCT ? x * y
-            : operation == MUSTER_MIN     ? (y < x ? y : x)
-                                          : (x < y ? y : x);
+    case MUSTER_TYPE_F32:
+        z = operation == MUSTER_OP_SUM       ? x + y
+            : operation == MUSTER_OP_PRODUCT ? x * y
+            : operation == MUSTER_OP_MIN     ? (y < x ? y : x)
+                                             : (x < y ? y : x);
         memcpy(&result, &z, 4);
         return result;
-    case MUSTER_I64:
+    case MUSTER_TYPE_I64:
         less = (int64_t)left < (int64_t)right;
         greater = (int64_t)left > (int64_t)right;
         break;
-    case MUSTER_U64:
+    case MUSTER_TYPE_U64:
         less = left < right;
         greater = left > right;
         break;
-    case MUSTER_I32:
+    case MUSTER_TYPE_I32:
         less = (int32_t)left < (int32_t)right;
         greater = (int32_t)left > (int32_t)right;
         break;
-    case MUSTER_U32:
+    case MUSTER_TYPE_I16:
+        less = (int16_t)left < (int16_t)right;
+        greater = (int16_t)left > (int16_t)right;
+        break;
+    case MUSTER_TYPE_U16:
+        less = (uint16_t)left < (uint16_t)right;
+        greater = (uint16_t)left > (uint16_t)right;
+        break;
+    case MUSTER_TYPE_I8:
+        less = (int8_t)left < (int8_t)right;
+        greater = (int8_t)left > (int8_t)right;
+        break;
+    case MUSTER_TYPE_U8:
+        less = (uint8_t)left < (uint8_t)right;
+        greater = (uint8_t)left > (uint8_t)right;
+        break;
+    case MUSTER_TYPE_U32:
         less = (uint32_t)left < (uint32_t)right;
         greater = (uint32_t)left > (uint32_t)right;
         break;
     }
     switch (operation) {
-    case MUSTER_SUM:
+    case MUSTER_OP_SUM:
         return left + right;
-    case MUSTER_PRODUCT:
+    case MUSTER_OP_PRODUCT:
         return left * right;
-    case MUSTER_MIN:
+    case MUSTER_OP_MIN:
         return greater ? right : left;
-    case MUSTER_MAX:
+    case MUSTER_OP_MAX:
         return less ? right : left;
-    case MUSTER_AND:
+    case MUSTER_OP_AND:
         return left & right;
-    case MUSTER_OR:
+    case MUSTER_OP_OR:
         return left | right;
     default:
         return left ^ right;
@@ -217,13 +236,12 @@ static int do_values(struct muster_member *me, struct shared_history *history, u
         if (identity) {
             /* The identity shows by what it does to something. */
             uint64_t other = value_of(history->seed, number, rank, i, step->type);
-            wanted = bytes == 8 ? other : (uint32_t)other;
+            wanted = other;
             got = naive_operate(step->type, step->operation, got, other);
         }
-        if (bytes == 4) {
-            wanted = (uint32_t)wanted;
-            got = (uint32_t)got;
-        }
+        uint64_t mask = bytes == 8 ? UINT64_MAX : (1ull << 8 * bytes) - 1;
+        wanted &= mask;
+        got &= mask;
         if (got != wanted) {
             fprintf(stderr,
                     "seed %llu step %u kind %d type %u op %u count %u rank %u value %u: "
@@ -255,7 +273,8 @@ static int do_loop(struct muster_member *me, struct shared_history *history, uin
     if (status < 0)
         return status;
     while ((status = muster_member_loop_next(loop, &chunk)) > 0) {
-        uint64_t value = value_of(history->seed, number, 999, (uint32_t)chunk.index, MUSTER_F64);
+        uint64_t value =
+            value_of(history->seed, number, 999, (uint32_t)chunk.index, MUSTER_TYPE_F64);
         memcpy(muster_member_loop_partial(loop, &chunk), &value, 8);
         muster_member_loop_commit(loop, &chunk);
     }
@@ -270,11 +289,12 @@ static int do_loop(struct muster_member *me, struct shared_history *history, uin
     uint64_t chunks = (step->elements + step->grain - 1) / step->grain, total = 0;
     CHECK(report.chunks == chunks && report.exactly_once == chunks && report.missing == 0);
     CHECK(step->adopts || (report.deaths == 0 && report.adopted == 0));
-    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_SUM, &total), 0);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, &total), 0);
     static uint64_t values[601];
     for (uint32_t i = 0; i < chunks; i++)
-        values[i] = value_of(history->seed, number, 999, i, MUSTER_F64);
-    CHECK(total == (chunks ? naive_tree(MUSTER_F64, MUSTER_SUM, values, (uint32_t)chunks) : 0));
+        values[i] = value_of(history->seed, number, 999, i, MUSTER_TYPE_F64);
+    CHECK(total ==
+          (chunks ? naive_tree(MUSTER_TYPE_F64, MUSTER_OP_SUM, values, (uint32_t)chunks) : 0));
     return 0;
 }
 
@@ -303,7 +323,7 @@ static int rank_program(struct team *team, uint32_t rank, uint32_t incarnation)
             /* A replacement has done nothing: it follows. */
             uint64_t earliest = incarnation > 1 && number == 0 ? UINT64_MAX : number;
             if (status == 0)
-                status = muster_member_all_reduce(me, &earliest, 1, MUSTER_U64, MUSTER_MIN);
+                status = muster_member_all_reduce(me, &earliest, 1, MUSTER_TYPE_U64, MUSTER_OP_MIN);
             if (status == 0 && earliest != UINT64_MAX)
                 number = earliest;
         }

@@ -23,7 +23,7 @@ struct cut {
 static int round_of(struct muster_member *me, struct cut *cut, uint32_t round)
 {
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
-                                                 .schedule = MUSTER_CYCLIC,
+                                                 .schedule = MUSTER_SCHEDULE_CYCLIC,
                                                  .elements = CHUNKS,
                                                  .grain = 1,
                                                  .name = "cut"};
@@ -166,7 +166,7 @@ static int going(struct team *team, uint32_t rank, uint32_t incarnation)
     (void)incarnation;
     const enum way_out way_out = *(enum way_out *)team->context;
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
-                                                 .schedule = MUSTER_CYCLIC,
+                                                 .schedule = MUSTER_SCHEDULE_CYCLIC,
                                                  .elements = CHUNKS,
                                                  .grain = 1,
                                                  .flags = MUSTER_LOOP_ADOPT,

@@ -45,7 +45,7 @@ static int begin_early(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
                                                  .elements = CHUNKS,
                                                  .grain = 1,
-                                                 .schedule = MUSTER_DYNAMIC,
+                                                 .schedule = MUSTER_SCHEDULE_DYNAMIC,
                                                  .flags = MUSTER_LOOP_ADOPT};
     struct muster_member_loop *loop = NULL;
     struct muster_chunk chunk;
@@ -95,8 +95,9 @@ static int mail_early(struct team *team, uint32_t rank, uint32_t incarnation, in
         muster_testing_arm(MUSTER_POINT_MET, rank == 0 ? MUSTER_POINT_STOP : MUSTER_POINT_KILL, 1,
                            -1, -1);
     }
-    int status = call == REDUCING ? muster_member_all_reduce(me, &x, 1, MUSTER_F64, MUSTER_SUM)
-                                  : muster_member_broadcast(me, &x, sizeof x, 1);
+    int status = call == REDUCING
+                     ? muster_member_all_reduce(me, &x, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM)
+                     : muster_member_broadcast(me, &x, sizeof x, 1);
     if (incarnation > 1) {
         CHECK_STATUS(status, -EOWNERDEAD);
         CHECK(kill((pid_t)meanwhile->first_pid, SIGCONT) == 0);

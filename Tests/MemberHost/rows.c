@@ -74,9 +74,9 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
     CHECK_STATUS(muster_member_array(me, "plate", ROWS * WIDTH * sizeof(double), &address), 0);
     CHECK_STATUS(muster_member_array(me, "other", ROWS * WIDTH * sizeof(double), &other), 0);
     double *plate = address;
-    struct muster_member_use use = use_of(address, MUSTER_OUTPUT, WIDTH);
+    struct muster_member_use use = use_of(address, MUSTER_ACCESS_OUTPUT, WIDTH);
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
-                                                 .schedule = MUSTER_DYNAMIC,
+                                                 .schedule = MUSTER_SCHEDULE_DYNAMIC,
                                                  .elements = ROWS,
                                                  .grain = 7,
                                                  .uses = &use,
@@ -100,7 +100,7 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
         CHECK_STATUS(muster_member_barrier(me), 0);
     }
     check_refusals(me, options, &use);
-    use.access = MUSTER_IN_PLACE;
+    use.access = MUSTER_ACCESS_IN_PLACE;
     check_refusals(me, options, &use);
 
     /* What is said by name: a prefix, of whole rows. */
@@ -114,8 +114,8 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
     refuse(me, &options, -ERANGE, "make the array longer");
 
     /* Loops that only read: one array has the count, or all are tables. */
-    struct muster_member_use two[2] = {use_of(address, MUSTER_INPUT, 0),
-                                       use_of(other, MUSTER_INPUT, WIDTH)};
+    struct muster_member_use two[2] = {use_of(address, MUSTER_ACCESS_INPUT, 0),
+                                       use_of(other, MUSTER_ACCESS_INPUT, WIDTH)};
     options.uses = two;
     options.use_count = 2;
     options.elements = ROWS;
@@ -129,13 +129,13 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -EBADMSG);
 
     /* Ranks that name different arrays, or rows, are found; where they lie is each rank's own. */
-    two[0] = use_of(rank == 1 ? other : address, MUSTER_INPUT, WIDTH);
+    two[0] = use_of(rank == 1 ? other : address, MUSTER_ACCESS_INPUT, WIDTH);
     options.use_count = 1;
     options.elements = ROWS;
     refuse(me, &options, -EINVAL, NULL);
-    two[0] = use_of(address, rank == 1 ? MUSTER_OUTPUT : MUSTER_INPUT, WIDTH);
+    two[0] = use_of(address, rank == 1 ? MUSTER_ACCESS_OUTPUT : MUSTER_ACCESS_INPUT, WIDTH);
     refuse(me, &options, -EINVAL, NULL);
-    two[0] = use_of(address, MUSTER_OUTPUT, WIDTH);
+    two[0] = use_of(address, MUSTER_ACCESS_OUTPUT, WIDTH);
     two[0].flags = rank == 1 ? MUSTER_USE_PREFIX : 0;
     refuse(me, &options, -EINVAL, NULL);
 
@@ -157,12 +157,12 @@ static void check_grain(void)
     CHECK_STATUS(muster_join(&me), 0);
     void *address;
     CHECK_STATUS(muster_member_array(me, "wide", 64u << 20, &address), 0);
-    struct muster_member_use use = use_of(address, MUSTER_OUTPUT, 1 << 15);
+    struct muster_member_use use = use_of(address, MUSTER_ACCESS_OUTPUT, 1 << 15);
     struct muster_member_loop_options options = {
         .size_bytes = sizeof options, .elements = 1 << 8, .uses = &use, .use_count = 1};
     struct muster_member_loop *loop;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
-    CHECK(loop->loop.grain == 2 && loop->chunks == 1 << 7); /* of 512 KiB */
+    CHECK(loop->cursor.grain == 2 && muster_member_loop_chunks(loop) == 1 << 7); /* of 512 KiB */
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -EBADMSG);
     CHECK_STATUS(muster_leave(me), 0);
 }

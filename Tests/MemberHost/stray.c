@@ -150,15 +150,16 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
         made[i] = address;
     }
     struct arrays arrays = {made[0], made[1], made[2], made[3]};
-    struct muster_member_use uses[3] = {
-        {.access = MUSTER_INPUT}, {.access = MUSTER_OUTPUT}, {.access = MUSTER_IN_PLACE}};
+    struct muster_member_use uses[3] = {{.access = MUSTER_ACCESS_INPUT},
+                                        {.access = MUSTER_ACCESS_OUTPUT},
+                                        {.access = MUSTER_ACCESS_IN_PLACE}};
     for (int i = 0; i < 3; i++) {
         uses[i].address = made[i];
         uses[i].element_bytes = sizeof(double);
         uses[i].elements_per_index = WIDTH;
     }
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
-                                                 .schedule = MUSTER_CYCLIC,
+                                                 .schedule = MUSTER_SCHEDULE_CYCLIC,
                                                  .elements = rows,
                                                  .grain = stray->grain,
                                                  .partial_bytes = sizeof(uint64_t),
@@ -180,7 +181,7 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
             return 0; /* the other one has died */
         CHECK_STATUS(status, 0);
         uint64_t sum = 0;
-        CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_U64, MUSTER_SUM, &sum), 0);
+        CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_U64, MUSTER_OP_SUM, &sum), 0);
         if (stray->wrong == NOTHING) {
             CHECK(sum == rows * WIDTH);
             for (uint64_t i = 0; i < rows * WIDTH; i++)

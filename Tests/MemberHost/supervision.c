@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <muster/relay.h>
-#include <muster/supervisor.h>
+#include <muster/tool/relay.h>
+#include <muster/tool/supervisor.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

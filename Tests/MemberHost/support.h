@@ -8,7 +8,7 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
-#include <muster/launcher.h>
+#include <muster/core/launcher.h>
 #include <muster/member.h>
 #include <muster/testing.h>
 #include <stdio.h>

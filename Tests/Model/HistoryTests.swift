@@ -1,7 +1,7 @@
 /// Seeded random histories of several processes: what the library reads in their rolls equals the
 /// naive model, whatever was committed, in whatever order, twice or never.
 
-import CMuster
+import MusterCore
 import Glibc
 import TestSupport
 import Testing

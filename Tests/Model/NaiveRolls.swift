@@ -1,7 +1,7 @@
 /// The naive model: an array of counts per chunk and process, and the comparison of everything the
 /// library says about rolls with what follows from those counts.
 
-import CMuster
+import MusterCore
 import TestSupport
 
 /// What one process does in a job: it commits these chunks, in this order.

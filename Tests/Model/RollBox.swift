@@ -1,7 +1,7 @@
 /// Memory for one roll, with a page that nobody may touch on either side: an access outside it
 /// ends the test process at once, with or without the address sanitizer.
 
-import CMuster
+import MusterCore
 import Glibc
 
 final class RollBox {

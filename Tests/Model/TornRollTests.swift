@@ -1,7 +1,7 @@
 /// Rolls that a crash or a stranger has left behind: torn between two stores, or random bytes. The
 /// answer is -EUCLEAN or one that follows from the bytes; never a crash, never an access outside.
 
-import CMuster
+import MusterCore
 import Glibc
 import Synchronization
 import TestSupport

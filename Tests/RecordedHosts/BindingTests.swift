@@ -1,8 +1,8 @@
 // Which CPU each rank gets: every kind of binding, on every recorded host and on parts of it, for every
 // size of team, held against rules and not against a second implementation.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Foundation
 import TestSupport
 import Testing

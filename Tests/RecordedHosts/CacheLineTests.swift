@@ -1,6 +1,6 @@
 // CacheLineTests.swift - how long a host's cache lines are, from what its kernel says.
 
-import CMuster
+import MusterCore
 import Testing
 
 @Suite struct CacheLineTests {

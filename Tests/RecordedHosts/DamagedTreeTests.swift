@@ -1,6 +1,6 @@
 // `/sys` trees made to be wrong: what can't be read is unknown, and a note names the file.
 
-import CMuster
+import MusterCore
 import Foundation
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 // A topology as values that compare and print, and what the tests of this folder share.
 
-import CMuster
+import MusterCore
 import Testing
 
 /// A copy of a `muster_topology` in values that compare and print.

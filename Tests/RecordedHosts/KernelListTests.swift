@@ -1,6 +1,6 @@
 // The parser of the kernel's lists of CPUs and nodes.
 
-import CMuster
+import MusterCore
 import TestSupport
 import Testing
 

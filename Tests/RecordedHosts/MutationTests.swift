@@ -1,7 +1,7 @@
 // One file at a time is taken away, emptied, cut off or filled with something else, in trees of several
 // kinds: a host comes out each time, and what is not as in the sound tree is noted by the file's name.
 
-import CMuster
+import MusterCore
 import Foundation
 import TestSupport
 import Testing

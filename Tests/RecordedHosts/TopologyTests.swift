@@ -5,7 +5,7 @@
 // one-node on a cloud machine on Linux 6.18. The others were written by hand after the kernel's
 // documentation, for shapes that no machine at hand has. All are cut down to the files that are read.
 
-import CMuster
+import MusterCore
 import Foundation
 import Testing
 

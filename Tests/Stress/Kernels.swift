@@ -1,6 +1,6 @@
 /// The kernels that the stress tests run, and how each result is known without the library.
 
-import CMuster
+import MusterCore
 import Muster
 
 /// x[i] += by: twice or never shows in the sum.

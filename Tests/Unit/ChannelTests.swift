@@ -1,6 +1,6 @@
 // ChannelTests.swift - moments of mixed channels, and counts of keys in intervals, against plain loops.
 
-import CMuster
+import MusterCore
 import TestSupport
 import Testing
 
@@ -10,14 +10,14 @@ import Testing
         Int((UInt64(truncatingIfNeeded: element) &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 
-    private static func bytes(_ dtype: muster_dtype, _ elements: Range<Int>) -> [UInt8] {
+    private static func bytes(_ dtype: muster_type, _ elements: Range<Int>) -> [UInt8] {
         func all<Number: BitwiseCopyable>(_ make: (Int) -> Number) -> [UInt8] {
             elements.map { make(value($0)) }.withUnsafeBytes { Array($0) }
         }
         return switch dtype {
-        case MUSTER_U1: all { UInt8($0) }
-        case MUSTER_U2: all { UInt16($0) }
-        case MUSTER_I4: all { Int32($0) }
+        case MUSTER_TYPE_U8: all { UInt8($0) }
+        case MUSTER_TYPE_U16: all { UInt16($0) }
+        case MUSTER_TYPE_I32: all { Int32($0) }
         default: all { Double($0) }
         }
     }
@@ -33,7 +33,7 @@ import Testing
             byteCount: Int(MUSTER_CHANNEL_ROOM_BYTES), alignment: 64)
         defer { room.deallocate() }
         for _ in 0..<60 {
-            let dtype = pick([MUSTER_U1, MUSTER_U2, MUSTER_I4, MUSTER_F8])
+            let dtype = pick([MUSTER_TYPE_U8, MUSTER_TYPE_U16, MUSTER_TYPE_I32, MUSTER_TYPE_F64])
             let channels = pick([1, 1, 2, 3, 7, 8, 9, 64, 65, 300])
             let inner = pick([1, 1, 1, 2, 5, 31, 300, 2047, 2048, 5000])
             // Enough to fill the rows of one channel or a few.
@@ -89,7 +89,7 @@ import Testing
             }
             var counts = [UInt64](repeating: 0, count: 2 * intervals.count)
             muster_count_keys(
-                MUSTER_U8, keys, keys.count, intervals, intervals.count, 63, 2, &counts)
+                MUSTER_TYPE_U64, keys, keys.count, intervals, intervals.count, 63, 2, &counts)
             var expected = [UInt64](repeating: 0, count: 2 * intervals.count)
             for key in keys {
                 for (index, interval) in intervals.enumerated()

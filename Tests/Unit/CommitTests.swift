@@ -1,7 +1,7 @@
-/// commit.h: a rank's share becomes memory, huge where that is asked for and can be had, all zeros, on
+/// populate.h: a rank's share becomes memory, huge where that is asked for and can be had, all zeros, on
 /// the node of its piece; and what it says of it.
 
-import CMuster
+import MusterCore
 @preconcurrency import Glibc
 import Testing
 

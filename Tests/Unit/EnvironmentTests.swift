@@ -1,6 +1,6 @@
 /// environment.h: every launcher of the table, what wins, what contradicts, and each error.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,6 +1,6 @@
 // FileNameTests.swift - names are bytes: what a String carries comes back as it was.
 
-import CMuster
+import MusterCore
 import Foundation
 import Testing
 

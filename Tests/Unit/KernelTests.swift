@@ -1,7 +1,7 @@
-/// The kernels against naive loops that follow kernels.h to the letter: results are compared bit by
+/// The kernels against naive loops that follow bulk.h to the letter: results are compared bit by
 /// bit, never with a tolerance.
 
-import CMuster
+import MusterCore
 import Glibc
 import TestSupport
 import Testing
@@ -15,8 +15,8 @@ private let variants = [MUSTER_KERNEL_PORTABLE, MUSTER_KERNEL_AVX2, MUSTER_KERNE
     variant($0) != nil
 }
 
-private let dtypes = (MUSTER_F2.rawValue...MUSTER_BOOL.rawValue).map { muster_dtype(rawValue: $0) }
-private let integerTypes = dtypes.filter { $0.rawValue >= MUSTER_I1.rawValue }
+private let dtypes = (MUSTER_TYPE_F16.rawValue...MUSTER_TYPE_BOOL.rawValue).map { muster_type(rawValue: $0) }
+private let integerTypes = dtypes.filter { $0.rawValue >= MUSTER_TYPE_I8.rawValue }
 
 /// Lengths around every border of lanes and blocks.
 private let lengths = Array(0...200) + [2047, 2048, 2049, 5003]
@@ -35,26 +35,26 @@ private func numbers(_ count: Int, wild: Bool, _ random: inout Seeded) -> [Doubl
 
 /// Bytes of `count` elements. For floating-point types `wild` means any bits at all: NaNs,
 /// infinities, subnormals and sums that overflow; otherwise all are finite and of ordinary size.
-private func bytes(of dtype: muster_dtype, _ count: Int, wild: Bool, _ random: inout Seeded)
+private func bytes(of dtype: muster_type, _ count: Int, wild: Bool, _ random: inout Seeded)
     -> [UInt8]
 {
     func raw<T>(_ values: [T]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }
     switch dtype {
-    case MUSTER_F2 where !wild:
+    case MUSTER_TYPE_F16 where !wild:
         return raw((0..<count).map { _ in Float16.random(in: -8...8, using: &random) })
-    case MUSTER_F4 where !wild:
+    case MUSTER_TYPE_F32 where !wild:
         return raw((0..<count).map { _ in Float.random(in: -8...8, using: &random) })
-    case MUSTER_F8 where !wild:
+    case MUSTER_TYPE_F64 where !wild:
         return raw(numbers(count, wild: random.next() % 2 == 0, &random))
     default:
-        return (0..<count * muster_dtype_bytes(dtype)).map { _ in
+        return (0..<count * Int(muster_type_bytes(dtype.rawValue))).map { _ in
             UInt8(truncatingIfNeeded: random.next() >> 32)
         }
     }
 }
 
 /// Elements as integers, exactly; nil for floating-point types.
-private func integers(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Int128]? {
+private func integers(_ dtype: muster_type, _ bytes: [UInt8]) -> [Int128]? {
     func all<T: FixedWidthInteger>(_: T.Type) -> [Int128] {
         bytes.withUnsafeBytes { raw in
             (0..<raw.count / MemoryLayout<T>.size).map {
@@ -63,20 +63,20 @@ private func integers(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Int128]? {
         }
     }
     switch dtype {
-    case MUSTER_I1: return all(Int8.self)
-    case MUSTER_I2: return all(Int16.self)
-    case MUSTER_I4: return all(Int32.self)
-    case MUSTER_I8: return all(Int64.self)
-    case MUSTER_U1: return all(UInt8.self)
-    case MUSTER_U2: return all(UInt16.self)
-    case MUSTER_U4: return all(UInt32.self)
-    case MUSTER_U8: return all(UInt64.self)
-    case MUSTER_BOOL: return all(UInt8.self).map { $0 == 0 ? 0 : 1 }
+    case MUSTER_TYPE_I8: return all(Int8.self)
+    case MUSTER_TYPE_I16: return all(Int16.self)
+    case MUSTER_TYPE_I32: return all(Int32.self)
+    case MUSTER_TYPE_I64: return all(Int64.self)
+    case MUSTER_TYPE_U8: return all(UInt8.self)
+    case MUSTER_TYPE_U16: return all(UInt16.self)
+    case MUSTER_TYPE_U32: return all(UInt32.self)
+    case MUSTER_TYPE_U64: return all(UInt64.self)
+    case MUSTER_TYPE_BOOL: return all(UInt8.self).map { $0 == 0 ? 0 : 1 }
     default: return nil
     }
 }
 
-private func doubles(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Double] {
+private func doubles(_ dtype: muster_type, _ bytes: [UInt8]) -> [Double] {
     func all<T: BinaryFloatingPoint>(_: T.Type) -> [Double] {
         bytes.withUnsafeBytes { raw in
             (0..<raw.count / MemoryLayout<T>.size).map {
@@ -85,9 +85,9 @@ private func doubles(_ dtype: muster_dtype, _ bytes: [UInt8]) -> [Double] {
         }
     }
     switch dtype {
-    case MUSTER_F2: return all(Float16.self)
-    case MUSTER_F4: return all(Float.self)
-    case MUSTER_F8: return all(Double.self)
+    case MUSTER_TYPE_F16: return all(Float16.self)
+    case MUSTER_TYPE_F32: return all(Float.self)
+    case MUSTER_TYPE_F64: return all(Double.self)
     // Through Int64 and UInt64, whose conversions are the CPU's own.
     default:
         return integers(dtype, bytes)!.map { $0 < 0 ? Double(Int64($0)) : Double(UInt64($0)) }
@@ -114,7 +114,7 @@ private func extremes(_ values: [Double]) -> (Double, Double) {
 }
 
 /// Counts, extremes, and the exact sum by adding one element after another.
-private func naiveMoments(_ dtype: muster_dtype, _ bytes: [UInt8]) -> muster_moments {
+private func naiveMoments(_ dtype: muster_type, _ bytes: [UInt8]) -> muster_moments {
     let all = doubles(dtype, bytes)
     let whole = integers(dtype, bytes)
     let finite = all.filter(\.isFinite)
@@ -123,8 +123,8 @@ private func naiveMoments(_ dtype: muster_dtype, _ bytes: [UInt8]) -> muster_mom
     m.nan_count = UInt64(all.count(where: \.isNaN))
     m.infinity_count = UInt64(all.count(where: \.isInfinite))
     (m.minimum, m.maximum) = extremes(finite)
-    if dtype == MUSTER_I8 || dtype == MUSTER_U8, let least = whole?.min(), let most = whole?.max() {
-        m.is_signed = dtype == MUSTER_I8 ? 1 : 0
+    if dtype == MUSTER_TYPE_I64 || dtype == MUSTER_TYPE_U64, let least = whole?.min(), let most = whole?.max() {
+        m.is_signed = dtype == MUSTER_TYPE_I64 ? 1 : 0
         m.integer_minimum = UInt64(truncatingIfNeeded: least)
         m.integer_maximum = UInt64(truncatingIfNeeded: most)
     }
@@ -163,20 +163,20 @@ private func withBytes<R>(_ bytes: [UInt8], offset: Int, _ body: (UnsafeRawPoint
 }
 
 private extension muster_kernels {
-    func moments(_ dtype: muster_dtype, _ bytes: [UInt8], offset: Int = 0) -> muster_moments {
+    func moments(_ dtype: muster_type, _ bytes: [UInt8], offset: Int = 0) -> muster_moments {
         withBytes(bytes, offset: offset) {
             var result = muster_moments()
-            moments(dtype, $0, bytes.count / muster_dtype_bytes(dtype), &result)
+            moments(dtype, $0, bytes.count / Int(muster_type_bytes(dtype.rawValue)), &result)
             return result
         }
     }
 
-    func histogram(_ dtype: muster_dtype, _ bytes: [UInt8], _ edges: [Double], offset: Int = 0)
+    func histogram(_ dtype: muster_type, _ bytes: [UInt8], _ edges: [Double], offset: Int = 0)
         -> [UInt64]
     {
         withBytes(bytes, offset: offset) {
             var counts = [UInt64](repeating: 0, count: edges.count - 1)
-            let count = bytes.count / muster_dtype_bytes(dtype)
+            let count = bytes.count / Int(muster_type_bytes(dtype.rawValue))
             histogram(dtype, $0, count, edges, counts.count, &counts)
             return counts
         }
@@ -243,21 +243,21 @@ private extension muster_kernels {
     }
 
     @Test func dtypeSizes() {
-        #expect(dtypes.map(muster_dtype_bytes) == [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
+        #expect(dtypes.map { muster_type_bytes($0.rawValue) } == [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
         for unknown in [0, 13, .max] as [UInt32] {
-            #expect(muster_dtype_bytes(muster_dtype(rawValue: unknown)) == 0)
+            #expect(muster_type_bytes(unknown) == 0)
         }
     }
 
     @Test func anUnknownDtypeIsAnAssertion() async {
         await #expect(processExitsWith: .failure) {
             var result = muster_moments()
-            muster_kernels_best().pointee.moments(muster_dtype(rawValue: 0), [0], 1, &result)
+            muster_kernels_best().pointee.moments(muster_type(rawValue: 0), [0], 1, &result)
         }
         await #expect(processExitsWith: .failure) {
             var count: UInt64 = 0
             muster_kernels_best().pointee.histogram(
-                muster_dtype(rawValue: 13), [0], 1, [0, 1], 1, &count)
+                muster_type(rawValue: 13), [0], 1, [0, 1], 1, &count)
         }
     }
 }
@@ -324,7 +324,7 @@ private extension muster_kernels {
                 values[place] = one
                 var low = 1.0, high = 1.0
                 variant(which)!.minmax(values, 41, &low, &high)
-                let moments = variant(which)!.moments(MUSTER_F8, raw(values))
+                let moments = variant(which)!.moments(MUSTER_TYPE_F64, raw(values))
                 #expect(bits([low, high]) == bits([-0.0, 0.0]), "place \(place)")
                 #expect(bits([moments.minimum, moments.maximum]) == bits([-0.0, 0.0]))
             }
@@ -345,7 +345,7 @@ private struct KnownDeviation {
 
 @Suite struct KernelMomentsTests {
     @Test(arguments: variants, dtypes)
-    func countsExtremesAndSumsAreExact(_ which: muster_kernel_variant, _ dtype: muster_dtype) {
+    func countsExtremesAndSumsAreExact(_ which: muster_kernel_variant, _ dtype: muster_type) {
         let seed = 100 + UInt64(dtype.rawValue)
         var random = Seeded(seed)
         for count in lengths {
@@ -363,7 +363,7 @@ private struct KnownDeviation {
     @Test(arguments: variants) func everyHalfIsConverted(_ which: muster_kernel_variant) {
         for half in UInt16.min...UInt16.max {
             let value = Double(Float16(bitPattern: half))
-            let m = variant(which)!.moments(MUSTER_F2, [UInt8(half & 0xff), UInt8(half >> 8)])
+            let m = variant(which)!.moments(MUSTER_TYPE_F16, [UInt8(half & 0xff), UInt8(half >> 8)])
             let wanted = value.isFinite ? [value, 0, 0] : [.infinity, value.isNaN ? 1 : 0, 1]
             let got = [m.minimum, Double(m.nan_count), Double(m.nan_count + m.infinity_count)]
             guard bits(got) == bits(wanted) else {
@@ -375,21 +375,21 @@ private struct KnownDeviation {
 
     @Test(arguments: variants) func integerSumsAreExact(_ which: muster_kernel_variant) {
         let most = [UInt8](repeating: 0xff, count: 5000 * 8)
-        let unsigned = variant(which)!.moments(MUSTER_U8, most)
+        let unsigned = variant(which)!.moments(MUSTER_TYPE_U64, most)
         #expect(exact(unsigned) == 5000 * Int128(UInt64.max))
         #expect(muster_moments_sum([unsigned]) == 5000 * 0x1p64)
         #expect(muster_moments_mean([unsigned]) == 0x1p64)
         #expect(muster_moments_deviation([unsigned]) == 0)
         let least = [Int64](repeating: .min, count: 5000).withUnsafeBytes { Array($0) }
-        #expect(exact(variant(which)!.moments(MUSTER_I8, least)) == 5000 * Int128(Int64.min))
+        #expect(exact(variant(which)!.moments(MUSTER_TYPE_I64, least)) == 5000 * Int128(Int64.min))
         // 2^53 + 1 is no double: rounding each element, or the running sum, would lose the ones.
         let ones = [Int64](repeating: (1 << 53) + 1, count: 3).withUnsafeBytes { Array($0) }
-        #expect(muster_moments_sum([variant(which)!.moments(MUSTER_I8, ones)]) == 0x1.8p54 + 4)
+        #expect(muster_moments_sum([variant(which)!.moments(MUSTER_TYPE_I64, ones)]) == 0x1.8p54 + 4)
     }
 
     @Test(arguments: variants, integerTypes)
-    func integerSumsDontDependOnTheCut(_ which: muster_kernel_variant, _ dtype: muster_dtype) {
-        let seed = 200 + UInt64(dtype.rawValue), size = muster_dtype_bytes(dtype)
+    func integerSumsDontDependOnTheCut(_ which: muster_kernel_variant, _ dtype: muster_type) {
+        let seed = 200 + UInt64(dtype.rawValue), size = Int(muster_type_bytes(dtype.rawValue))
         var random = Seeded(seed)
         let run = bytes(of: dtype, 4999, wild: true, &random)
         let whole = variant(which)!.moments(dtype, run)
@@ -406,8 +406,8 @@ private struct KnownDeviation {
 
     @Test func combineKeepsTheSideThatHasNumbers() {
         let best = muster_kernels_best().pointee
-        let numbers = best.moments(MUSTER_F8, raw([-3, -1, .nan]))
-        let lost = best.moments(MUSTER_F8, raw([.nan, .infinity, -.infinity]))
+        let numbers = best.moments(MUSTER_TYPE_F64, raw([-3, -1, .nan]))
+        let lost = best.moments(MUSTER_TYPE_F64, raw([.nan, .infinity, -.infinity]))
         let nothing = muster_moments()
         #expect(bits(of: combined(nothing, numbers)) == bits(of: numbers))
         #expect(bits(of: combined(numbers, nothing)) == bits(of: numbers))
@@ -417,7 +417,7 @@ private struct KnownDeviation {
             #expect([both.minimum, both.maximum] == [-3, -1])
             #expect(muster_moments_deviation([both]) == 1)
         }
-        for empty in [combined(nothing, nothing), best.moments(MUSTER_F8, [])] {
+        for empty in [combined(nothing, nothing), best.moments(MUSTER_TYPE_F64, [])] {
             #expect(empty.count == 0 && empty.minimum == .infinity && empty.maximum == -.infinity)
             #expect(muster_moments_sum([empty]) == 0 && muster_moments_mean([empty]).isNaN)
             #expect(muster_moments_deviation([empty]).isNaN)
@@ -442,18 +442,18 @@ private struct KnownDeviation {
             // Several blocks of them, and runs that no vector divides.
             for copies in [1, 7, 1024, 3001] {
                 let many = raw(Array(repeatElement(values, count: copies).joined()))
-                let m = variant(which)!.moments(MUSTER_F8, many)
+                let m = variant(which)!.moments(MUSTER_TYPE_F64, many)
                 #expect(muster_moments_mean([m]) == mean, "\(values)")
                 #expect(muster_moments_deviation([m]) == deviation, "\(values), \(copies) copies")
             }
         }
-        let tenths = variant(which)!.moments(MUSTER_F8, raw(Array(repeating: 0.1, count: 100_003)))
+        let tenths = variant(which)!.moments(MUSTER_TYPE_F64, raw(Array(repeating: 0.1, count: 100_003)))
         #expect(muster_moments_mean([tenths]) == 0.1 && muster_moments_deviation([tenths]) == 0)
         let seventeen = [Int64](repeating: 12_345_678_901_234_567, count: 500)
-        let equal = variant(which)!.moments(MUSTER_I8, seventeen.withUnsafeBytes { Array($0) })
+        let equal = variant(which)!.moments(MUSTER_TYPE_I64, seventeen.withUnsafeBytes { Array($0) })
         #expect(muster_moments_deviation([equal]) == 0)
         let ends = [Int64.min, .max].withUnsafeBytes { Array($0) }
-        #expect(muster_moments_deviation([variant(which)!.moments(MUSTER_I8, ends)]) == 0x1p63)
+        #expect(muster_moments_deviation([variant(which)!.moments(MUSTER_TYPE_I64, ends)]) == 0x1p63)
     }
 }
 
@@ -528,7 +528,7 @@ private struct KnownSum {
 
 @Suite struct KernelHistogramTests {
     @Test(arguments: variants, dtypes)
-    func countsAreDefinedByTheEdges(_ which: muster_kernel_variant, _ dtype: muster_dtype) {
+    func countsAreDefinedByTheEdges(_ which: muster_kernel_variant, _ dtype: muster_type) {
         let seed = 300 + UInt64(dtype.rawValue)
         var random = Seeded(seed)
         for count in [0, 1, 15, 16, 63, 200, 2049] {
@@ -570,7 +570,7 @@ private struct KnownSum {
             for copies in [1, 40] {
                 let many = Array(repeatElement(values, count: copies).joined())
                 #expect(
-                    variant(which)!.histogram(MUSTER_F8, raw(many), edges)
+                    variant(which)!.histogram(MUSTER_TYPE_F64, raw(many), edges)
                         == naiveHistogram(many, edges), "edges \(edges)")
             }
         }
@@ -582,7 +582,7 @@ private struct KnownSum {
             let edges = (0...bins).map { Double($0) * (1 / Double(bins)) }
             let values = edges + edges.map(\.nextDown) + edges.map(\.nextUp)
             #expect(
-                variant(which)!.histogram(MUSTER_F8, raw(values), edges)
+                variant(which)!.histogram(MUSTER_TYPE_F64, raw(values), edges)
                     == naiveHistogram(values, edges), "\(bins) bins")
         }
     }
@@ -590,9 +590,9 @@ private struct KnownSum {
     @Test func countsAreAddedTo() {
         var counts: [UInt64] = [5, 6]
         muster_kernels_best().pointee.histogram(
-            MUSTER_U1, [0, 1, 2, 9] as [UInt8], 4, [0, 1, 2], 2, &counts)
+            MUSTER_TYPE_U8, [0, 1, 2, 9] as [UInt8], 4, [0, 1, 2], 2, &counts)
         #expect(counts == [6, 8])
-        muster_kernels_best().pointee.histogram(MUSTER_U1, [0] as [UInt8], 1, [0], 0, &counts)
+        muster_kernels_best().pointee.histogram(MUSTER_TYPE_U8, [0] as [UInt8], 1, [0], 0, &counts)
         #expect(counts == [6, 8])
     }
 }

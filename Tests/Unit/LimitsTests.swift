@@ -1,7 +1,7 @@
 /// limits.h: what a team reserves under limits from nothing to everything, and the words for what is
 /// short.
 
-import CMuster
+import MusterCore
 import Glibc
 import TestSupport
 import Testing

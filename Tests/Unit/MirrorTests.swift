@@ -1,7 +1,7 @@
 /// mirror.h and the places of ranks without any worker: the leader does every rank's part of a job.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Testing
 

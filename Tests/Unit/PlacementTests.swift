@@ -1,7 +1,7 @@
 /// placement.h: wishes that a host can't grant, on hosts made by hand; the ranks' home nodes; and
 /// policies and read-back on this host, where it lets us.
 
-import CMuster
+import MusterCore
 import Glibc
 import Muster
 import Testing

@@ -1,6 +1,6 @@
 /// pool.h, and room for its pages. This machine's pools may be empty; then it is said and nothing made.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,6 +1,6 @@
 // ProbeTests.swift - the C functions that benchmarks of memory are made of.
 
-import CMuster
+import MusterCore
 import Testing
 
 /// Memory that is aligned to pages.

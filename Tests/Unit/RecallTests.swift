@@ -1,6 +1,6 @@
 /// A host that is recalled is the host that is read, but for the sizes of memory.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,6 +1,6 @@
 /// relay.h: lines of several sources to one destination, slow and broken destinations, errors.
 
-import CMuster.Supervision
+import MusterCore.Supervision
 import Glibc
 import Testing
 

@@ -1,7 +1,7 @@
 /// segment.h: what attach accepts and refuses. Every segment here is made by hand, byte by byte, so
 /// that each rule of the header is broken alone.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,8 +1,8 @@
 /// server.h and muster_space_attach without any process: what is refused, and what means the same in
 /// another place.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Testing
 

@@ -1,7 +1,7 @@
 /// segment.h, the space: room is found, given back and merged, never twice, never across the border
 /// between arena and window; and the memory there may be.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,6 +1,6 @@
 /// base.h and file.h: words for every status, and each documented error of the file functions.
 
-import CMuster
+import MusterCore
 import Glibc
 import Testing
 

@@ -1,8 +1,8 @@
 /// team.h without any worker: options, slots, who holds a rank, and what a failing system call at
 /// any place in `muster_team_create` leaves behind.
 
-import CMuster
-import CMuster.Testing
+import MusterCore
+import MusterCore.Testing
 import Glibc
 import Testing
 

@@ -71,6 +71,22 @@ extern "C" {
 #error "Muster's futex words are the low halves of 64-bit words: little-endian hosts only"
 #endif
 
+/* What a process does until what it waits for has happened. After a fraction of a millisecond it
+ * sleeps, whatever it did before: an idle team costs nothing. */
+enum muster_wait {
+    MUSTER_WAIT_AUTOMATIC = 0, /* spin where each process has a CPU of its own, else yield */
+    MUSTER_WAIT_SPIN = 1,      /* look without end in sight: quickest, and takes the CPU */
+    MUSTER_WAIT_YIELD = 2,     /* look, and let others run between looks */
+    MUSTER_WAIT_SLEEP = 3      /* sleep at once: for CPUs that have other things to do */
+};
+
+/* Whether loops of a team are checked. */
+enum muster_check_mode {
+    MUSTER_CHECK_AUTOMATIC = 0, /* as MUSTER_CHECK in the environment says: 1 is on */
+    MUSTER_CHECK_ON = 1,
+    MUSTER_CHECK_OFF = 2
+};
+
 /* Joins the results of two neighbouring ranges of chunks: `right` into `left`, which comes before
  * it. Need not be commutative. context: as given with the function. */
 typedef void (*muster_combine)(void *left, const void *right, void *context);

@@ -47,10 +47,10 @@
 #ifndef MUSTER_MEMBER_H
 #define MUSTER_MEMBER_H
 
-#include <muster/base.h>
-#include <muster/loop.h>
-#include <muster/roll.h>
+#include <muster/chunk.h>
+#include <muster/report.h>
 #include <muster/schedule.h>
+#include <muster/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -159,25 +159,16 @@ int muster_recover(struct muster_member *me);
 
 /* -- meeting -------------------------------------------------------------------------------- */
 
-/* What an array holds, for the operations below. */
-enum muster_type {
-    MUSTER_F64 = 1, /* double */
-    MUSTER_F32 = 2, /* float */
-    MUSTER_I64 = 3, /* int64_t */
-    MUSTER_U64 = 4, /* uint64_t */
-    MUSTER_I32 = 5, /* int32_t */
-    MUSTER_U32 = 6  /* uint32_t */
-};
-
-/* How two values become one. Integers wrap around. */
+/* How two values become one: of each type but MUSTER_TYPE_F16 and MUSTER_TYPE_BOOL. Integers wrap
+ * around. */
 enum muster_operation {
-    MUSTER_SUM = 1,
-    MUSTER_PRODUCT = 2,
-    MUSTER_MIN = 3, /* right < left ? right : left */
-    MUSTER_MAX = 4, /* left < right ? right : left */
-    MUSTER_AND = 5, /* bits; integers only */
-    MUSTER_OR = 6,
-    MUSTER_XOR = 7
+    MUSTER_OP_SUM = 1,
+    MUSTER_OP_PRODUCT = 2,
+    MUSTER_OP_MIN = 3, /* right < left ? right : left */
+    MUSTER_OP_MAX = 4, /* left < right ? right : left */
+    MUSTER_OP_AND = 5, /* bits; integers only */
+    MUSTER_OP_OR = 6,
+    MUSTER_OP_XOR = 7
 };
 
 /* What a scan leaves in each rank or chunk. */
@@ -185,9 +176,6 @@ enum muster_scan {
     MUSTER_SCAN_THROUGH = 0, /* everything up to and with its own (MPI_Scan) */
     MUSTER_SCAN_BEFORE = 1   /* everything before its own (MPI_Exscan); the first: the identity */
 };
-
-/* Bytes of one value. type: enum muster_type. Returns: 4 or 8; 0: no such type. */
-uint32_t muster_type_bytes(uint32_t type);
 
 /* Waits until every rank has come here. Collective.
  *
@@ -269,7 +257,7 @@ struct muster_member_use {
 /* A loop. */
 struct muster_member_loop_options {
     uint32_t size_bytes;    /* sizeof this struct, as the caller was compiled */
-    uint32_t schedule;      /* enum muster_schedule, all but MUSTER_LISTED */
+    uint32_t schedule;      /* enum muster_schedule, all but MUSTER_SCHEDULE_LISTED */
     uint64_t elements;      /* indices of the whole loop: elements, or rows of them */
     uint64_t grain;         /* indices a chunk; 0: chosen, by their number, the size of a row and
                                that of partial results: see muster_schedule_grain_of_rows */
@@ -285,16 +273,13 @@ struct muster_member_loop_options {
     uint32_t reserved;
 };
 
-/* A loop in work. What is not named here is private. */
+/* A loop in work. Private, but for the inline functions below. */
 struct muster_member_loop {
-    struct muster_loop loop;
-    const uint64_t *breaks; /* the team's word */
-    uint64_t watched;       /* its value when this rank last looked */
-    struct muster_member *member;
-    uint64_t own;     /* chunks that this rank has committed */
-    uint64_t adopted; /* of them, in place of dead ranks */
-    uint64_t chunks;  /* of the loop */
+    struct muster_cursor cursor;
 };
+
+/* Chunks of a loop. */
+uint64_t muster_member_loop_chunks(const struct muster_member_loop *loop);
 
 /* What the audit of a loop found: the same in every rank, but for `own`. */
 struct muster_member_report {
@@ -348,13 +333,18 @@ MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)
 {
     /* Relaxed: whatever it means is looked at in the call. The line changes only at a death. */
-    if (__builtin_expect(loop->loop.next == loop->loop.end, 0) ||
-        __builtin_expect(__atomic_load_n(loop->breaks, __ATOMIC_RELAXED) != loop->watched, 0) ||
-        __builtin_expect(loop->loop.traced, 0))
+    struct muster_cursor *cursor = &loop->cursor;
+    if (__builtin_expect(cursor->next == cursor->end, 0) ||
+        __builtin_expect(__atomic_load_n(cursor->breaks, __ATOMIC_RELAXED) != cursor->watched, 0) ||
+        __builtin_expect(cursor->slow_path, 0))
         return muster_member_loop_claim(loop, chunk);
-    muster_loop_hand_out(&loop->loop, chunk);
+    muster_cursor_hand_out(cursor, chunk);
     return 1;
 }
+
+/* muster_member_loop_commit as a function, for languages that call C through its symbols. */
+void muster_member_loop_commit_call(struct muster_member_loop *loop,
+                                    const struct muster_chunk *chunk);
 
 /* Commits a chunk, after the last store into what it stands for. A chunk that is handed out and
  * never committed shows in the audit as missing.
@@ -363,8 +353,8 @@ MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
 MUSTER_INLINE void muster_member_loop_commit(struct muster_member_loop *loop,
                                              const struct muster_chunk *chunk)
 {
-    loop->own++;
-    muster_loop_commit(&loop->loop, chunk);
+    if (!muster_cursor_commit(&loop->cursor, chunk->index))
+        muster_member_loop_commit_call(loop, chunk);
 }
 
 /* Where a chunk leaves its partial result: to be written before its commit.
@@ -374,16 +364,12 @@ MUSTER_INLINE void muster_member_loop_commit(struct muster_member_loop *loop,
 MUSTER_INLINE void *muster_member_loop_partial(const struct muster_member_loop *loop,
                                                const struct muster_chunk *chunk)
 {
-    return loop->loop.partials ? loop->loop.partials + chunk->index * loop->loop.partial_bytes
-                               : NULL;
+    return loop->cursor.partials ? loop->cursor.partials + chunk->index * loop->cursor.partial_bytes
+                                 : NULL;
 }
 
 /* muster_member_loop_next as a function, for languages that call C through its symbols. */
 int muster_member_loop_next_call(struct muster_member_loop *loop, struct muster_chunk *chunk);
-
-/* muster_member_loop_commit as a function, for languages that call C through its symbols. */
-void muster_member_loop_commit_call(struct muster_member_loop *loop,
-                                    const struct muster_chunk *chunk);
 
 /* muster_member_loop_partial as a function, for languages that call C through its symbols. */
 void *muster_member_loop_partial_call(const struct muster_member_loop *loop,

@@ -28,6 +28,9 @@ uint64_t muster_testing_calls(void);
  * n: 1 is the next one; 0 disarms. */
 void muster_testing_fail_memory(uint64_t n);
 
+/* A named point: an array has room and a policy, and no page yet. */
+void muster_testing_point_array(void);
+
 /* Whether the armed failure has been delivered. */
 bool muster_testing_failed(void);
 

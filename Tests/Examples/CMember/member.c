@@ -19,7 +19,7 @@
 static struct muster_member_loop_options options(const char *name)
 {
     struct muster_member_loop_options made = {.size_bytes = sizeof made,
-                                              .schedule = MUSTER_STATIC_STEAL,
+                                              .schedule = MUSTER_SCHEDULE_STATIC_STEAL,
                                               .elements = POINTS,
                                               .grain = 4096,
                                               .partial_bytes = sizeof(double),
@@ -68,7 +68,8 @@ static int step(struct muster_member *me, const double *from, double *to, double
         muster_member_loop_commit(loop, &chunk);
     }
     status = muster_member_loop_end(loop, report);
-    return status < 0 ? status : muster_member_loop_reduce(loop, MUSTER_F64, MUSTER_MAX, change);
+    return status < 0 ? status
+                      : muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_MAX, change);
 }
 
 static int work(struct muster_member *me)

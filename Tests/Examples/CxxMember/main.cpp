@@ -31,7 +31,7 @@ int draw(muster_member *me, double &pi, muster_member_report &report)
 {
     muster_member_loop_options options{};
     options.size_bytes = sizeof options;
-    options.schedule = MUSTER_STATIC_STEAL;
+    options.schedule = MUSTER_SCHEDULE_STATIC_STEAL;
     options.elements = samples;
     options.grain = 1 << 14;
     options.partial_bytes = sizeof(std::uint64_t);
@@ -59,7 +59,7 @@ int draw(muster_member *me, double &pi, muster_member_report &report)
     status = muster_member_loop_end(loop, &report);
     std::uint64_t inside = 0;
     if (status == 0)
-        status = muster_member_loop_reduce(loop, MUSTER_U64, MUSTER_SUM, &inside);
+        status = muster_member_loop_reduce(loop, MUSTER_TYPE_U64, MUSTER_OP_SUM, &inside);
     pi = 4.0 * static_cast<double>(inside) / samples;
     return status;
 }

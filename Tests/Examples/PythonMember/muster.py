@@ -12,7 +12,7 @@ import sys
 
 STATIC, CYCLIC, DYNAMIC, GUIDED, STATIC_STEAL = range(5)
 ADOPT = 1
-F64 = 1
+F64 = 3
 SUM = 1
 
 

@@ -84,7 +84,7 @@ int main(void)
     check(muster_array_create(leader, &shape, &x, &error), &error);
 
     struct arguments arguments = {.first = 1, .factor = 2};
-    struct muster_use use = {.array = x, .access = MUSTER_OUTPUT};
+    struct muster_use use = {.array = x, .access = MUSTER_ACCESS_OUTPUT};
     struct muster_loop_options loop = {.size_bytes = sizeof loop,
                                        .kernel = count_up,
                                        .count = ELEMENTS,
@@ -95,14 +95,14 @@ int main(void)
     check(muster_leader_run(leader, &loop, &error), &error);
     printf("written  %s\n", muster_leader_report(leader)->text);
 
-    use.access = MUSTER_IN_PLACE;
+    use.access = MUSTER_ACCESS_IN_PLACE;
     loop.kernel = scale;
-    loop.schedule = MUSTER_STATIC_STEAL;
+    loop.schedule = MUSTER_SCHEDULE_STATIC_STEAL;
     check(muster_leader_run(leader, &loop, &error), &error);
     printf("scaled   %s\n", muster_leader_report(leader)->text);
 
     double total = 0;
-    use.access = MUSTER_INPUT;
+    use.access = MUSTER_ACCESS_INPUT;
     loop.kernel = sum;
     check(muster_leader_reduce(leader, &loop, sizeof total, add, NULL, &total, &error), &error);
     const struct muster_report *report = muster_leader_report(leader);

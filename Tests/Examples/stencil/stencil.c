@@ -131,8 +131,8 @@ static void run(muster_kernel kernel, struct muster_array *from, struct muster_a
 {
     struct muster_error error;
     struct muster_use uses[2] = {
-        {.array = from, .access = MUSTER_INPUT, .elements_per_index = width},
-        {.array = to, .access = MUSTER_OUTPUT, .elements_per_index = width}};
+        {.array = from, .access = MUSTER_ACCESS_INPUT, .elements_per_index = width},
+        {.array = to, .access = MUSTER_ACCESS_OUTPUT, .elements_per_index = width}};
     struct muster_loop_options loop = {.size_bytes = sizeof loop,
                                        .kernel = kernel,
                                        .count = height, /* rows */

@@ -1,6 +1,6 @@
 /* line_table.c - finds the line of an address in DWARF line tables.
  *
- * Invariant: nothing outside the sections is read, whatever they hold: a reader that comes to its
+ * Invariant: nothing outside the sections is read, for any contents: a reader that comes to its
  * end gives zeros from then on.
  */
 #include "crash/line_table.h"

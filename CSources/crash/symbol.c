@@ -1,8 +1,8 @@
 /* symbol.c - reads ELF files for the names of functions, and says in words where a crash was.
  *
- * Invariant: nothing outside the mapped file is read, whatever the file holds. A file that becomes
- * shorter meanwhile would end this process by SIGBUS, so what is needed is mapped for as short as
- * can be: programs are replaced, not cut.
+ * Invariant: nothing outside the mapped file is read, for any contents of the file. A file that
+ * becomes shorter meanwhile would end this process by SIGBUS, so what is needed is mapped for as
+ * short as can be: programs are replaced, not cut.
  */
 #include <elf.h>
 #include <muster/core/symbol.h>

@@ -3,7 +3,7 @@
  * Of this host the kernel's own calls say so; a file that a container fakes can't contradict them.
  * Of a recorded host, and where a sandbox refuses the calls, the first of these files that makes
  * sense: the lists of proc/self/status, its bit maps, the files of the process's cpuset (as hwloc
- * reads them), else everything is allowed.
+ * reads them); otherwise everything is allowed.
  */
 #include "base/text.h"
 #include "host/affinity.h"

@@ -1,4 +1,4 @@
-/* caches.c - the caches of a host: their sizes, and who shares them.
+/* caches.c - the caches of a host: their sizes, and the CPUs that share them.
  *
  * A CPU's last-level cache is the largest of its highest level; hosts whose CPUs differ have caches
  * of different levels and sizes. Many guests and device trees name no caches, or not their sizes.

@@ -11,7 +11,7 @@
 
 /* -- what is kept --------------------------------------------------------------------------- */
 
-/* What was read last; whoever has set `busy` may use it. */
+/* What was read last; the thread that has set `busy` may use it. */
 static struct {
     struct muster_topology *host; /* NULL: nothing */
     struct muster__signs signs;

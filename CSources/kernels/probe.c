@@ -88,8 +88,8 @@ int64_t muster_chase_link(void *memory, size_t size_bytes, size_t stride_bytes, 
     size_t per_window = window_bytes / stride_bytes;
     per_window = per_window < 1 ? 1 : per_window > links ? links : per_window;
     uint32_t windows = (uint32_t)((links + per_window - 1) / per_window);
-    /* A cycle through a shuffled order is as random as Sattolo's, and the order says which link is
-     * the how-manieth. Behind the order of links, that of the windows. */
+    /* A cycle through a shuffled order is as random as Sattolo's, and the order says the number of
+     * each link. Behind the order of links, that of the windows. */
     uint32_t *order = malloc((links + windows) * sizeof *order);
     if (!order)
         return -ENOMEM;
@@ -119,7 +119,8 @@ int64_t muster_chase_link(void *memory, size_t size_bytes, size_t stride_bytes, 
 struct muster_link *muster_chase_run(struct muster_link *from, uint64_t steps)
 {
     struct muster_link *link = from;
-    /* Unrolled: the loop's own count and branch fit beside a load that hits the first cache. */
+    /* Unrolled: the loop's own count and branch take no time next to a load that hits the first
+     * cache. */
     for (uint64_t i = steps / 16; i > 0; i--) {
         link = link->next->next->next->next->next->next->next->next;
         link = link->next->next->next->next->next->next->next->next;

@@ -1,7 +1,7 @@
 /* ending.c - how a process ended that is nobody's child here.
  *
  * Until it is reaped its status is in /proc; from then on Linux 6.15 keeps it with its pidfd.
- * Before 6.15 it depends on who is faster, its parent or we.
+ * Before 6.15 it depends on which is faster, its parent or this process.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -19,7 +19,7 @@ static bool is_hidden(int pid)
     int fd = muster__os_open(path, false, false);
     if (fd >= 0)
         muster__os_close(fd);
-    return fd < 0 && fd != -ENOENT && fd != -ESRCH; /* where nothing can be opened: who knows */
+    return fd < 0 && fd != -ENOENT && fd != -ESRCH; /* if nothing can be opened, it is not known */
 }
 
 /* The status of a process that is dead and not reaped; -1: it is not there, or does not say. */

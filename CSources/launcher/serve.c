@@ -11,7 +11,7 @@
 #include "launcher/state.h"
 #include "os/process_stat.h"
 
-/* After how long it is seen again whether there are descriptors for those who ask. */
+/* After how long it is seen again whether there are descriptors for callers. */
 #define STARVED_NS      50000000
 #define STARVED_MOST_NS 1000000000ull /* that callers wait before they are refused */
 
@@ -64,7 +64,8 @@ static enum heard hear(struct muster__launcher_rank *known)
         muster__os_close(fd);
     if (length == -EAGAIN)
         return HEARD_NOTHING;
-    /* A socket that was closed with our answer unread gives an error, whatever was said before. */
+    /* A socket that was closed with our answer unread gives an error, for anything that was said
+     * before. */
     bool leaves = length == sizeof hello && hello.magic == MUSTER__HELLO_MAGIC &&
                   hello.request == MUSTER__LEAVE;
     return leaves ? HEARD_LEAVE : HEARD_END;
@@ -88,7 +89,8 @@ static void note_end(struct serving *serving, uint32_t rank)
     }
     int pid = known->pid, status = muster__end_of(pid, known->pidfd);
     muster__launcher_hear(launcher, rank);
-    /* Who has exited well has forgotten the loop's end, if any (muster_launcher_unended). */
+    /* A rank that has exited well has forgotten the loop's end, if any (muster_launcher_unended).
+     */
     if (status != 0)
         muster__note_lost(&launcher->parts, &launcher->plan, rank, &launcher->interrupted,
                           &launcher->interrupted_by);
@@ -97,8 +99,9 @@ static void note_end(struct serving *serving, uint32_t rank)
     report(serving, MUSTER_LAUNCHER_DIED, rank, pid, status);
 }
 
-/* A rank's socket has something, or is closed. Who closes it and lives on has left too, as a
- * program does that executes another one; who closes it because he ends is his pidfd's. */
+/* A rank's socket has something, or is closed. A process that closes it and lives on has left too,
+ * as a program does that executes another one. If it closes because the process is exiting, the
+ * pidfd event handles it. */
 static void hear_member(struct serving *serving, uint32_t rank)
 {
     struct muster_launcher *launcher = serving->launcher;
@@ -250,9 +253,10 @@ static bool is_ours(int socket)
     return muster__os_peer(socket, &pid, &user) == 0 && user == muster__os_user();
 }
 
-/* Who asks while there is no descriptor waits for one in the queue, since others may leave. After a
- * while nobody has: then the spare one is given up to hear a caller, which is refused for want of
- * another, and so says why. Without it, ranks would wait for ever for those in the queue. */
+/* A caller that asks while there is no descriptor waits for one in the queue, since others may
+ * leave. If none has left after a while, the spare one is given up to hear a caller, which is
+ * refused for want of another, and so says why. Without it, ranks would wait for ever for those in
+ * the queue. */
 static bool spend_spare(struct muster_launcher *launcher)
 {
     uint64_t now = muster__os_now_ns();
@@ -275,7 +279,7 @@ static void accept_callers(struct serving *serving)
             return;
         if (socket == -EMFILE && spend_spare(launcher))
             continue;
-        serving->starved = socket < 0; /* who asks waits in the queue */
+        serving->starved = socket < 0; /* the caller waits in the queue */
         if (socket < 0)
             break;
         serving->accepted++;
@@ -290,7 +294,7 @@ static void accept_callers(struct serving *serving)
     launcher->listening = muster__os_epoll_remove(launcher->epoll, launcher->listener) < 0;
 }
 
-/* Who waits for the descriptor is woken by a caller that there is room for, and no other. */
+/* A wait for the descriptor ends for a caller that there is room for, and for no other. */
 static void listen_again(struct muster_launcher *launcher)
 {
     if (!launcher->listening && free_place(launcher) >= 0)

@@ -1,4 +1,4 @@
-/* state.h - what a launcher knows beside the shared memory. Private. */
+/* state.h - what a launcher knows in addition to the shared memory. Private. */
 #ifndef MUSTER_LAUNCHER_STATE_H
 #define MUSTER_LAUNCHER_STATE_H
 
@@ -23,7 +23,7 @@ struct muster__launcher_rank {
     int pidfd, socket;
     enum muster__state state;
     uint32_t incarnation;
-    bool missed;                       /* has been lost before: who joins must recover first */
+    bool missed; /* has been lost before: a process that joins must recover first */
     struct muster__member_fault *last; /* of its process that died last; NULL: it said nothing */
 };
 
@@ -39,7 +39,7 @@ struct muster_launcher {
     struct muster__member_parts parts;
     uint64_t breaks;
     uint64_t interrupted;    /* the loop that a death has interrupted last; 0: none */
-    uint32_t interrupted_by; /* who was gone first */
+    uint32_t interrupted_by; /* the rank that was gone first */
     struct muster__launcher_rank *ranks;
     struct muster__launcher_array *arrays;
     uint32_t array_count;

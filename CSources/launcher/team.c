@@ -1,8 +1,8 @@
 /* team.c - making a team of members, and what is said of its ranks.
  *
- * Invariant: a rank's state changes only while `breaks` is odd, so whoever reads the states between
- * two equal even values has seen one moment; and after each change every bell is rung. Only OPEN to
- * HELD comes without: nobody waits for less because of it.
+ * Invariant: a rank's state changes only while `breaks` is odd, so a process that reads the states
+ * between two equal even values has seen one moment; and after each change every bell is rung. Only
+ * OPEN to HELD comes without: nobody waits for less because of it.
  */
 #include "launcher/state.h"
 
@@ -158,7 +158,8 @@ void muster__launcher_change(struct muster_launcher *launcher, uint32_t rank,
         __atomic_store_n(&posts[rank].lost, launcher->breaks, __ATOMIC_SEQ_CST);
     }
     __atomic_store_n(breaks, launcher->breaks, __ATOMIC_SEQ_CST);
-    /* All of them, asleep by their flag or not: whoever owed one of them a ring may be who died. */
+    /* All of them, asleep by their flag or not: the process that died may have owed one of them a
+     * ring. */
     for (uint32_t other = 0; other < launcher->plan.size; other++) {
         if (muster__broken == MUSTER_BROKEN_UNRUNG)
             break;

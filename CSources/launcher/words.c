@@ -1,7 +1,7 @@
 /* words.c - what a rank that has died left to say, in words: what it has touched, and where it was.
  *
- * Whatever the note holds was written by another process: names are shown by whoever takes them
- * through what makes them printable, numbers are only printed.
+ * Another process wrote what the note holds: callers make names printable before they show them,
+ * numbers are only printed.
  */
 #include <muster/core/check.h>
 #include <muster/core/symbol.h>

@@ -22,9 +22,9 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     *team->block = *plan;
 }
 
-/* Spinning is for those who have a CPU of their own. One process too many, and a rank that spins
- * keeps the leader, or another rank, from the CPU that it needs to get on: with a leader and two
- * ranks on two CPUs a job took 20 to 80 us so, against 4 with yielding. */
+/* Spinning is for processes that have a CPU of their own. One process too many, and a rank that
+ * spins keeps the leader, or another rank, from the CPU that it needs to get on: with a leader and
+ * two ranks on two CPUs a job took 20 to 80 us so, against 4 with yielding. */
 static void choose_wait(struct muster_team_block *plan, const struct muster_team_options *options)
 {
     uint32_t processes = plan->size + !plan->leader_works, wait = options->wait;

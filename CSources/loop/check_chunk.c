@@ -121,7 +121,7 @@ static bool differs(const struct muster__check *check, const unsigned char *page
     return true;
 }
 
-/* Ends the process where the kernel has stored beside its elements. */
+/* Ends the process if the kernel has stored next to its elements. */
 static void compare(struct muster__check *check, const struct written *written,
                     const struct border *border)
 {

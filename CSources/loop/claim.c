@@ -49,23 +49,23 @@ static struct muster_interval take_static_steal(struct muster_loop *loop)
     return taken.first < taken.end ? taken : steal(loop);
 }
 
-/* Whoever is free takes the next chunks: by portions, of which all but the first batch lies in the
- * rank's claim word until its turn comes. The shared counter is then asked once a portion (asked
- * for every chunk it was 19 ns a chunk with 2 ranks, however short the rest), and balance is as
- * before, since nobody leaves while there is something in anybody's word. Portions shrink towards
- * the end, so that little has to be stolen.
+/* A rank that is free takes the next chunks: by portions, of which all but the first batch lies in
+ * the rank's claim word until its turn comes. The shared counter is then asked once a portion
+ * (asked for every chunk it was 19 ns a chunk with 2 ranks, however short the rest), and balance is
+ * as before, since nobody leaves while there is something in anybody's word. Portions shrink
+ * towards the end, so that little has to be stolen.
  *
  * Killed after the counter and before the word, a rank leaves a portion that nobody knows of: a
  * hole like any claim that was never noted. Only the owner fills its word, only when it is empty,
  * and no chunk comes from the counter twice: so a thief's compare-and-swap can't succeed on a word
- * that has been filled anew since it was read. */
+ * that has been filled again since it was read. */
 static struct muster_interval take_dynamic(struct muster_loop *loop)
 {
     uint64_t *word = &loop->slot->claim, batch = loop->batch;
     struct muster_interval taken = muster_schedule_take_front(word, batch);
     if (taken.first < taken.end)
         return taken;
-    /* `position`: the counter as it was when this rank last took of it. Not read anew, which would
+    /* `position`: the counter as it was when this rank last took of it. Not read again, which would
      * fetch the line twice. */
     uint64_t left = loop->position < loop->count ? loop->count - loop->position : 0;
     uint64_t claims = left / batch / (4 * (uint64_t)loop->size);

@@ -17,8 +17,8 @@ static inline void muster__enter_job(struct muster_loop *loop, uint64_t number)
 /* Notes what has been claimed, and then hands it out. */
 static inline void muster__note_current(struct muster_loop *loop, struct muster_interval taken)
 {
-    /* Release: whoever reads `current` of a dead rank finds the roll at least as far as it was when
-     * the interval before this one ended. */
+    /* Release: a process that reads `current` of a dead rank finds the roll at least as far as it
+     * was when the interval before this one ended. */
     __atomic_store_n(&loop->slot->current, muster_schedule_pack(taken), __ATOMIC_RELEASE);
     loop->cursor.next = loop->first + taken.first;
     loop->cursor.end = loop->first + taken.end;

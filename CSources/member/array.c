@@ -1,7 +1,7 @@
 /* array.c - arrays by name, and how a member asks its launcher for anything.
  *
  * A request goes over a connection of its own: the one that a member keeps is silent, since the
- * kernel kills the member at whatever comes in there.
+ * kernel kills the member at anything that comes in there.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
  * piece is enough. Every rank that wants a result combines all pieces itself, in the same order:
  * that costs reading n pieces in each of n ranks, and saves a second meeting.
  *
- * Who has not recovered mails nothing: survivors may still be reading what a dead predecessor has
- * mailed for a meeting that they came through.
+ * A rank that has not recovered mails nothing: survivors may still be reading what a dead
+ * predecessor has mailed for a meeting that they came through.
  */
 #include <stdlib.h>
 #include <string.h>

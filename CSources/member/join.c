@@ -25,7 +25,7 @@ struct place {
     uint32_t rank;
 };
 
-/* Whether several processes like this one were started by somebody who knows no rank of ours. */
+/* Whether several processes like this one were started by a program that knows no rank of ours. */
 static int ask_environment(void)
 {
     struct muster_environment found;
@@ -103,7 +103,7 @@ static int take_team(struct muster_member *me, int fd, uint32_t rank,
         return -ENOMEM;
     for (uint32_t i = 0; i < me->size; i++)
         me->rolls[i] = (const struct muster_roll *)(me->parts.rolls + i * me->plan.roll_bytes);
-    /* The launcher has refused whoever else asked; this refuses a second process all the same,
+    /* The launcher has refused all other callers. This refuses a second process all the same,
      * should anything hand out the memory to two. */
     uint64_t nobody = 0;
     if (!__atomic_compare_exchange_n(&me->post->holder, &nobody, (uint64_t)muster__os_pid(), false,
@@ -176,7 +176,7 @@ static int join_launcher(struct muster_member *me, const struct place *place)
     if (status < 0)
         return status;
     status = muster__ask(me->socket, &hello, &answer, &fd);
-    /* Root's launcher hangs up on who is not root. */
+    /* Root's launcher hangs up on callers of other users. */
     if (status == -ECONNRESET && user != muster__os_user())
         status = -EPERM;
     MUSTER__POINT(MUSTER_POINT_CONNECTED);

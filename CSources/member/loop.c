@@ -12,8 +12,9 @@
  * a counter. Then again, until nothing is left, or nobody has gone since and the same is left:
  * those are chunks that a live rank was handed and did not commit, and the audit names them.
  *
- * A death in here only takes from those who are waited for: the meetings agree on who came
- * (member/meeting.c), and a chunk that a dead survivor had taken of the list is in the next one.
+ * A death in here only takes from the ranks that are waited for: the meetings agree on which ranks
+ * came (member/meeting.c), and a chunk that a dead survivor had taken of the list is in the next
+ * one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -393,7 +394,7 @@ static int meet_at_end(struct muster_member *me)
     uint64_t call = muster__call(MUSTER__CALL_LOOP_END, me->loop_number, 0, 0);
     if (!me->loop_adopts)
         return muster__meet(me, call);
-    /* Who ends it early leaves the rest to the others, and its own part to the audit. */
+    /* A rank that ends it early leaves the rest to the others, and its own part to the audit. */
     while (me->loop_status == 0 && !me->loop_through) {
         int status = adopt(me);
         me->loop_status = status < 0 ? status : 0;
@@ -440,7 +441,7 @@ int muster_member_loop_end(struct muster_member_loop *seen, struct muster_member
     muster__note_over(me);
     me->loop_whole = status == 0;
     if (report && report->size_bytes != sizeof *report)
-        return -EINVAL; /* only now: the others wait for this rank, whatever it wants to know */
+        return -EINVAL; /* only now: the others wait for this rank, with or without a report */
     if (report)
         *report = made;
     return status;

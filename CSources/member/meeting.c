@@ -6,8 +6,8 @@
  * but its own word. Why no wait is missed: see member.h.
  *
  * A rank's words stay as they are until every survivor has called muster_recover. So a rank that
- * has come has come for all: whoever looks later, after its death too, sees the same, and survivors
- * that wait only for who can still come agree on who did not.
+ * has come has come for all: a rank that looks later, after its death too, sees the same. Survivors
+ * that wait only for ranks that can still come agree on which did not.
  *
  * Reading n posts in each of n ranks costs n * n line transfers a meeting, n of them one after the
  * other: the shortest way for the ranks of one host (two on two CPUs: one transfer each way).
@@ -23,7 +23,7 @@ struct wait {
     uint64_t number;        /* of the meeting; or of the change that ranks recover from */
     uint32_t next;          /* this many of the ranks that are looked at need no second look */
     uint32_t gone;          /* of them, those that will never come */
-    bool tolerant;          /* who can't come is not waited for */
+    bool tolerant;          /* a rank that can't come is not waited for */
     const uint32_t *states; /* recovering: of all ranks */
 };
 
@@ -120,11 +120,12 @@ static int meeting_over(const struct muster_member *me, struct wait *wait)
         return 1;
     if (wait->tolerant || breaks_now(me) == me->generation)
         return 0;
-    /* Who died may have come first; and where all have come, others may have gone on already. */
+    /* A rank that died may have come first; and if all have come, others may have gone on already.
+     */
     return all_here(me, wait) ? 1 : -EOWNERDEAD;
 }
 
-/* Whether all who came have called the same. */
+/* Whether all ranks that came have called the same. */
 static bool all_agree(const struct muster_member *me, uint64_t number, uint64_t call)
 {
     bool agree = true;

@@ -9,8 +9,8 @@
  * A loop that a death has ended is noted too: by each survivor, and by the launcher for the dead,
  * since survivors may be ended before they learn of it. One rank may have audited it all the same;
  * loops that were interrupted in all are those that some rank has ended, one way or the other, and
- * none has audited. Ranks still commit while others note how much there is: who comes last sees all
- * of it.
+ * none has audited. Ranks still commit while others note how much there is: the rank that comes
+ * last sees all of it.
  *
  * Order. The launcher reads while ranks write, and nobody waits: what a word guards is read again
  * where the word has changed meanwhile (a seqlock; Boehm, "Can seqlocks get along with programming
@@ -22,12 +22,12 @@
  *     (3) store changes + 1, release         (7) acquire fence
  *                                            (8) load changes, relaxed: the same, or again
  *
- * (3) with (5): who reads a value of `changes` finds its set whole. A set is written over no
- * earlier than one change later, so behind a (3) that stored another value. (1) with (7): should
- * (6) have seen a word of that later (2), then (8) sees the (3) before it, which is another value.
- * Without (1) the first words of the next set could be seen before the value that makes them the
- * other set; without (7) the check could come before what it checks. `open` guards the open loop's
- * name alike, its even values standing for (3)'s: none is open, and the name may change.
+ * (3) with (5): a process that reads a value of `changes` finds its set whole. A set is written
+ * over no earlier than one change later, so behind a (3) that stored another value. (1) with (7):
+ * should (6) have seen a word of that later (2), then (8) sees the (3) before it, which is another
+ * value. Without (1) the first words of the next set could be seen before the value that makes them
+ * the other set; without (7) the check could come before what it checks. `open` guards the open
+ * loop's name alike, its even values standing for (3)'s: none is open, and the name may change.
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +41,7 @@
 /* The name of the note that names without one of their own share. */
 #define OTHERS "other loops"
 
-/* Shared words, whatever their types are. */
+/* Shared words of all types. */
 typedef uint64_t word __attribute__((may_alias));
 
 _Static_assert(sizeof(struct muster__counts) % sizeof(word) == 0, "copied by words");
@@ -157,7 +157,7 @@ void muster__note_audit(struct muster_member *me, const struct muster_member_rep
     put(note, &counts);
 }
 
-/* Notes an interruption of a loop. by: who was gone; UINT32_MAX: not known. */
+/* Notes an interruption of a loop. by: the rank that was gone; UINT32_MAX: not known. */
 static void note_interruption(struct muster__note *note, const struct muster__member_parts *parts,
                               const struct muster__member_plan *plan, uint64_t number,
                               uint64_t chunks, uint32_t by)
@@ -226,7 +226,7 @@ static int load_guarded(const uint64_t *guard, const void *shared, size_t size_b
     return -EUCLEAN;
 }
 
-/* Whether counts can be such: whoever reads them adds them up, as signed numbers too. */
+/* Whether counts can be such: readers add them up, as signed numbers too. */
 static bool is_sound(const struct muster__counts *counts)
 {
     const uint64_t all[] = {counts->loops,
@@ -397,7 +397,7 @@ int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
     struct muster__noted noted;
     for (uint32_t rank = 0; rank < size; rank++) {
         int status = look_up(&notes[rank], loop->name, 0, &noted);
-        if (status == 0) /* who counts a later loop there is through with this one */
+        if (status == 0) /* a rank that counts a later loop there is through with this one */
             status = look_up(&notes[rank], OTHERS, MUSTER__NOTES_FIRST, &noted);
         if (status < 0)
             return status;

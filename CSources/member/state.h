@@ -1,8 +1,8 @@
-/* state.h - what members and their launcher share, and what a member knows beside. Private.
+/* state.h - what members and their launcher share, and what a member knows in addition. Private.
  *
  * Nothing in the segment is a pointer, and no offset is read from it: where its parts are follows
  * from the size and the rolls' capacity, which a member takes once and checks against the segment's
- * length. Each word has one writer, named beside it.
+ * length. Each word has one writer, named next to it.
  */
 #ifndef MUSTER_MEMBER_STATE_H
 #define MUSTER_MEMBER_STATE_H
@@ -53,8 +53,8 @@ struct muster__member_block {
     uint64_t yields;          /* 1: waits yield between looks, since ranks share CPUs */
     uint64_t reserved1[11];
 
-    /* Line 2: written by the launcher. Two more with each change of who is in the team; odd while
-     * the change is made. */
+    /* Line 2: written by the launcher. Two more with each change of the team's ranks; odd while the
+     * change is made. */
     uint64_t breaks;
     uint64_t reserved2[15];
 
@@ -75,8 +75,8 @@ struct muster__post {
     uint64_t arrived;    /* number of the last meeting that it has come to in this generation */
     uint64_t call[2];    /* what it has called there: of odd and even meetings */
     uint64_t recovered;  /* value of `breaks` at its last call of muster_recover */
-    uint32_t bell;       /* rung by whoever has news for this rank: the word that it sleeps on */
-    uint32_t sleeping;   /* 1: going to sleep, or asleep */
+    uint32_t bell; /* rung by processes that have news for this rank: the word that it sleeps on */
+    uint32_t sleeping; /* 1: going to sleep, or asleep */
     uint64_t reserved1[10];
 
     /* Line 2: written by the launcher, but for the holder. */
@@ -311,9 +311,9 @@ static inline unsigned char *muster__mail(const struct muster_member *me, uint32
 /* Comes to the next meeting and waits for all. Returns: as muster_member_barrier. */
 int muster__meet(struct muster_member *me, uint64_t call);
 
-/* The same, waiting only for who can still come: a rank that died, or that recovers, without having
- * come is counted in *gone, the same number in all that come through. Returns: 0; -EINVAL: ranks
- * called different functions; -ECONNRESET. */
+/* The same, waiting only for ranks that can still come: a rank that died, or that recovers, without
+ * having come is counted in *gone, the same number in all that come through. Returns: 0; -EINVAL:
+ * ranks called different functions; -ECONNRESET. */
 int muster__meet_survivors(struct muster_member *me, uint64_t call, uint32_t *gone);
 
 /* For arguments that can't be: comes to the meeting all the same, so that no other rank waits for
@@ -387,7 +387,7 @@ uint64_t muster__hash_uses(const struct muster_member *me,
 /* Bytes of an index in the widest array that the loop deals; 0: not known. */
 uint64_t muster__index_bytes(const struct muster_member_loop_options *options);
 
-/* Whatever loop there is, it is over. */
+/* Ends the loop in work, if there is one. */
 static inline void muster__close_loop(struct muster_member *me)
 {
     me->loop_open = me->loop_whole = false;
@@ -431,7 +431,7 @@ struct muster__noted {
 int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t index,
                   struct muster__noted *noted);
 /* Notes for a rank, which is dead, that the loop it was in, if any, was interrupted. number, by: of
- * the interruption before, and who was gone first; set where this is another loop's. */
+ * the interruption before, and the rank that was gone first; set if this is another loop's. */
 void muster__note_lost(const struct muster__member_parts *parts,
                        const struct muster__member_plan *plan, uint32_t rank, uint64_t *number,
                        uint32_t *by);

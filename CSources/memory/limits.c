@@ -98,7 +98,7 @@ int muster_reservation_plan(const struct muster_limits *limits, uint32_t ranks,
     uint64_t journal = 0, control = 0, least = 0;
     uint32_t step = 0;
     for (;; step++) {
-        /* A unit beside the space: its address is rounded up to one. */
+        /* A unit more than the space: its address is rounded up to one. */
         journal = journal_of(step, limits->page_bytes);
         control = control_of(step, ranks, fixed_bytes, journal);
         least = control + MUSTER__SPACE_LEAST + MUSTER__SPACE_UNIT;

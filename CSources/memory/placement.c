@@ -305,7 +305,7 @@ int muster_placement_apply(const struct muster_placement *placement,
                                                                      : MPOL_INTERLEAVE,
                                   address, size_bytes);
     if (step == MUSTER_PLACEMENT_PREFER)
-        return 0; /* who commits a piece prefers its node by a policy of its own */
+        return 0; /* the process that commits a piece prefers its node by a policy of its own */
     if (deals)
         return apply_to_all(placement, topology, MPOL_INTERLEAVE, address, size_bytes);
     return bind_pieces(plan, pieces, address, size_bytes);

@@ -1,5 +1,5 @@
-/* rooms.c - which pieces of the arena can be accessed: the leader's side, and the ranks', who
- * follow.
+/* rooms.c - which pieces of the arena can be accessed: the leader's side, and that of the ranks,
+ * which follow.
  *
  * Invariant: between two jobs the leader has access to the rooms that are in use and to nothing
  * else of the arena. A rank has access to those that were in use when it last followed.

@@ -17,8 +17,8 @@
 #define CGROUP_ROOT     "/sys/fs/cgroup"
 #define PATH_BYTES_MOST 4352
 
-/* Reserves size_bytes so that array and huge-page borders agree: at a multiple of UNIT, or where
- * that is little beside the whole, of 1 GiB, which is a huge page as well. A page before it stays
+/* Reserves size_bytes so that array and huge-page borders agree: at a multiple of UNIT, or, if that
+ * is little compared with the whole, of 1 GiB, which is a huge page as well. A page before it stays
  * reserved too: what lies before the first array is nobody's. */
 static int reserve(struct muster_space *space)
 {

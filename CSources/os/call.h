@@ -48,7 +48,7 @@ int muster__os_pidfd_process(int pidfd);
 int muster__os_stat_number(const char *path, int place);
 /* Whether the main thread of a process has been stopped, by /proc. */
 bool muster__os_is_stopped(int pid);
-/* As muster__os_reap, with an older call. *pid: a process or -1; receives who it was. */
+/* As muster__os_reap, with an older call. *pid: a process or -1; receives which it was. */
 int muster__os_wait4(int *pid, bool wait, int *code, int *status);
 int muster__os_close_raw(int fd);                                           /* as close(2) */
 int muster__os_poll(struct pollfd *wanted, uint64_t count, int timeout_ms); /* as poll(2) */

@@ -1,7 +1,7 @@
 /* inherited.c - what each process of Muster's does with the state that it has inherited.
  *
- * Invariant: whatever a parent has ignored, blocked, armed, closed or lowered, a process of
- * Muster's does its work and ends; only what the parent meant for it stays as it was. One row for
+ * Invariant: a process of Muster's does its work and ends, for anything that a parent has ignored,
+ * blocked, armed, closed or lowered. Only what the parent meant for it stays as it was. One row for
  * each state:
  *
  *   state                        tool         programs of run  ranks, server    leader, member
@@ -23,17 +23,15 @@
  * scheduling policy, CPUs, memory policy, directory, securebits, no_new_privs, huge pages switched
  * off: they are how a person says what a job may have.
  *
- * (1) But INT, TERM and HUP, which ranks ignore always: their leader is who answers.
- * (2) The kernel reaps children of who ignores SIGCHLD: the core takes -ECHILD for the end of a
- *     process whose status nobody has.
- * (3) While a team or a membership is there. The backtracer of Swift's runtime writes about the
- *     crash and returns: a process that was sent the signal goes on, with a second thread, and
- *     where it is killed meanwhile, `swift-backtrace` waits for it for ever.
- * (4) A script that sets an alarm and executes a program limits its time so. `muster run` takes
- *     SIGALRM as it takes SIGTERM.
- * (5) Except by a supervisor and its guard, for as long as they run.
- * (6) `exec muster` in a shell makes the shell's children the tool's: they are none of the run's.
- * (7) What Muster maps is neither populated nor locked by it (muster__os_map).
+ * (1) But INT, TERM and HUP, which ranks ignore always: their leader answers.
+ * (2) The kernel reaps children of a process that ignores SIGCHLD: the core takes -ECHILD for the
+ * end of a process whose status nobody has. (3) While a team or a membership is there. The
+ * backtracer of Swift's runtime writes about the crash and returns: a process that was sent the
+ * signal goes on, with a second thread, and where it is killed meanwhile, `swift-backtrace` waits
+ * for it for ever. (4) A script that sets an alarm and executes a program limits its time so.
+ * `muster run` takes SIGALRM as it takes SIGTERM. (5) Except by a supervisor and its guard, for as
+ * long as they run. (6) `exec muster` in a shell makes the shell's children the tool's: they are
+ * none of the run's. (7) What Muster maps is neither populated nor locked by it (muster__os_map).
  */
 #include "os/inherited.h"
 

@@ -218,7 +218,7 @@ static int argument_count;
 static char **arguments;
 
 /* glibc gives these to each such function (Linux Standard Base has them so for the executable;
- * glibc for libraries too). Not from the environment, beside which they lie: whatever is preloaded
+ * glibc for libraries too). Not from the environment, next to which they lie: a preloaded library
  * may have moved it. Not from /proc, which may not be there. */
 #ifdef __GLIBC__
 __attribute__((constructor)) static void keep_arguments(int count, char **list)

@@ -65,8 +65,8 @@ int muster__os_punch(int fd, uint64_t offset_bytes, uint64_t size_bytes);
 
 void *muster__os_zeros(uint64_t size_bytes); /* pages of this process's own; NULL; not injected */
 
-/* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; else exactly there, over
- * what lies there). writable: read and write; else read only. */
+/* Maps fd (or -1: a reservation without access) at `at` (NULL: anywhere; otherwise exactly there,
+ * over what lies there). writable: read and write; otherwise read only. */
 int muster__os_map(int fd, uint64_t offset_bytes, uint64_t size_bytes, bool writable, void *at,
                    void **address);
 int muster__os_unmap(void *address, uint64_t size_bytes);
@@ -169,7 +169,7 @@ uint64_t muster__os_other_signals(void);
 void muster__os_worker_signals(uint64_t which);
 void muster__os_name_thread(const char *name);
 /* Calls what workers call first, to no effect. The dynamic linker finds a function when it is
- * called for the first time; else each worker would have that done for itself. */
+ * called for the first time; otherwise each worker would have that done for itself. */
 void muster__os_rehearse_worker(void);
 _Noreturn void muster__os_exit(int status);
 
@@ -209,7 +209,7 @@ int muster__os_bind(int fd, const char *name); /* name: without the NUL in front
 int muster__os_listen(int fd);
 int muster__os_connect(int fd, const char *name);
 int muster__os_accept(int fd);                         /* -EAGAIN: nobody asks */
-int muster__os_peer(int fd, int *pid, uint32_t *user); /* who connected, or listens */
+int muster__os_peer(int fd, int *pid, uint32_t *user); /* the process that connected, or listens */
 int muster__os_die_with_peer(int fd);                  /* SIGKILL when the other end closes */
 void muster__os_outlive_peer(int fd);                  /* no longer; clean-up */
 bool muster__os_hung_up(int fd);                       /* the other end is closed */

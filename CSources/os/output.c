@@ -91,7 +91,7 @@ static bool are_last_words(const char *bytes, size_t size)
 static ssize_t hear(void *cookie, const char *bytes, size_t size)
 {
     (void)cookie;
-    /* Whoever has a handler of his own for them may never come to release(). */
+    /* A program with a handler of its own for them may never come to release(). */
     if (held_length == 0 && !(are_last_words(bytes, size) && muster__os_catches_last_words())) {
         write_all(bytes, size);
         return (ssize_t)size;

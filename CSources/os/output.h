@@ -2,8 +2,8 @@
  *
  * A rank is a copy of a process, with a copy of all buffers, and leaves without flushing anything.
  * Promise: what a kernel has written with stdio arrives exactly once for each attempt of its chunk,
- * standard output by whole lines, whatever standard output is; nothing that the leader or the fork
- * server had in a buffer is written by a rank.
+ * standard output by whole lines, for any kind of standard output; nothing that the leader or the
+ * fork server had in a buffer is written by a rank.
  *
  * Order: the process that forks flushes all streams; the rank then drops what could not be flushed,
  * sets its standard output to whole lines, flushes the rest of a line when its part of a job ends,

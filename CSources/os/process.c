@@ -147,7 +147,7 @@ int muster__os_start_program(const struct muster__program *program, uint32_t *st
     *step = MUSTER_STEP_NONE;
     *step_status = 0;
     if (pid > 0) {
-        /* Both do it, so that it is done whoever is first; after the exec it is refused. */
+        /* Both do it, so that it is done in each order; after the exec it is refused. */
         setpgid((pid_t)pid, (pid_t)pid);
         struct step_report report;
         int64_t size;

@@ -102,7 +102,7 @@ static int ask(const struct call *call)
         break;
     case MUSTER__CALL_setsid:
     case MUSTER__CALL_exit_group:
-        return 0; /* whatever they are given, these do something: see ask_child */
+        return 0; /* these do something for all arguments: see ask_child */
     default:      /* no call likes these arguments */
         result = syscall(call->number, -1l, -1l, -1l, -1l, -1l, -1l);
     }

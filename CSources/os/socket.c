@@ -111,7 +111,8 @@ int muster__os_die_with_peer(int fd)
     INJECT();
     ENTER();
     /* The signal is sent whenever the socket's state changes: only for one that nothing is sent to.
-     * (fcntl(2), F_SETSIG; the parent-death signal would follow a thread of whoever started us.) */
+     * (fcntl(2), F_SETSIG; the parent-death signal would follow a thread of the program that
+     * started us.) */
     int64_t result = fcntl(fd, F_SETSIG, SIGKILL);
     if (result == 0)
         result = fcntl(fd, F_SETOWN, muster__os_pid());

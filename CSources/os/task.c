@@ -182,7 +182,7 @@ void muster__os_mark_process(void)
     if (page != MAP_FAILED) {
         *page = muster__os_pid();
         int *none = NULL;
-        /* Release: whoever sees the page sees the number in it. */
+        /* Release: a process that sees the page sees the number in it. */
         if (madvise(page, bytes, MADV_WIPEONFORK) != 0 ||
             !__atomic_compare_exchange_n(&mark, &none, page, false, __ATOMIC_RELEASE,
                                          __ATOMIC_RELAXED))
@@ -218,7 +218,7 @@ void muster__os_name_thread(const char *name)
 
 _Noreturn void muster__os_exit(int status)
 {
-    /* Not _exit: who comes here is a worker, and nobody has called that before. */
+    /* Not _exit: the caller is a worker, and _exit has not been called before. */
     syscall(SYS_exit_group, status);
     /* Refused. A worker has one thread, so its end is the process's. */
     syscall(SYS_exit, status);

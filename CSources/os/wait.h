@@ -41,7 +41,7 @@ struct muster__look {
     uint64_t start_ns; /* 0: the clock has not been read */
     uint32_t limit_ns;
     uint32_t turns;
-    bool yields; /* between looks; else it spins */
+    bool yields; /* between looks; otherwise it spins */
 };
 
 /* Looks without a pause between them: an answer mostly comes within a microsecond, and one that a
@@ -49,9 +49,9 @@ struct muster__look {
 #define MUSTER__PROMPT_TURNS 2048u
 
 /* A yield that takes longer has let others work, not only look: ranks in long chunks, or another
- * program. Who yields to those comes last in turn (5 ms a job on a machine that was compiling),
- * whereas a sleeper that is woken is let in soon. So the next waits sleep at once: after one such
- * yield one of them, after each further one twice as many, up to a limit. */
+ * program. A process that yields to those comes last in turn (5 ms a job on a machine that was
+ * compiling), whereas a sleeper that is woken is let in soon. So the next waits sleep at once:
+ * after one such yield one of them, after each further one twice as many, up to a limit. */
 #define MUSTER__LONG_YIELD_NS 100000u
 #define MUSTER__PAUSES_MOST   256u
 

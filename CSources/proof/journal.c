@@ -121,8 +121,8 @@ int muster_journal_restore(struct muster_journal *journal, uint64_t capacity_byt
         MUSTER__POINT(MUSTER_POINT_RESTORING);
     }
     MUSTER__POINT(MUSTER_POINT_RESTORED);
-    /* Release: whoever sees the journal empty sees the old contents in their place. Emptied any
-     * earlier, a death half-way would leave a mixture that nobody puts right. */
+    /* Release: a process that sees the journal empty sees the old contents in their place. Emptied
+     * any earlier, a death half-way would leave a mixture that nobody puts right. */
     __atomic_store_n(&journal->word, 0, __ATOMIC_RELEASE);
     return 0;
 }

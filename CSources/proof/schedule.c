@@ -6,15 +6,15 @@
  */
 #include <muster/core/schedule.h>
 
-/* Elements a chunk unless asked otherwise: 512 KiB of doubles, where the cost of a claim and a
- * commit (some nanoseconds) vanishes beside the 30 us that moving them takes. */
+/* Elements a chunk unless asked otherwise: 512 KiB of doubles. The cost of a claim and a commit
+ * (some nanoseconds) is then nothing compared with the 30 us that moving them takes. */
 #define GRAIN_ELEMENTS 65536u
 #define GRAIN_BYTES    (512u << 10)
 
 /* A default loop has at least as many chunks, so that a small one can be shared out as well. */
 #define CHUNKS_LEAST 64u
 
-/* Partial results up to this size are nothing beside a team's own memory. */
+/* Partial results up to this size are nothing compared with a team's own memory. */
 #define PARTIALS_FREE_BYTES (1u << 20)
 
 static uint64_t power_of_two_below(uint64_t n)

@@ -127,7 +127,7 @@ static int say(struct muster_team *team, struct muster__server_request *request,
     return status;
 }
 
-/* A question and its answer. Returns: 0 with *reply; else the server is lost. */
+/* A question and its answer. Returns: 0 with *reply; otherwise the server is lost. */
 static int ask(struct muster_team *team, struct muster__server_request *request, int fd,
                struct muster__server_reply *reply, int *reply_fd)
 {

@@ -33,7 +33,7 @@ struct muster__server_request {
 };
 
 struct muster__server_reply {
-    int32_t status;  /* negative errno; else 0, or of REAP 1: it has ended */
+    int32_t status;  /* negative errno; otherwise 0, or of REAP 1: it has ended */
     int32_t pid;     /* SPAWN */
     int32_t code;    /* REAP: as waitid gives it */
     int32_t value;   /* REAP: as waitid gives it */

@@ -15,7 +15,7 @@
 #include "os/output.h"
 #include "server/protocol.h"
 
-/* Exit statuses, for who looks at what a dead server left. */
+/* Exit statuses, for the process that looks at what a dead server left. */
 #define EXIT_FINE   0
 #define EXIT_BROKEN 125
 

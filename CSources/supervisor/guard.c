@@ -3,12 +3,12 @@
  * A supervisor that is killed can't end what it has started, and a parent-death signal reaches
  * children only, not their children. So there are three processes, each the parent of the next: the
  * guard, which has the number that everybody knows, the keeper, and the supervisor proper. All
- * adopt orphans. Whoever of them is killed, the others are there, and one is or becomes the
- * ancestor of all that is left. The keeper is for who kills a whole process group, as `timeout -s
- * KILL` and mpirun do, or all processes of one name, as killall does: it goes by another. It knows
- * nothing but how its child fares. It is in a session of its own: in a group of its own alone, it
- * would make a stopped run look to the kernel as if a shell still cared for it, and such a run is
- * only ended with its shell where nobody does (setpgid(2)).
+ * adopt orphans. If one of the three is killed, another still owns every descendant. The keeper is
+ * for signals to a whole process group, as `timeout -s KILL` and mpirun send them, or to all
+ * processes of one name, as killall does: it goes by another name. It knows nothing but how its
+ * child fares. It is in a session of its own: in a group of its own alone, it would make a stopped
+ * run look to the kernel as if a shell still cared for it, and such a run is only ended with its
+ * shell where nobody does (setpgid(2)).
  *
  * Only the guard can be stopped, by Ctrl-Z or by SIGSTOP: it is the one that a shell waits for. The
  * other two are continued by their parents as soon as they stop. Were they to stop their parents
@@ -17,11 +17,11 @@
  * A process that has children already when it asks, as a shell's `exec` leaves them, is put in
  * front of these three: it passes signals on and ends as they do, but it adopts and ends nobody.
  *
- * Invariant: the supervisor hears of signals by the guard alone (or by who is in front of it),
+ * Invariant: the supervisor hears of signals by the guard alone (or by the process in front of it),
  * which writes each one's number into a pipe. A signal to the whole process group, as Ctrl-C is,
  * reaches both, but the supervisor ignores its own, so each is taken once. (Passed on as signals
  * they could get lost: a second one of a number that is pending already counts for nothing.) The
- * end of that pipe is the end of who was known by its number.
+ * end of that pipe is the end of the process that was known by its number.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -32,7 +32,7 @@
 #include "supervisor/descendants.h"
 #include "supervisor/guard.h"
 
-/* Ends whatever has been left to this process. */
+/* Ends all that has been left to this process. */
 static void end_descendants(void)
 {
     int pid, code, status, found;
@@ -40,7 +40,8 @@ static void end_descendants(void)
         if (found == 1)
             continue;
         muster__signal_descendants(SIGKILL);
-        /* Until the next end, or a moment later: who was forked meanwhile has got nothing. */
+        /* Until the next end, or a moment later: a process that was forked meanwhile has got no
+         * signal. */
         uint64_t ready;
         muster__os_wait_readable_any(NULL, 0, 2, &ready);
     }
@@ -91,7 +92,7 @@ static void end_with_child(const struct watch *watch)
         }
 }
 
-/* The life of those who wait: until their child's end, which becomes their own. */
+/* The life of the processes that wait: until their child's end, which becomes their own. */
 static _Noreturn void stand_guard(const struct watch *watch)
 {
     uint64_t orphaned_ns = 0;
@@ -121,7 +122,7 @@ static _Noreturn void keep(struct watch watch, const int pipe[2], const int read
     /* It hears of its guard's end by this. */
     (void)muster__os_wake_with_parent();
     (void)muster__os_adopt_orphans(true);
-    /* The one pipe ends with the guard, not with who else has it; the other one's end says that
+    /* The one pipe ends with the guard, not with others that have it; the other one's end says that
      * the keeper is ready. */
     for (int end = 0; end < 2; end++) {
         muster__os_close(pipe[end]);

@@ -41,7 +41,7 @@ enum manner { PLAIN, NONBLOCKING, SOCKET, CAUTIOUS };
 
 struct destination {
     int fd;  /* to write to */
-    int own; /* the same where it is ours to close; else -1 */
+    int own; /* the same if it is ours to close; otherwise -1 */
     enum manner manner;
     int failure;     /* negative errno; nothing is written any more */
     bool is_told;    /* of the failure */
@@ -174,7 +174,7 @@ static int watch(struct muster_relay *relay, struct source *source, bool is_watc
     if (source->fd < 0 || source->is_watched == is_watched)
         return 0;
     int status = 0;
-    /* Taken out, not only muted: the end of a pipe is told even to those who ask for nothing. */
+    /* Taken out, not only muted: the end of a pipe is told even to callers that ask for nothing. */
     if (is_watched)
         status = muster__os_epoll_add(relay->epoll, source->fd, (uint64_t)(uintptr_t)source);
     else
@@ -280,7 +280,8 @@ static void forget_ended(struct muster_relay *relay)
             link = &source->next;
             continue;
         }
-        /* Its line stays open: whatever comes next must break it, also a source at this address. */
+        /* Its line stays open: anything that comes next must break it, also a source at this
+         * address. */
         if (source->destination->open == source)
             source->destination->open = (struct source *)(uintptr_t)1;
         *link = source->next;
@@ -503,7 +504,7 @@ int muster_relay_descriptor(const struct muster_relay *relay)
     return relay->epoll;
 }
 
-/* Tells a failure once; whoever writes there is told by its own write. */
+/* Tells a failure once; a process that writes there is told by its own write. */
 static int tell_failure(struct muster_relay *relay, uint32_t *failed)
 {
     for (uint32_t i = 0; i < 2; i++) {

@@ -1,4 +1,4 @@
-/* mirror.c - mirrored arrays: their table, the copies, and who maps which.
+/* mirror.c - mirrored arrays: their table, the copies, and which rank maps which.
  *
  * Invariant: a rank never has a writable mapping of a copy at the array's address. Entries of the
  * table lie in shared memory, so each is copied and checked before its numbers become addresses.

@@ -1,4 +1,4 @@
-/* state.h - what a process knows of its team beside the shared memory. Private. */
+/* state.h - what a process knows of its team in addition to the shared memory. Private. */
 #ifndef MUSTER_TEAM_STATE_H
 #define MUSTER_TEAM_STATE_H
 

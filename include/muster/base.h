@@ -72,9 +72,9 @@ extern "C" {
 #endif
 
 /* What a process does until what it waits for has happened. After a fraction of a millisecond it
- * sleeps, whatever it did before: an idle team costs nothing. */
+ * sleeps in each case: an idle team costs nothing. */
 enum muster_wait {
-    MUSTER_WAIT_AUTOMATIC = 0, /* spin where each process has a CPU of its own, else yield */
+    MUSTER_WAIT_AUTOMATIC = 0, /* spin if each process has a CPU of its own, otherwise yield */
     MUSTER_WAIT_SPIN = 1,      /* look without end in sight: quickest, and takes the CPU */
     MUSTER_WAIT_YIELD = 2,     /* look, and let others run between looks */
     MUSTER_WAIT_SLEEP = 3      /* sleep at once: for CPUs that have other things to do */

@@ -18,9 +18,9 @@
  * PMI's), so every one that left a rank is heard, and all must say the same; where they do not, no
  * guess is made. MUSTER_HOST_RANK and MUSTER_HOST_SIZE come before all of them, each for itself:
  * for launchers that are not in the table, for sizes that nobody gives, and to end a disagreement.
- * A `muster run` inside another one is a host of it, whatever else was inherited. A Slurm batch
- * script is no task of srun's, though it has SLURM_PROCID=0: that one counts only beside
- * SLURM_STEP_NUM_TASKS.
+ * A `muster run` inside another one is a host of it, for any other variables that were inherited. A
+ * Slurm batch script is no task of srun's, though it has SLURM_PROCID=0: that one counts only
+ * together with SLURM_STEP_NUM_TASKS.
  */
 #ifndef MUSTER_ENVIRONMENT_H
 #define MUSTER_ENVIRONMENT_H
@@ -47,7 +47,8 @@ extern "C" {
     "MUSTER_INCARNATION" /* 1; one more each time it is restarted                                  \
                           */
 
-/* -- who started this process ---------------------------------------------------------------- */
+/* -- the launcher of this process ----------------------------------------------------------------
+ */
 
 /* Launchers that are recognised, in the order in which they are heard. */
 enum muster_outer {
@@ -78,7 +79,7 @@ struct muster_environment {
     struct muster_environment_variable size; /* the one that decided host_size */
 };
 
-/* Reads who started this process.
+/* Reads which launcher started this process.
  *
  * variables: NULL-ended "NAME=VALUE" texts; NULL: the environment of this process.
  * found: set in full on success; after -ENOTUNIQ, -EINVAL, -ENODATA and -ERANGE its rank and size

@@ -54,7 +54,7 @@ struct muster_work {
     uint32_t rank;             /* of this process, 0..<size */
     uint32_t size;             /* ranks of the team */
     const void *arguments;     /* this rank's copy of the loop's arguments, aligned to 64 bytes */
-    void *partial; /* of a reduction: where the chunk's result belongs, all zero; else NULL */
+    void *partial; /* of a reduction: the place of the chunk's result, all zero; otherwise NULL */
     struct muster_work_state *state;
 };
 

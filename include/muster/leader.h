@@ -1,9 +1,9 @@
 /* leader.h - a leader in C: starts a team, makes its arrays, runs its loops, reads the audit.
  *
  * These functions are implemented in Swift and are in libmuster.so, not in libCMuster.a: link with
- * `pkg-config --libs muster`. What they promise is what the Swift library promises: ranks are
- * exactly 0..<size, each chunk is committed exactly once or the call fails and says which was not,
- * and a worker's death costs only its unfinished chunk, which is put back and done again.
+ * `pkg-config --libs muster`. They promise what the Swift library promises. Ranks are exactly
+ * 0..<size. Each chunk is committed exactly once, or the call fails and says which was not. A
+ * worker's death costs only its unfinished chunk, which is put back and done again.
  *
  *     struct muster_leader_options options = {.size_bytes = sizeof options, .size = 8};
  *     struct muster_leader *leader;
@@ -14,8 +14,8 @@
  *     muster_leader_destroy(leader);
  *
  * Errors. Each function that takes a `struct muster_error *` returns 0 or one of the negative
- * values of enum muster_error_code, and then fills the struct in, where that is not NULL, with one
- * line of text: what, on what, why, and what to do about it. Outputs are set on success only. A
+ * values of enum muster_error_code. After an error it fills the struct in, unless it is NULL, with
+ * one line of text: what failed, on what, why, and what to do. Outputs are set on success only. A
  * call that finds ranks without a process starts them, and can then fail as muster_leader_create
  * does.
  *
@@ -109,9 +109,9 @@ struct muster_leader_options {
                             crashes there takes the program along */
     const char *binding; /* CPUs of the ranks: "spread", "compact", "none", or a list: "0-3,8";
                             NULL: "spread" */
-    uint32_t check;      /* enum muster_check_mode: whether a kernel can touch only its chunk. The
-                            leader of a team that is checked waits, whatever `works` says */
-    uint32_t wait;       /* enum muster_wait: how ranks wait for the next loop */
+    uint32_t check; /* enum muster_check_mode: whether a kernel can touch only its chunk. The leader
+                       of a team that is checked waits, for any value of `works` */
+    uint32_t wait;  /* enum muster_wait: how ranks wait for the next loop */
 };
 
 /* Serves, where this process was started as a fork server; returns at once everywhere else.
@@ -123,12 +123,12 @@ void muster_leader_serve(void);
 
 /* Starts a team.
  *
- * Returns: 0; MUSTER_ERROR_ARGUMENT: a size of 0 or above MUSTER_RANKS_MAX, an unknown start, a
- * binding that makes no sense here, or a size_bytes that this library does not know;
- * MUSTER_ERROR_THREADS; MUSTER_ERROR_START: also where MUSTER_START_SERVER is asked for and
- * muster_leader_serve was not called; MUSTER_ERROR_MEMORY; MUSTER_ERROR_SERVER;
- * MUSTER_ERROR_SYSTEM. Ownership: muster_leader_destroy. Concurrency: the ranks die with the thread
- * that makes the team. */
+ * Returns: 0. MUSTER_ERROR_ARGUMENT: a size of 0 or above MUSTER_RANKS_MAX, an unknown start, a
+ * binding that makes no sense here, or a size_bytes that this library does not know.
+ * MUSTER_ERROR_START: also if MUSTER_START_SERVER is asked for and muster_leader_serve was not
+ * called. MUSTER_ERROR_THREADS; MUSTER_ERROR_MEMORY; MUSTER_ERROR_SERVER; MUSTER_ERROR_SYSTEM.
+ * Ownership: muster_leader_destroy. Concurrency: the ranks die with the thread that makes the team.
+ */
 int muster_leader_create(const struct muster_leader_options *options, struct muster_leader **leader,
                          struct muster_error *error);
 
@@ -157,11 +157,11 @@ struct muster_array_options {
 
 /* Makes an array of zero bytes, its memory committed by the ranks, each its static share.
  *
- * Returns: 0; MUSTER_ERROR_ARGUMENT: elements of 0 bytes, more bytes than a number can hold, a
- * placement or pages that are none of those, or a size_bytes that this library does not know;
+ * Returns: 0. MUSTER_ERROR_ARGUMENT: elements of 0 bytes, more bytes than a number can hold, a
+ * placement or pages that are none of those, or a size_bytes that this library does not know.
  * MUSTER_ERROR_MEMORY: the machine or a cgroup has not enough, or the team has MUSTER_ARRAYS_MAX
- * arrays; MUSTER_ERROR_PLACEMENT; MUSTER_ERROR_NOT_LEADER.
- * Ownership: muster_array_destroy, or with the leader. */
+ * arrays. MUSTER_ERROR_PLACEMENT; MUSTER_ERROR_NOT_LEADER. Ownership: muster_array_destroy, or with
+ * the leader. */
 int muster_array_create(struct muster_leader *leader, const struct muster_array_options *options,
                         struct muster_array **array, struct muster_error *error);
 
@@ -175,9 +175,9 @@ struct muster_file_options {
 
 /* Maps a file in every rank. Its placement is the page cache's.
  *
- * Returns: 0; MUSTER_ERROR_FILE: it can't be opened or mapped, is no whole number of elements, no
- * .npy file in C order and this host's byte order, or of another dtype; MUSTER_ERROR_ARGUMENT: a
- * size_bytes or dtype that this library does not know; MUSTER_ERROR_MEMORY;
+ * Returns: 0. MUSTER_ERROR_FILE: it can't be opened or mapped, is no whole number of elements, no
+ * .npy file in C order and this host's byte order, or of another dtype. MUSTER_ERROR_ARGUMENT: a
+ * size_bytes or dtype that this library does not know. MUSTER_ERROR_MEMORY;
  * MUSTER_ERROR_NOT_LEADER. Ownership: as muster_array_create. */
 int muster_array_map(struct muster_leader *leader, const char *path,
                      const struct muster_file_options *options, struct muster_array **array,
@@ -277,13 +277,12 @@ struct muster_loop_options {
  * MUSTER_ERROR_NO_KERNEL; MUSTER_ERROR_DEATH (with MUSTER_RECOVERY_FAIL, or
  * where nobody is left and nobody can be started); MUSTER_ERROR_QUARANTINE; MUSTER_ERROR_SERVER;
  * MUSTER_ERROR_CANCELLED; MUSTER_ERROR_FILE_SHRANK; MUSTER_ERROR_AUDIT. Before the loop, without a
- * report: MUSTER_ERROR_ARGUMENT: no kernel, a count that an array which is written has not, or
- * that none has where all are only read (see struct muster_use), an array of another team, one that
- * is used twice and not only read, one that is written and mapped for reading, too many uses,
- * argument bytes or chunks, a chunk too large for the journal, or an enumerator, flag or size_bytes
- * that this library does not know; MUSTER_ERROR_NO_KERNEL: a kernel
- * that is in no file that the ranks have; MUSTER_ERROR_NOT_LEADER. A kernel must stay loaded
- * between loops that use it. */
+ * report: MUSTER_ERROR_NOT_LEADER; MUSTER_ERROR_NO_KERNEL: a kernel that is in no file that the
+ * ranks have. MUSTER_ERROR_ARGUMENT: no kernel; a count that does not fit the arrays (see struct
+ * muster_use); an array of another team; an array that is used twice and not only read. Also: an
+ * array that is written and mapped for reading; too many uses, argument bytes or chunks; a chunk
+ * too large for the journal. Also: an enumerator, flag or size_bytes that this library does not
+ * know. A kernel must stay loaded between loops that use it. */
 int muster_leader_run(struct muster_leader *leader, const struct muster_loop_options *options,
                       struct muster_error *error);
 

@@ -22,15 +22,15 @@
  * another; both then fail in the next. A loop with MUSTER_LOOP_ADOPT goes on without the dead.
  *
  * Why no wait is missed. A rank that waits for others looks at words that each of them writes in
- * its own slot, and at `breaks`, which the launcher raises with every change of who is in the team.
+ * its own slot, and at `breaks`, which the launcher raises with every change of the team's ranks.
  * Before it sleeps it reads its own bell, sets its sleeping flag (seq_cst), and looks once more; it
- * then sleeps only while the bell is as it was read. Who may have ended the wait publishes first
- * (seq_cst), then reads the flag, and rings where it is set. In the one order that all seq_cst
- * operations have, either the flag is seen or the second look sees what was published; and a ring
- * between the look and the sleep changes the bell, so the sleep does not begin. Whoever is killed
- * between publishing and ringing leaves a death behind, and at each death the launcher raises
- * `breaks` and rings every bell, flags or not. So the bell's count is the broken bit of every word
- * that a rank sleeps on, one that can't be overlooked by who was looking away. There are no locks
+ * then sleeps only while the bell is as it was read. A process that may have ended the wait
+ * publishes first (seq_cst), then reads the flag, and rings if it is set. In the one order that all
+ * seq_cst operations have, either the flag is seen or the second look sees what was published; and
+ * a ring between the look and the sleep changes the bell, so the sleep does not begin. A process
+ * that is killed between publishing and ringing leaves a death behind. At each death the launcher
+ * raises `breaks` and rings every bell, flags or not. So the bell's count is the broken bit of
+ * every word that a rank sleeps on. A rank that was not looking can't miss it. There are no locks
  * in shared memory: nothing that a dead rank held is waited for. Should the launcher itself die,
  * the kernel kills its members (their sockets carry SIGKILL as their signal of input), and one that
  * the kernel could not be told about finds the socket closed within half a second.
@@ -39,7 +39,7 @@
  * are the same for any number of ranks, schedule and death. What ranks contribute themselves is
  * combined in rank order: the same bits in every rank and every run of the same size.
  *
- * Who may call: one thread at a time of the process that joined. A process that it forks afterwards
+ * Callers: one thread at a time of the process that joined. A process that it forks afterwards
  * is no member: the team's memory and arrays are not inherited, so that two processes never work as
  * one rank. Functions return -EPERM there; an access to an array, and a loop that it goes on with,
  * end it with SIGSEGV. Read what a child needs before the fork.
@@ -76,7 +76,7 @@ struct muster_join_options {
     uint32_t reserved;
 };
 
-/* Who a member is. */
+/* The identity of a member. */
 struct muster_member_description {
     uint32_t size_bytes;  /* in: sizeof this struct, as the caller was compiled */
     uint32_t rank;        /* in this team: 0..<size */
@@ -92,22 +92,22 @@ struct muster_member_description {
 /* Joins the team that this process was started for.
  *
  * The rank is the one in the environment (MUSTER_RANK) and is asked for at the launcher's socket
- * (MUSTER_TEAM); the process that joins is the one that is watched, whoever started it. Without
- * MUSTER_TEAM it becomes a team of one, unless MUSTER_SIZE says that it was one of several. The
- * member keeps a socket open: a process that closes it, as by executing another program, leaves the
- * team.
+ * (MUSTER_TEAM); the process that joins is the one that is watched, also if another program started
+ * it. Without MUSTER_TEAM it becomes a team of one, unless MUSTER_SIZE says that it was one of
+ * several. The member keeps a socket open: a process that closes it, as by executing another
+ * program, leaves the team.
  *
- * me: receives the member. Returns: 0; -EBUSY: a live process holds the rank; -EINVAL: no such
- * rank, or MUSTER_RANK is no number; -EALREADY: this process holds the rank (alone, each call makes
- * another team of one); -ENOTCONN: MUSTER_SIZE is above 1 and MUSTER_TEAM is not set, or empty; or
- * another launcher (mpirun, srun, ...) started several of these without `muster run` between:
- * muster_join_advice says which; -ENOTUNIQ: two launchers' variables disagree; -ECONNREFUSED: no
- * launcher at this address; -EPERM: it belongs to another user; -EACCES: MUSTER_TEAM or
- * MUSTER_SIZE is set and this process has privileges that its environment's owner may lack;
- * -ECONNRESET: it ended meanwhile; -ESHUTDOWN: the rank was given up, or its process has left;
- * -EPROTO, -EUCLEAN: what the launcher sent is not a team of this version, or makes no sense;
- * -ENOMEM: also of address space, of which the team takes about 1 GiB a rank, up to 64 GiB, nearly
- * all of it untouched; -EMFILE; or an errno. Ownership: muster_leave. */
+ * me: receives the member. Returns: 0. -EBUSY: a live process holds the rank. -EINVAL: no such
+ * rank, or MUSTER_RANK is no number. -EALREADY: this process holds the rank (alone, each call makes
+ * another team of one). -ENOTCONN: MUSTER_SIZE is above 1 and MUSTER_TEAM is not set, or empty; or
+ * another launcher (mpirun, srun, ...) started several of these without `muster run`:
+ * muster_join_advice says which. -ENOTUNIQ: two launchers' variables disagree. -ECONNREFUSED: no
+ * launcher at this address. -EPERM: it belongs to another user. -EACCES: MUSTER_TEAM or MUSTER_SIZE
+ * is set and this process has privileges that its environment's owner may lack. -ECONNRESET: it
+ * ended meanwhile. -ESHUTDOWN: the rank was given up, or its process has left. -EPROTO, -EUCLEAN:
+ * what the launcher sent is not a team of this version, or makes no sense. -ENOMEM: also of address
+ * space, of which the team takes about 1 GiB a rank, up to 64 GiB, nearly all of it untouched;
+ * -EMFILE; or an errno. Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
 /* Joins a team with options: muster_join where `options` is NULL.
@@ -123,10 +123,10 @@ int muster_join_with(const struct muster_join_options *options, struct muster_me
 int muster_join_advice(int status, char *text, size_t size_bytes);
 
 /* Leaves the team: unmaps its arrays and frees the member. Not collective; a call that still needs
- * this rank fails in the others as if it had died. Leaving is final: who asks for the rank again
- * gets -ESHUTDOWN. NULL is allowed.
+ * this rank fails in the others as if it had died. Leaving is final: a process that asks for the
+ * rank again gets -ESHUTDOWN. NULL is allowed.
  *
- * me: not to be used afterwards, whatever it returns. Returns: 0; -ECONNRESET: the launcher is
+ * me: not to be used afterwards, also after an error. Returns: 0; -ECONNRESET: the launcher is
  * gone; or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
 int muster_leave(struct muster_member *me);
 
@@ -148,9 +148,9 @@ uint32_t muster_member_size(const struct muster_member *me);
  * rank: any number. Returns: 1, or 0: it died and was not replaced, it left, or is no rank. */
 int muster_member_alive(const struct muster_member *me, uint32_t rank);
 
-/* Makes collective calls work again after a death. Collective over the survivors, and, where the
- * launcher starts dead ranks anew, over their replacements, which it waits for. Ranks and size stay
- * as they were; vacant ranks are left out. A replacement calls it first: its other collective calls
+/* Makes collective calls work again after a death. Collective over the survivors. If the launcher
+ * starts dead ranks again, also over their replacements, which it waits for. Ranks and size stay as
+ * they were; vacant ranks are left out. A replacement calls it first: its other collective calls
  * return -EOWNERDEAD until then. Where nothing has happened it returns at once.
  *
  * Further deaths while it waits are taken in. Returns: 0; -ECONNRESET: the launcher is gone;
@@ -235,7 +235,7 @@ int muster_member_array(struct muster_member *me, const char *name, uint64_t siz
 
 /* -- loops ---------------------------------------------------------------------------------- */
 
-/* What a loop asks for beside. */
+/* Options of a loop. */
 enum muster_member_loop_flag {
     MUSTER_LOOP_ADOPT = 1 /* a chunk may be begun again by another rank (it writes only memory that
                              it does not read): the survivors run what the dead have left */
@@ -325,14 +325,14 @@ int muster_member_loop_claim(struct muster_member_loop *loop, struct muster_chun
  *
  * In a loop with MUSTER_LOOP_ADOPT the last call waits until all ranks are through, since what a
  * dead one has left may still come. chunk: receives it. Returns: 1; 0: nothing is left for this
- * rank; -EOWNERDEAD: a rank died and the loop does not adopt; -ENOMEM: this rank can't list what
- * the dead have left; -EINVAL: another rank could not go on; -ECONNRESET: the launcher is gone;
+ * rank. -EOWNERDEAD: a rank died and the loop does not adopt. -ENOMEM: this rank can't list what
+ * the dead have left. -EINVAL: another rank could not go on. -ECONNRESET: the launcher is gone.
  * -EUCLEAN: the team's memory has been overwritten. After 0 or an error call
  * muster_member_loop_end. */
 MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)
 {
-    /* Relaxed: whatever it means is looked at in the call. The line changes only at a death. */
+    /* Relaxed: its meaning is looked at in the call. The line changes only at a death. */
     struct muster_cursor *cursor = &loop->cursor;
     if (__builtin_expect(cursor->next == cursor->end, 0) ||
         __builtin_expect(__atomic_load_n(cursor->breaks, __ATOMIC_RELAXED) != cursor->watched, 0) ||
@@ -359,8 +359,8 @@ MUSTER_INLINE void muster_member_loop_commit(struct muster_member_loop *loop,
 
 /* Where a chunk leaves its partial result: to be written before its commit.
  *
- * chunk: handed out. Returns: partial_bytes bytes, aligned to 16 where partial_bytes is a multiple
- * of 16, else to 8 or less alike; NULL: the loop has none. */
+ * chunk: handed out. Returns: partial_bytes bytes, aligned to 16 if partial_bytes is a multiple of
+ * 16, otherwise to 8 or less alike; NULL: the loop has none. */
 MUSTER_INLINE void *muster_member_loop_partial(const struct muster_member_loop *loop,
                                                const struct muster_chunk *chunk)
 {
@@ -378,10 +378,10 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
 /* Ends a loop: waits for all ranks and audits what they committed. Collective.
  *
  * report: size_bytes set by the caller; set on success and with -EBADMSG; may be NULL. Returns: 0:
- * each chunk was committed exactly once; -EBADMSG: some were not, see the report; -EOWNERDEAD: a
- * rank died and the loop does not adopt; -EINVAL: a size_bytes that this library does not know, or
- * ranks called different functions; -ECONNRESET: the launcher is gone; -EUCLEAN: the team's memory
- * has been overwritten; -ENOMEM. The loop is over whatever it returns. */
+ * each chunk was committed exactly once. -EBADMSG: some were not, see the report. -EOWNERDEAD: a
+ * rank died and the loop does not adopt. -EINVAL: a size_bytes that this library does not know, or
+ * ranks called different functions. -ECONNRESET: the launcher is gone. -EUCLEAN: the team's memory
+ * has been overwritten. -ENOMEM. The loop is over, also after an error. */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits

@@ -23,7 +23,7 @@ struct muster_report_death {
     int32_t pid;
     int32_t signal;    /* that killed it; 0: it left by itself */
     int32_t exit_code; /* where signal is 0 */
-    uint32_t attempt;  /* the how-manieth at that chunk, from 1 */
+    uint32_t attempt;  /* the number of the attempt at that chunk, from 1 */
     uint32_t stalled;  /* 1: the team killed it, because its chunk took longer than stall_ns */
 };
 

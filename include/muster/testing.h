@@ -115,11 +115,11 @@ enum muster_point_action {
 
 /* Arms a point.
  *
- * nth: the how-manieth time it is reached in one process, from 1; 0 disarms.
+ * nth: the number of the time that it is reached in one process, from 1; 0 disarms.
  * rank: only in the worker of this rank; -1: any process, the leader included; -2: any worker.
- * descriptor: for MUSTER_POINT_PAUSE, where the byte goes; for MUSTER_POINT_KILL -1, or the reading
- * end of a pipe (not blocking): each death takes a byte, so that of all processes that inherit the
- * point only as many die as there are bytes; without one the point stays armed. */
+ * descriptor: for MUSTER_POINT_PAUSE, where the byte goes. For MUSTER_POINT_KILL -1, or the reading
+ * end of a pipe (not blocking): each death takes a byte. So of all processes that inherit the point
+ * only as many die as there are bytes. Without a byte the point stays armed. */
 void muster_testing_arm(enum muster_point point, enum muster_point_action action, uint64_t nth,
                         int64_t rank, int descriptor);
 
@@ -133,7 +133,7 @@ enum muster_breakage {
     MUSTER_BROKEN_NO_RESTORE,     /* nor put back */
     MUSTER_BROKEN_COMMIT_EARLY,   /* a chunk is committed before its kernel runs */
     MUSTER_BROKEN_STALE_ROLL,     /* a roll keeps what an earlier loop left in it */
-    MUSTER_BROKEN_ROLL_FORGOTTEN, /* a successor empties the roll of who it follows */
+    MUSTER_BROKEN_ROLL_FORGOTTEN, /* a successor empties its predecessor's roll */
     MUSTER_BROKEN_REDO_ALL,       /* a successor does its predecessor's interval from the start */
     MUSTER_BROKEN_UNRUNG,         /* a launcher rings nobody's bell at a death */
     MUSTER_BROKEN_FOLDED,         /* ranks combine from left to right and not in a tree */

@@ -1,10 +1,10 @@
 /* binding.h - which CPU and node each rank of a team gets.
  *
  * A binding is a pure function of the host, the number of ranks and what was asked: the same rank
- * of the same team gets the same CPU each time, also as a replacement. Whatever is asked except a
- * list, no two ranks are on SMT siblings while a core is without a rank, and only CPUs that are on
- * line and allowed (affinity and cpuset) are used. Neighbouring ranks are neighbours on the host:
- * they meet at the borders of their blocks.
+ * of the same team gets the same CPU each time, also as a replacement. Unless a list is asked for,
+ * no two ranks are on SMT siblings while a core is without a rank, and only CPUs that are on line
+ * and allowed (affinity and cpuset) are used. Neighbouring ranks are neighbours on the host: they
+ * meet at the borders of their blocks.
  */
 #ifndef MUSTER_CORE_BINDING_H
 #define MUSTER_CORE_BINDING_H

@@ -1,7 +1,7 @@
 /* check.h - check mode: a rank can touch only the elements of the chunk that it has claimed.
  *
- * In a checked loop each rank gives up access to memory before it calls a kernel: arrays that are
- * read are read-only; of an array that is written only the claimed chunk's elements are there; all
+ * In a checked loop each rank gives up access to memory before it calls a kernel. Arrays that are
+ * read are read-only. Of an array that is written only the claimed chunk's elements are there. All
  * others, and the memory that the team runs by, can't be touched. The CPU refuses the first
  * instruction that does it all the same, the rank notes which it was (fault.h) and ends, and the
  * loop ends with an error that names it.
@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-/* The access of an array that a loop does not use, beside those of enum muster_access. */
+/* The access of an array that a loop does not use, in addition to those of enum muster_access. */
 #define MUSTER_CHECK_UNUSED 3u
 
 /* What else is to be known of an array. */

@@ -70,7 +70,7 @@ struct muster_fault {
 enum muster_stray {
     MUSTER_STRAY_NONE = 0,
     MUSTER_STRAY_TRAPPED = 1,  /* the CPU refused it: the instruction is known */
-    MUSTER_STRAY_COMPARED = 2, /* found after the chunk, beside its elements in the same page */
+    MUSTER_STRAY_COMPARED = 2, /* found after the chunk, in a page that its elements share */
     MUSTER_STRAY_CONTROL = 3,  /* into the memory that the team runs by */
     MUSTER_STRAY_UNCHECKED = 4 /* none, but the system has refused what check mode needs: `bytes` is
                                   the errno */

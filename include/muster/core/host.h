@@ -1,7 +1,8 @@
-/* host.h - single files of a host's /sys and /proc, live or recorded, for whoever needs more of
+/* host.h - single files of a host's /sys and /proc, live or recorded, for callers that need more of
  * them than topology.h tells.
  *
- * A root is NULL for this host, else a directory with the same relative paths, as in topology.h.
+ * A root is NULL for this host, otherwise a directory with the same relative paths, as in
+ * topology.h.
  */
 #ifndef MUSTER_CORE_HOST_H
 #define MUSTER_CORE_HOST_H
@@ -64,7 +65,7 @@ int muster_host_try_call(const char *name);
 int muster_host_refusal(const char *function, int error);
 
 /* Asks for all system calls that Muster makes, as muster_host_try_call does for one. Forks a child
- * for those that have an effect whatever they are given.
+ * for those that have an effect for all arguments.
  *
  * statuses: receives a status of each call that is refused, for muster_refused_call.
  * Returns: how many. */

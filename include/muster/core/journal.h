@@ -2,13 +2,13 @@
  *
  * Each rank has one journal in the control segment. Before an in-place kernel gets to see a tile,
  * the tile's bytes are copied into the journal as a record, and the record is published. When the
- * worker dies, whoever goes on with its chunk first puts the published records back.
+ * worker dies, the process that goes on with its chunk first puts the published records back.
  *
  * What is published is one word: the chunk and how many records of it count. The order of stores is
  *
  *   1. the record: where the bytes belong, how many, and the bytes;
- *   2. the word, with release: pairs with the acquire of who restores. With the record published
- *      first, a restore would put bytes back that were never saved;
+ *   2. the word, with release: pairs with the acquire of the process that restores. With the record
+ * published first, a restore would put bytes back that were never saved;
  *   3. a release fence, then the kernel's stores into the tile. With a store before the word, a
  *      death between the two would leave a changed tile that nobody puts back;
  *   4. after the last store, the commit in the roll, with release (after a store fence where the
@@ -17,8 +17,8 @@
  *      that meets them half-written finds the word's chunk in the roll and leaves them alone.
  *
  * Why that is enough on any CPU. A restore starts only once the worker is proved dead (its pidfd is
- * readable). A killed process stops between two instructions, all its earlier stores retire, and
- * the kernel orders them, non-temporal ones too, before it reports the death: on its way out the
+ * readable). A killed process stops between two instructions, and all its earlier stores retire.
+ * The kernel orders them, non-temporal ones too, before it reports the death. On its way out the
  * process passes locks and a switch of address space, which are full barriers. So what the restorer
  * sees is a prefix of the program's stores in program order, and the compiler is what steps 1 to 3
  * must hold off (the fence does that for plain stores, asm or built-in ones). Release and acquire

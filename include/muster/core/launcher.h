@@ -1,17 +1,18 @@
-/* launcher.h - the launcher's side of a team of members: who holds which rank, and who is dead.
+/* launcher.h - the launcher's side of a team of members: which process holds which rank, and which
+ * is dead.
  *
  * A launcher makes the team's shared memory, listens at an abstract socket, and gives each process
  * that asks for a vacant rank the memory's descriptor. It watches that process by a pidfd, taken
- * from the socket's credentials: it may be anybody's child. It starts and reaps nothing; who starts
- * the processes (`muster run`) tells it what has become of a rank: lost for good, or to be started
- * again.
+ * from the socket's credentials: it may be anybody's child. It starts and reaps nothing; the
+ * program that starts the processes (`muster run`) tells it what has become of a rank: lost for
+ * good, or to be started again.
  *
  * A rank's life. Open: no process yet. Held: one has joined. Gone: it has died, and the caller has
  * not yet said what follows. Lost: it will not come back. Left: by muster_leave. Open again:
  * reopened. Every change that ranks must know of is made while the team's word `breaks` is odd and
  * is followed by a ring at every rank's bell: see member.h, "Why no wait is missed".
  *
- * Who may call: one thread of one process. No call waits.
+ * Callers: one thread of one process. No call waits.
  */
 #ifndef MUSTER_CORE_LAUNCHER_H
 #define MUSTER_CORE_LAUNCHER_H
@@ -37,7 +38,7 @@ struct muster_launcher_options {
     uint32_t size;            /* ranks, 1 ..= MUSTER_RANKS_MAX */
     uint32_t usable_cpus;     /* CPUs that all ranks together may use: with fewer than ranks, a wait
                                  does not spin but yields, before it sleeps; 0: not known, the same */
-    int32_t spin_ns;          /* -1: chosen; else how long a wait spins before it sleeps */
+    int32_t spin_ns;          /* -1: chosen; otherwise how long a wait spins before it sleeps */
     uint32_t global_first;    /* global rank of rank 0 */
     uint32_t global_size;     /* 0: the same as size */
     const int32_t *nodes;     /* home node of each rank, -1: none; NULL: none has one */
@@ -62,7 +63,7 @@ struct muster_launcher_event {
     uint32_t rank; /* that it is about; as asked for, where it was refused */
     int32_t pid;
     int32_t status; /* MUSTER_LAUNCHER_REFUSED: negative errno; MUSTER_LAUNCHER_DIED: how, as by
-                       waitpid, -1: the kernel does not say; else 0 */
+                       waitpid, -1: the kernel does not say; otherwise 0 */
 };
 
 /* What the audits of all loops of one name amount to. */
@@ -114,7 +115,7 @@ int muster_launcher_serve(struct muster_launcher *launcher, struct muster_launch
  * a live process holds it. */
 int muster_launcher_lose(struct muster_launcher *launcher, uint32_t rank);
 
-/* Says that a rank will be started again: it may be joined anew, and muster_recover waits for it.
+/* Says that a rank will be started again: it may be joined again, and muster_recover waits for it.
  *
  * rank: 0..<size. Returns: the new incarnation, from 2; -EINVAL: no such rank; -EBUSY: a live
  * process holds it. */
@@ -161,9 +162,9 @@ struct muster_launcher_words {
     uint64_t chunk; /* in work; UINT64_MAX: none */
     uint64_t first; /* its indices */
     uint64_t end;
-    uint64_t found_bytes;         /* changed beside the chunk, where that was found by a comparison
-                                     when the chunk had ended; 0: it was not */
-    uint64_t kind;                /* the same for deaths of one signal at one place */
+    uint64_t found_bytes; /* changed next to the chunk, if a comparison at the chunk's end found it;
+                             0: it was not */
+    uint64_t kind;        /* the same for deaths of one signal at one place */
     char loop[MUSTER_NAME_BYTES]; /* that the rank was in; empty: none */
     char deed[256];               /* "wrote element 9 of array "x", right beyond its chunk 0..<9";
                                      empty: it has not to do with an array */

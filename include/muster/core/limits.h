@@ -16,12 +16,12 @@ extern "C" {
 
 /* What can run short. */
 enum muster_limit {
-    MUSTER_LIMIT_NONE = 0,       /* no limit of this process's is to blame, as far as is known */
-    MUSTER_LIMIT_ADDRESSES,      /* RLIMIT_AS, ulimit -v */
-    MUSTER_LIMIT_DATA,           /* RLIMIT_DATA, ulimit -d */
-    MUSTER_LIMIT_FILE_SIZE,      /* RLIMIT_FSIZE, ulimit -f: shared memory is a file */
-    MUSTER_LIMIT_STACK,          /* RLIMIT_STACK, ulimit -s */
-    MUSTER_LIMIT_LOCKED,         /* RLIMIT_MEMLOCK, ulimit -l: binds who has called mlockall */
+    MUSTER_LIMIT_NONE = 0,  /* no limit of this process's is to blame, as far as is known */
+    MUSTER_LIMIT_ADDRESSES, /* RLIMIT_AS, ulimit -v */
+    MUSTER_LIMIT_DATA,      /* RLIMIT_DATA, ulimit -d */
+    MUSTER_LIMIT_FILE_SIZE, /* RLIMIT_FSIZE, ulimit -f: shared memory is a file */
+    MUSTER_LIMIT_STACK,     /* RLIMIT_STACK, ulimit -s */
+    MUSTER_LIMIT_LOCKED, /* RLIMIT_MEMLOCK, ulimit -l: binds a process that has called mlockall */
     MUSTER_LIMIT_PROCESSES,      /* RLIMIT_NPROC, ulimit -u */
     MUSTER_LIMIT_FILES,          /* RLIMIT_NOFILE, ulimit -n */
     MUSTER_LIMIT_GROUP_PROCESSES /* pids.max of a cgroup */
@@ -44,14 +44,14 @@ struct muster_shortage {
     uint32_t reserved;
     uint64_t most;   /* the limit's value: bytes, or a number of processes or descriptors */
     uint64_t used;   /* of it, before; 0: not known */
-    uint64_t needed; /* beside what is used */
+    uint64_t needed; /* in addition to what is used */
 };
 
 /* What a team reserves. */
 struct muster_reservation {
     uint64_t chunk_capacity; /* of each rank's roll */
     uint64_t journal_bytes;  /* of each rank */
-    uint64_t control_bytes;  /* all rolls and journals, and what is there beside them */
+    uint64_t control_bytes;  /* all rolls and journals, and the rest of the control segment */
     uint64_t space_bytes;    /* for arrays: arena and window */
     uint64_t arena_bytes;
 };
@@ -65,12 +65,12 @@ void muster_limits_read(struct muster_limits *limits);
 /* Decides what a team reserves.
  *
  * limits: as read. ranks: of the team, which has rolls and journals for them; fixed_bytes: of its
- * control segment beside them. Without limits: rolls for MUSTER_CHUNKS_MAX chunks, journals of
+ * control segment without them. Without limits: rolls for MUSTER_CHUNKS_MAX chunks, journals of
  * MUSTER_JOURNAL_BYTES_MAX, and 8 TiB, of which a quarter is the arena. A file is at most
  * file_bytes long. Of addresses, the control segment takes at most a quarter of what is left, or
- * what it needs at the least, and arrays get three quarters of the rest, half of what is beyond
- * 8 GiB: the rest is the program's.
- * Returns: 0; -ENOMEM, -EFBIG: it does not fit, with what is short in *shortage. */
+ * what it needs at the least. Arrays get three quarters of the rest, and half of what is beyond 8
+ * GiB. What remains is the program's. Returns: 0; -ENOMEM, -EFBIG: it does not fit, with what is
+ * short in *shortage. */
 int muster_reservation_plan(const struct muster_limits *limits, uint32_t ranks,
                             uint64_t fixed_bytes, struct muster_reservation *reservation,
                             struct muster_shortage *shortage);

@@ -63,8 +63,8 @@ struct muster_loop {
     uint64_t touching; /* chunk that touched[MUSTER_ARRAYS_MAX].serial stands for */
     struct muster_timeline_writer timeline;
     uint32_t stolen; /* the interval claimed last is from another rank's part; set in traced jobs */
-    uint32_t is_last; /* 1: nothing is left beyond next ..< end, whoever is asked */
-    uint64_t shape;   /* of the job slot that the above was found in; 0: it has to be found anew */
+    uint32_t is_last; /* 1: nothing is left beyond next ..< end in any rank */
+    uint64_t shape;   /* of the job slot that the above was found in; 0: it has to be found again */
     struct muster_interval block; /* static: this rank's part */
 
     /* Kept from job to job. */

@@ -63,18 +63,18 @@ struct muster_piece {
     uint32_t reserved;
 };
 
-/* Who puts the pages where they belong. */
+/* What puts the pages on their nodes. */
 enum muster_plan_mode {
-    MUSTER_PLAN_TOUCH = 0,  /* whoever touches them; pieces say where that should be */
+    MUSTER_PLAN_TOUCH = 0,  /* the process that touches them; pieces say on which node */
     MUSTER_PLAN_KERNEL = 1, /* the kernel, page by page, by the object's policy; one piece */
-    MUSTER_PLAN_PIECES = 2  /* who commits a piece prefers its node for it */
+    MUSTER_PLAN_PIECES = 2  /* the process that commits a piece prefers its node */
 };
 
 /* How a wish is carried out for one array. */
 struct muster_plan {
     uint32_t mode;        /* enum muster_plan_mode */
     int32_t why_blocks;   /* MUSTER_WEIGHTED by pieces: -ENOSYS: this kernel has no weights; -EPERM:
-                             it has others, and they are a setting of the whole system; else 0 */
+                             it has others, and they are a setting of the whole system; otherwise 0 */
     uint64_t unit_bytes;  /* borders of pieces are multiples of it */
     uint64_t block_bytes; /* dealt to a node at a time; MUSTER_MIRRORED: from one copy to the next;
                              0: no dealing by blocks */

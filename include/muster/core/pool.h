@@ -1,10 +1,10 @@
 /* pool.h - memory from the system's pools of huge pages (hugetlb).
  *
- * An administrator fills a pool; it holds pages of one size that nothing else can use. What is
- * different from other memory: a policy belongs to a mapping, not to the memory, so each page is
- * put on its node by whoever touches it first; a mapping reserves its pages, of all nodes together;
- * and touching a page that can't be had is a SIGBUS, so every page is committed by a call that
- * fails instead (muster_worker_commit).
+ * An administrator fills a pool; it holds pages of one size that nothing else can use. Three things
+ * are different from other memory. A policy belongs to a mapping, not to the memory, so the process
+ * that touches a page first puts it on its node. A mapping reserves its pages, of all nodes
+ * together. Touching a page that can't be had is a SIGBUS, so every page is committed by a call
+ * that fails instead (muster_worker_commit).
  */
 #ifndef MUSTER_CORE_POOL_H
 #define MUSTER_CORE_POOL_H

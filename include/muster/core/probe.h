@@ -21,10 +21,10 @@ extern "C" {
  * MUSTER_PROBE_LINE_BYTES.
  *
  * root: NULL, or a directory that stands for /, with /sys in it.
- * Returns: what the first CPU's caches say; where they say nothing that can be, what the C library
- * says of this machine; else MUSTER_PROBE_LINE_BYTES. Without it a chase over longer lines would
- * find every second link in the line that it has just fetched, and its figure would be too low.
- * Concurrency: any thread. Source: sysfs-devices-system-cpu, coherency_line_size; sysconf(3). */
+ * Returns: what the first CPU's caches say; if that can't be, what the C library says of this
+ * machine; otherwise MUSTER_PROBE_LINE_BYTES. Without it a chase over longer lines would find every
+ * second link in the line that it has just fetched, and its figure would be too low. Concurrency:
+ * any thread. Source: sysfs-devices-system-cpu, coherency_line_size; sysconf(3). */
 uint32_t muster_cache_line_bytes(const char *root);
 
 /* -- pointer chase --------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ int muster_hold_lines(void *memory, size_t size_bytes, size_t stride_bytes, enum
  * Concurrency: acquires what was done before the post. */
 int muster_line_wait(const uint64_t *word, uint64_t value, uint64_t timeout_ns);
 
-/* Whether a word has a value now: a single load, for who has other things to do meanwhile.
+/* Whether a word has a value now: a single load, for callers with other things to do meanwhile.
  * Concurrency: as muster_line_wait. */
 bool muster_line_has(const uint64_t *word, uint64_t value);
 
@@ -108,8 +108,8 @@ int muster_line_run(uint64_t *word, uint32_t side, uint64_t rounds, uint64_t tim
 
 /* -- kernels of a user's library -------------------------------------------------------------- */
 
-/* What `muster bench kernel` calls for each chunk: NAME, of `count` doubles each. Beside it the
- * library declares `const struct muster_kernel_cost NAME_cost`, and may have NAME_check. */
+/* What `muster bench kernel` calls for each chunk: NAME, of `count` doubles each. The library also
+ * declares `const struct muster_kernel_cost NAME_cost`, and may have NAME_check. */
 typedef void (*muster_user_kernel)(double *to, const double *a, const double *b, size_t count);
 
 /* Counts elements of a chunk that are wrong. Returns: how many. */
@@ -119,7 +119,7 @@ typedef size_t (*muster_user_check)(const double *to, const double *a, const dou
 /* -- arithmetic ------------------------------------------------------------------------------ */
 
 /* A chain of dependent multiplications that touches no memory: its time tells of the CPU's clock
- * and of whoever else uses it. Returns: the last product, odd. */
+ * and of other programs on the CPU. Returns: the last product, odd. */
 uint64_t muster_spin(uint64_t turns);
 
 #ifdef __cplusplus

@@ -11,11 +11,11 @@
  * two bits a chunk.
  *
  * Order, with the reader in mind. A commit is a release store (of an interval's end, of the log's
- * length, or of a bitmap word), so who reads it with acquire sees what the chunk's kernel wrote. A
- * roll is emptied before its job's number is stored with release; a reader ignores any other
- * number. An interval's fields are written before the length that makes it count, and the bitmap is
- * cleared before the flag that makes it count: killed between any two of these stores, a process
- * leaves a roll that says at most less than what it did, never more.
+ * length, or of a bitmap word), so a process that reads it with acquire sees what the chunk's
+ * kernel wrote. A roll is emptied before its job's number is stored with release; a reader ignores
+ * any other number. An interval's fields are written before the length that makes it count. The
+ * bitmap is cleared before the flag that makes it count. A process that is killed between any two
+ * of these stores leaves a roll that says less than what it did, never more.
  */
 #ifndef MUSTER_CORE_ROLL_H
 #define MUSTER_CORE_ROLL_H
@@ -30,7 +30,7 @@ extern "C" {
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
-/* Intervals that the log holds before the bitmap takes over, whatever the count. */
+/* Intervals that the log holds before the bitmap takes over, for every count. */
 #define MUSTER_ROLL_LOG_LEAST 64u
 
 /* Room in the log for repeats that the bitmap found; further ones are only counted. */
@@ -78,7 +78,8 @@ void muster_roll_begin(struct muster_roll_writer *writer, struct muster_roll *ro
  * and for further jobs of the same loop.
  *
  * Arguments as for muster_roll_begin. Returns: 1; 0: the roll is of another job, and must be begun;
- * -EUCLEAN: it is not well formed. Concurrency: who wrote it before is the caller, or proved dead.
+ * -EUCLEAN: it is not well formed. Concurrency: the process that wrote it before is the caller, or
+ * proved dead.
  */
 int muster_roll_resume(struct muster_roll_writer *writer, struct muster_roll *roll,
                        uint64_t capacity, uint64_t job, uint64_t first, uint64_t count);
@@ -141,7 +142,7 @@ struct muster_audit {
  * Returns: how many findings there are (may exceed findings_capacity; 0: each chunk exactly once);
  * -EUCLEAN: a roll with an interval outside the job or a length beyond its room; -ENOMEM.
  * Concurrency: the writers have ended the job, or are dead.
- * Cost: one comparison an interval where no bitmap is used; else one pass over the bitmaps. */
+ * Cost: one comparison an interval if no bitmap is used; otherwise one pass over the bitmaps. */
 int64_t muster_audit(const struct muster_roll *const *rolls, uint32_t roll_count, uint64_t capacity,
                      uint64_t job, uint64_t first, uint64_t count, struct muster_audit *audit,
                      struct muster_finding *findings, uint64_t findings_capacity);

@@ -34,7 +34,7 @@ static inline uint64_t muster_schedule_chunks(uint64_t elements, uint64_t grain)
 
 /* Where a rank's private dealing goes on after an interval (static, cyclic).
  *
- * position: 0 for static before its block was taken, else 1; for cyclic the next chunk. taken: an
+ * position: for static 0 before its block was taken, then 1; for cyclic the next chunk. taken: an
  * interval, or a part of one, that was dealt to `rank` so. */
 static inline uint64_t muster_schedule_after(enum muster_schedule schedule, uint32_t rank,
                                              uint32_t size, uint64_t batch,

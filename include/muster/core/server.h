@@ -15,11 +15,11 @@
  * exit status, so a pid that the leader knows is never another process. Descriptors (segments,
  * eventfd, pidfds, files) travel along.
  *
- * Who dies with whom. Ranks get SIGKILL when the server ends. The server ends when the leader's
- * pidfd says so or the socket is closed, having killed and reaped its ranks; a stopped server is
- * woken for that (its parent-death signal is SIGCONT). The leader has the server's pidfd in epoll
- * beside those of the ranks: a dead server is the death of all its ranks, and is told apart
- * (muster_team_server_trouble). The next rank that is started gets a new server.
+ * Deaths that follow a death. Ranks get SIGKILL when the server ends. The server ends when the
+ * leader's pidfd says so or the socket is closed, having killed and reaped its ranks; a stopped
+ * server is woken for that (its parent-death signal is SIGCONT). The leader has the server's pidfd
+ * in epoll, as it has those of the ranks: a dead server is the death of all its ranks, and is told
+ * apart (muster_team_server_trouble). The next rank that is started gets a new server.
  */
 #ifndef MUSTER_CORE_SERVER_H
 #define MUSTER_CORE_SERVER_H

@@ -1,9 +1,9 @@
 /* team.h - rank slots, the job slot, dispatch and join.
  *
  * A team's control segment holds the team block, one slot a rank, the job slot and one roll a rank.
- * Each word has one writer at a time, named beside it. Numbers of jobs rise from 1 and stand beside
- * everything that belongs to a job (done, current, claim words, rolls), so that what an earlier job
- * left behind is never taken for this one's.
+ * Each word has one writer at a time, named next to it. Numbers of jobs rise from 1 and stand next
+ * to everything that belongs to a job (done, current, claim words, rolls), so that what an earlier
+ * job left behind is never taken for this one's.
  *
  * Dispatch. The leader writes the job, then exchanges the epoch (seq_cst), then reads each slot's
  * sleeping flag and wakes the sleepers if there are any. A worker that wants to sleep exchanges its
@@ -15,7 +15,7 @@
  * waits in epoll on an eventfd and on the workers' pidfds, so a death ends the wait as well: no
  * wait hangs on a dead process.
  *
- * Who may call: "leader" functions are for the process that created the team, from one thread;
+ * Callers: "leader" functions are for the process that created the team, from one thread;
  * "worker" functions for the process (or, in tests, thread) that runs a rank.
  */
 #ifndef MUSTER_CORE_TEAM_H
@@ -44,10 +44,10 @@ enum muster_job_kind {
     MUSTER_JOB_COMMIT = 2, /* populate this rank's share of an array */
     MUSTER_JOB_ATTACH = 3, /* map what the leader has sent */
     MUSTER_JOB_END = 4,    /* leave */
-    MUSTER_JOB_MIRROR = 5  /* copy a mirrored array anew, and map this rank's copy (mirror.h) */
+    MUSTER_JOB_MIRROR = 5  /* copy a mirrored array again, and map this rank's copy (mirror.h) */
 };
 
-/* What a loop's job asks for beside. */
+/* Options of a loop's job. */
 enum muster_job_flag {
     MUSTER_JOB_KERNEL_IN_IMAGE = 1, /* the words that name the kernel are right in every process */
     MUSTER_JOB_JOURNALED = 2,       /* save what is changed in place */
@@ -60,7 +60,7 @@ enum muster_job_flag {
 
 /* A job, as it stands in the control segment. Written by the leader while no worker is in a job. */
 struct muster_job {
-    /* A line by themselves, since they change with every job: for readers who know nothing else of
+    /* A line by themselves, since they change with every job: for readers that know nothing more of
      * it. Ranks take both numbers from the team block, in the line that they wait for. */
     uint64_t number; /* from 1 */
     uint64_t loop;   /* of the loop's first job, which rolls and journals carry: set by dispatch */
@@ -153,7 +153,7 @@ struct muster_slot {
     uint64_t redone_ns;  /* traced: when it committed the first chunk of it */
     uint64_t reserved4[11];
 
-    /* Line 4: who holds the rank. */
+    /* Line 4: the holder of the rank. */
     uint64_t holder;      /* pid of the process that holds it; 0: vacant */
     uint32_t incarnation; /* how many processes have held it */
     uint32_t place;       /* number of its home node among the team's: muster_team_settle */
@@ -240,7 +240,7 @@ struct muster_team_options {
     uint32_t size;         /* ranks, 1 ..= MUSTER_RANKS_MAX */
     uint32_t leader_works; /* 1: this process is rank 0 */
     uint32_t usable_cpus;  /* from muster_topology_create: decides about spinning */
-    int32_t spin_ns;       /* -1: chosen; else how long a wait looks before it sleeps */
+    int32_t spin_ns;       /* -1: chosen; otherwise how long a wait looks before it sleeps */
     uint32_t wait;         /* enum muster_wait */
     struct muster_shortage
         *shortage; /* receives what ran short where the call fails; may be NULL */
@@ -264,8 +264,8 @@ void muster_team_end(struct muster_team *team);
  * it must not be called. NULL is allowed. */
 void muster_team_destroy(struct muster_team *team);
 
-/* Tells the team where its ranks' memory lies, before the first of them is started: who steals
- * looks at near ranks first then, and arrays can be mirrored.
+/* Tells the team where its ranks' memory lies, before the first of them is started. A rank that
+ * steals then looks at near ranks first, and arrays can be mirrored.
  *
  * homes: the home node of each rank. Without this call, all ranks are as far from each other.
  * Returns: 0; -EBUSY: a rank has a process; -ENOMEM. */
@@ -303,7 +303,7 @@ struct muster_job *muster_team_job(struct muster_team *team);
  * first_chunk. Leader, between jobs. */
 struct muster_interval *muster_team_list(struct muster_team *team);
 
-/* Publishes the job slot's content under a new number. A loop begins anew: rolls are emptied.
+/* Publishes the job slot's content under a new number. A new loop begins: rolls are emptied.
  * Returns: the number. */
 uint64_t muster_team_dispatch(struct muster_team *team);
 
@@ -386,8 +386,8 @@ uint64_t muster_team_journal_bytes(const struct muster_team *team);
  * Async-signal-safe; any process or thread of the team. */
 void muster_team_cancel(struct muster_team *team);
 
-/* How often a job has been asked to end early: who notes it before it prepares a job learns of
- * requests that came before the job had a number. */
+/* How often a job has been asked to end early. A caller that notes it before it prepares a job
+ * learns of requests that came before the job had a number. */
 uint64_t muster_team_cancel_requests(const struct muster_team *team);
 
 /* Whether the job last dispatched has been asked to end early. */

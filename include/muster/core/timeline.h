@@ -2,8 +2,8 @@
  *
  * A recorded job has one list a rank in the team's space, filled by the rank's process and, after
  * its death, by the next one. An event is entered before the chunk's kernel begins and gets its end
- * after the chunk's commit: a process that dies leaves the event of its chunk without an end, and
- * an event with an end is that of a chunk that was committed. Order: an event's fields are written
+ * after the chunk's commit. A process that dies leaves the event of its chunk without an end. An
+ * event with an end is that of a chunk that was committed. Order: an event's fields are written
  * before the count that makes it count.
  */
 #ifndef MUSTER_CORE_TIMELINE_H
@@ -58,8 +58,8 @@ struct muster_timeline_writer {
 /* Goes on with a list, behind what a predecessor has left there.
  *
  * list: room of muster_timeline_bytes(room), first use all zero. Returns: 0; -EUCLEAN: it says that
- * it has more events than there is room for. Concurrency: who wrote it before is the caller, or
- * proved dead. */
+ * it has more events than there is room for. Concurrency: the process that wrote it before is the
+ * caller, or proved dead. */
 int muster_timeline_resume(struct muster_timeline_writer *writer, struct muster_timeline *list,
                            uint64_t room, uint64_t loop, uint32_t incarnation);
 

@@ -82,8 +82,8 @@ struct muster_topology {
 
 /* Reads a host.
  *
- * root: NULL for this host; else a directory that holds `sys/devices/system/node` and so on, as
- *       recorded. In a recorded tree without proc/self/status and without files of a cpuset, every
+ * root: NULL for this host; otherwise a directory that holds `sys/devices/system/node` and so on,
+ * as recorded. In a recorded tree without proc/self/status and without files of a cpuset, every
  *       on-line CPU and every node with memory counts as allowed.
  * topology: set to a new topology on success.
  * Returns: 0; -ENOENT: root is not there, or has no file that names a CPU; -ENOTDIR;

@@ -20,9 +20,9 @@ extern "C" {
  * opened in its place. Concurrency: the only thread of the process calls it. */
 int muster_process_begin(void);
 
-/* The arguments that the kernel gave this process, NULL-ended, whatever has become of the
- * environment beside them. count: receives how many there are; 0: the C library does not tell.
- * Ownership: the process's. */
+/* The arguments that the kernel gave this process, NULL-ended, also if the environment next to them
+ * has changed. count: receives how many there are; 0: the C library does not tell. Ownership: the
+ * process's. */
 char **muster_process_arguments(uint32_t *count);
 
 #ifdef __cplusplus

@@ -14,7 +14,7 @@
  *   - where the reader of a destination is slow, sources are no longer read, and the processes
  *     behind them wait in their own write: memory stays bounded
  *
- * Nothing here blocks: a destination is opened anew in order not to (the flag would be shared with
+ * Nothing here blocks: a destination is opened again in order not to (the flag would be shared with
  * other processes), or written in small parts where that can't be. Where both destinations are one
  * file, as with 2>&1, they are one here.
  */

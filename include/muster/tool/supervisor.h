@@ -8,13 +8,13 @@
  * the others end all that is left. Only the guard can be stopped; SIGTSTP stops it, and the
  * supervisor is told by the number of that signal. A process that has children already when it asks
  * adopts and ends none: it waits in front of the three. A supervisor ignores the signals that its
- * guard gets for it, SIGPIPE, SIGXFSZ, SIGTTIN and SIGTTOU, and takes the default for SIGCHLD; its
- * soft limit of open files is the hard one; standard descriptors that are closed are opened: input
- * has nothing in it, output refuses every write with -EBADF, what is written to the errors
- * vanishes. Programs have none of that: default signals (HUP, INT, QUIT, TERM, USR1, USR2 and those
- * of job control stay ignored where they were so from the start, as nohup means it), an empty mask,
- * the old limit, a process group of their own, and SIGKILL when the supervisor ends. One supervisor
- * a process, all by one thread.
+ * guard gets for it, SIGPIPE, SIGXFSZ, SIGTTIN and SIGTTOU, and takes the default for SIGCHLD. Its
+ * soft limit of open files is the hard one. Standard descriptors that are closed are opened: input
+ * has nothing in it, output refuses every write with -EBADF, and what is written to the errors
+ * vanishes. Programs have none of that. They have default signals, an empty mask, the old limit, a
+ * process group of their own, and SIGKILL when the supervisor ends. HUP, INT, QUIT, TERM, USR1,
+ * USR2 and the signals of job control stay ignored if they were ignored from the start, as nohup
+ * means it. One supervisor a process, all by one thread.
  */
 #ifndef MUSTER_TOOL_SUPERVISOR_H
 #define MUSTER_TOOL_SUPERVISOR_H
@@ -54,9 +54,9 @@ struct muster_program {
 /* Makes a supervisor: returns in a new process, see above; the calling one becomes its guard.
  *
  * Returns: 0; -EBUSY: this process is a supervisor, or has threads, which a fork would lose;
- * -ENOENT: /proc is not there, by which descendants are found; or a negative errno: of a step
- * before the fork in the calling process, of a later one in the new one, which is no supervisor
- * then, but whose end is its guard's too. */
+ * -ENOENT: /proc is not there, by which descendants are found. Any other negative errno: in the
+ * calling process that of a step before the fork; in the new process that of a later step. The new
+ * process is no supervisor then, and its guard ends with it. */
 int muster_supervisor_create(struct muster_supervisor **supervisor);
 
 /* Gives back what muster_supervisor_create changed. Programs that run are not its business: end
@@ -65,8 +65,8 @@ void muster_supervisor_destroy(struct muster_supervisor *supervisor);
 
 /* Opens a file for a program's output, and makes the directories above it.
  *
- * append: goes on behind what is in it, else it is emptied. Returns: a descriptor, close-on-exec,
- * the caller's; or a negative errno: -ENOTDIR, -EACCES, ... */
+ * append: goes on behind what is in it; otherwise it is emptied. Returns: a descriptor,
+ * close-on-exec, the caller's; or a negative errno: -ENOTDIR, -EACCES, ... */
 int muster_supervisor_open_output(const char *path, bool append);
 
 /* Opens an input that has nothing in it. Returns: as muster_supervisor_open_output. */
@@ -80,10 +80,10 @@ bool muster_supervisor_is_terminal(int descriptor);
 
 /* Starts a program.
  *
- * Placements say what a process's own memory gets: MUSTER_FIRST_TOUCH the kernel's default,
- * whatever was inherited; MUSTER_BIND only that node; MUSTER_INTERLEAVE page by page over those
- * nodes, or over all with memory that may be used; MUSTER_BLOCKED its home node first, then others.
- * step: where it failed, or, on success, MUSTER_STEP_CPU where it could not be bound.
+ * Placements say what a process's own memory gets. MUSTER_FIRST_TOUCH is the kernel's default, for
+ * any inherited policy. MUSTER_BIND is only that node. MUSTER_INTERLEAVE is page by page over those
+ * nodes, or over all with memory that may be used. MUSTER_BLOCKED is its home node first, then
+ * others. step: where it failed, or, on success, MUSTER_STEP_CPU where it could not be bound.
  * step_status: the negative errno of that step.
  * Returns: its pid; -ECHILD: a step failed, and nothing is left of it; -EINVAL: a placement that is
  * none of these; or a negative errno of a pipe or a fork. */
@@ -107,7 +107,7 @@ int muster_supervisor_signal(struct muster_supervisor *supervisor);
 
 /* Reaps a child, started or adopted.
  *
- * exit_code: what it exited with; signal: what killed it, else 0.
+ * exit_code: what it exited with; signal: what killed it, or 0.
  * Returns: 1; 0: none has ended; -ECHILD: no descendant is left. */
 int muster_supervisor_reap(struct muster_supervisor *supervisor, int32_t *pid, int32_t *exit_code,
                            int32_t *signal);
@@ -115,7 +115,7 @@ int muster_supervisor_reap(struct muster_supervisor *supervisor, int32_t *pid, i
 /* Sends a signal to the process group of a program that is not reaped yet. Returns: 0; -ESRCH. */
 int muster_supervisor_forward(struct muster_supervisor *supervisor, int32_t pid, int signal);
 
-/* Sends a signal to every descendant, whatever group or session it is in.
+/* Sends a signal to every descendant, in any group or session.
  *
  * A descendant that forks meanwhile may leave one that got none: with SIGKILL call it again until
  * muster_supervisor_reap says -ECHILD. Returns: how many got it, or a negative errno of /proc. */

@@ -8,6 +8,7 @@ text must stand in Troubleshooting.md, or in EXEMPT with a reason. `--list` prin
 places.
 """
 
+import glob
 import os
 import re
 import sys
@@ -25,15 +26,7 @@ MAKERS = re.compile(
 WHOLE = ("Verdict.swift", "StrayAccess.swift", "Member.swift", "RunReport.swift", "Fault.swift")
 START = re.compile(r"\A")
 C_MAKERS = re.compile(r"\badvice = |\breturn (?=\")|\bsnprintf\(text, size(?:_bytes)?, ")
-C_FILES = (
-    "CSources/base/status.c",
-    "CSources/member/join.c",
-    "CSources/member/uses.c",
-    "CSources/host/environment.c",
-    "CSources/os/limit.c",
-    "CSources/os/refusal.c",
-    "CSources/supervisor/refusal.c",
-)
+C_FILES = ("status.c", "join.c", "uses.c", "environment.c", "limit.c", "refusal.c")
 
 SHORTEST = 10  # bytes of a part: less says nothing
 ENOUGH = 20  # of the first part that is taken before a longer one
@@ -108,8 +101,11 @@ def sources():
         for name in sorted(files):
             if name.endswith(".swift"):
                 yield os.path.join(folder, name), START if name in WHOLE else MAKERS
-    for path in C_FILES:
-        yield path, C_MAKERS
+    for name in C_FILES:
+        found = sorted(glob.glob(f"CSources/*/{name}"))
+        if not found:
+            sys.exit(f"Tests/Documents/errors.py: there is no {name}, which it reads for texts of errors")
+        yield from ((path, C_MAKERS) for path in found)
 
 
 def key(parts):

@@ -5,8 +5,9 @@
 
 A place is a code span with a path from the top of the repository. A name in a code span before it, as in
 "`muster_join` (`CSources/member/join.c`)" or "`muster_join` in `CSources/member/join.c`", must stand in
-the file. Links to files in README.md and in the articles must lead somewhere, and each article must be
-linked from Muster.md.
+the file. A name of C's, as `muster_join` or `MUSTER_RANK`, must stand somewhere in the sources. Links to
+files in README.md and in the articles must lead somewhere, and each article must be linked from
+Muster.md.
 """
 
 import glob
@@ -18,6 +19,7 @@ ARTICLES = "Sources/Muster/Muster.docc"
 # A name and the place that it is said to be at; or a place alone.
 NAMED = re.compile(r"`([^`\n]+)`(?:,? in|,? \()\s*`((?:CSources|Sources|Tests|include)/[^`\s]*)`")
 PLACE = re.compile(r"`((?:CSources|Sources|Tests|include|\.ci)/[\w./+-]*)(?: [^`]*)?`")
+C_NAME = re.compile(r"\b(?:muster_|MUSTER_)\w*[A-Za-z0-9]\b")
 LINK = re.compile(r"\]\(([\w./-]+\.\w+)(?:#[\w-]*)?\)")
 
 
@@ -45,6 +47,23 @@ def faults(path):
             yield f"{path}: the link to {target} leads nowhere"
 
 
+def unknown():
+    """Names of C's that no source has; a name that ends in _ or … stands for several."""
+    known = set()
+    for top in ("CSources", "include", "Sources", "Tests"):
+        for folder, _, files in os.walk(top):
+            for name in files:
+                if name.endswith((".c", ".h", ".swift", ".sh", ".py")) or "." not in name:
+                    with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                        known.update(C_NAME.findall(file.read()))
+    for path in documents():
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for match in C_NAME.finditer(text):
+            if match[0] not in known and text[match.end() : match.end() + 1] not in ("_", "…", "*"):
+                yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}: no source has {match[0]}"
+
+
 def unlinked():
     with open(f"{ARTICLES}/Muster.md", encoding="utf-8") as file:
         linked = set(re.findall(r"<doc:(\w+)>", file.read())) | {"Muster"}
@@ -60,7 +79,7 @@ def unlinked():
 
 def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-    wrong = [fault for path in documents() for fault in faults(path)] + list(unlinked())
+    wrong = [fault for path in documents() for fault in faults(path)] + [*unlinked(), *unknown()]
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{len(list(documents()))} documents: all places and links are right")

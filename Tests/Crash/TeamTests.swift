@@ -61,7 +61,7 @@ extension CrashTests {
 
         @Test(arguments: ["automatic", "spin", "yield", "sleep"], leaders)
         func aLoopLikeTheOneBeforeMissesNothing(wait: String, leader: String) throws {
-            try run("familiar", 3, leader, wait)
+            try run("repeated", 3, leader, wait)
         }
 
         @Test func loopsOverNothing() throws { try run("empty") }

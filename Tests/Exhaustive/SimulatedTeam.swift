@@ -32,7 +32,8 @@ struct Shape: CustomStringConvertible {
 }
 
 let allSchedules = [
-    MUSTER_SCHEDULE_STATIC, MUSTER_SCHEDULE_CYCLIC, MUSTER_SCHEDULE_DYNAMIC, MUSTER_SCHEDULE_GUIDED, MUSTER_SCHEDULE_STATIC_STEAL,
+    MUSTER_SCHEDULE_STATIC, MUSTER_SCHEDULE_CYCLIC, MUSTER_SCHEDULE_DYNAMIC, MUSTER_SCHEDULE_GUIDED,
+    MUSTER_SCHEDULE_STATIC_STEAL,
 ]
 
 /// One thread has no races to find, and the thread sanitizer makes it thirty times slower: there

@@ -169,7 +169,7 @@ private struct AddOrFail: Kernel {
 
 /// A loop like the one before takes a shorter way: it must see other arguments, arrays, views, shapes,
 /// and every kind of trouble. Arguments: size, leader, how processes wait.
-func familiar(_ arguments: [String]) throws {
+func repeated(_ arguments: [String]) throws {
     let size = try number(arguments, 0)
     let leader: Team.Leader = arguments[1] == "works" ? .works : .waits
     let waits: [String: Team.Wait] = [
@@ -179,7 +179,7 @@ func familiar(_ arguments: [String]) throws {
     let page = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)!
     let fate = page.assumingMemoryBound(to: Int32.self)
     defer { munmap(page, 4096) }
-    try leavingNothing("familiar") {
+    try leavingNothing("repeated") {
         let team = try Team(size: size, leader: leader, start: usualStart, wait: wait)
         for schedule in Schedule.allCases {
             var x = try team.array(of: Int64.self, count: 1000)

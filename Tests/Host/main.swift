@@ -14,7 +14,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "wrong-kernels": wrongKernels, "fuzz-check": fuzzCheck,
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
-    "loops": loops, "familiar": familiar, "reductions": reductions, "empty": emptyLoops,
+    "loops": loops, "repeated": repeated, "reductions": reductions, "empty": emptyLoops,
     "report": reportContents,
     "grains": grains,
     "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,

@@ -15,7 +15,9 @@ private let variants = [MUSTER_KERNEL_PORTABLE, MUSTER_KERNEL_AVX2, MUSTER_KERNE
     variant($0) != nil
 }
 
-private let dtypes = (MUSTER_TYPE_F16.rawValue...MUSTER_TYPE_BOOL.rawValue).map { muster_type(rawValue: $0) }
+private let dtypes = (MUSTER_TYPE_F16.rawValue...MUSTER_TYPE_BOOL.rawValue).map {
+    muster_type(rawValue: $0)
+}
 private let integerTypes = dtypes.filter { $0.rawValue >= MUSTER_TYPE_I8.rawValue }
 
 /// Lengths around every border of lanes and blocks.
@@ -123,7 +125,9 @@ private func naiveMoments(_ dtype: muster_type, _ bytes: [UInt8]) -> muster_mome
     m.nan_count = UInt64(all.count(where: \.isNaN))
     m.infinity_count = UInt64(all.count(where: \.isInfinite))
     (m.minimum, m.maximum) = extremes(finite)
-    if dtype == MUSTER_TYPE_I64 || dtype == MUSTER_TYPE_U64, let least = whole?.min(), let most = whole?.max() {
+    if dtype == MUSTER_TYPE_I64 || dtype == MUSTER_TYPE_U64, let least = whole?.min(),
+        let most = whole?.max()
+    {
         m.is_signed = dtype == MUSTER_TYPE_I64 ? 1 : 0
         m.integer_minimum = UInt64(truncatingIfNeeded: least)
         m.integer_maximum = UInt64(truncatingIfNeeded: most)
@@ -243,7 +247,8 @@ private extension muster_kernels {
     }
 
     @Test func dtypeSizes() {
-        #expect(dtypes.map { muster_type_bytes($0.rawValue) } == [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
+        #expect(
+            dtypes.map { muster_type_bytes($0.rawValue) } == [2, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 1])
         for unknown in [0, 13, .max] as [UInt32] {
             #expect(muster_type_bytes(unknown) == 0)
         }
@@ -363,7 +368,8 @@ private struct KnownDeviation {
     @Test(arguments: variants) func everyHalfIsConverted(_ which: muster_kernel_variant) {
         for half in UInt16.min...UInt16.max {
             let value = Double(Float16(bitPattern: half))
-            let m = variant(which)!.moments(MUSTER_TYPE_F16, [UInt8(half & 0xff), UInt8(half >> 8)])
+            let m = variant(which)!.moments(
+                MUSTER_TYPE_F16, [UInt8(half & 0xff), UInt8(half >> 8)])
             let wanted = value.isFinite ? [value, 0, 0] : [.infinity, value.isNaN ? 1 : 0, 1]
             let got = [m.minimum, Double(m.nan_count), Double(m.nan_count + m.infinity_count)]
             guard bits(got) == bits(wanted) else {
@@ -384,7 +390,8 @@ private struct KnownDeviation {
         #expect(exact(variant(which)!.moments(MUSTER_TYPE_I64, least)) == 5000 * Int128(Int64.min))
         // 2^53 + 1 is no double: rounding each element, or the running sum, would lose the ones.
         let ones = [Int64](repeating: (1 << 53) + 1, count: 3).withUnsafeBytes { Array($0) }
-        #expect(muster_moments_sum([variant(which)!.moments(MUSTER_TYPE_I64, ones)]) == 0x1.8p54 + 4)
+        #expect(
+            muster_moments_sum([variant(which)!.moments(MUSTER_TYPE_I64, ones)]) == 0x1.8p54 + 4)
     }
 
     @Test(arguments: variants, integerTypes)
@@ -447,13 +454,16 @@ private struct KnownDeviation {
                 #expect(muster_moments_deviation([m]) == deviation, "\(values), \(copies) copies")
             }
         }
-        let tenths = variant(which)!.moments(MUSTER_TYPE_F64, raw(Array(repeating: 0.1, count: 100_003)))
+        let tenths = variant(which)!.moments(
+            MUSTER_TYPE_F64, raw(Array(repeating: 0.1, count: 100_003)))
         #expect(muster_moments_mean([tenths]) == 0.1 && muster_moments_deviation([tenths]) == 0)
         let seventeen = [Int64](repeating: 12_345_678_901_234_567, count: 500)
-        let equal = variant(which)!.moments(MUSTER_TYPE_I64, seventeen.withUnsafeBytes { Array($0) })
+        let equal = variant(which)!.moments(
+            MUSTER_TYPE_I64, seventeen.withUnsafeBytes { Array($0) })
         #expect(muster_moments_deviation([equal]) == 0)
         let ends = [Int64.min, .max].withUnsafeBytes { Array($0) }
-        #expect(muster_moments_deviation([variant(which)!.moments(MUSTER_TYPE_I64, ends)]) == 0x1p63)
+        #expect(
+            muster_moments_deviation([variant(which)!.moments(MUSTER_TYPE_I64, ends)]) == 0x1p63)
     }
 }
 

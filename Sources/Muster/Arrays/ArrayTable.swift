@@ -218,7 +218,7 @@ extension TeamCore {
     ) throws(MusterError) {
         try checkIsIdle("array")
         guard isLeader else { throw notLeader("array") }
-        familiar = nil
+        repeated = nil
         for _ in 0..<3 {
             fill(job)
             forgetDeaths()

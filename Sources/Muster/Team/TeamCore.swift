@@ -41,9 +41,9 @@ final class TeamCore {
     /// The last reduction's room for partial results.
     private var spare: Extent?
     /// The last loop, where one like it can be dispatched without looking at everything again.
-    @exclusivity(unchecked) var familiar: FamiliarLoop?
+    @exclusivity(unchecked) var repeated: RepeatedLoop?
     /// Where that loop's kernel may write beyond its arrays without a signal.
-    var familiarTails: [ArrayTail] = []
+    var repeatedTails: [ArrayTail] = []
     /// The report of one that went otherwise than the one before, until it is taken.
     var unusual: AuditReport?
     /// Workers keep the phase that they are in, and outputs are poisoned: for storms.
@@ -279,7 +279,7 @@ final class TeamCore {
         _ plan: LoopPlan, _ partialBytes: Int, collect: (UnsafeMutableRawPointer, Int) -> Void
     ) throws(MusterError) -> AuditReport {
         try checkCanRun()
-        familiar = nil
+        repeated = nil
         let requestsBefore = muster_team_cancel_requests(team)
         if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
         var files: [UInt32] = []

@@ -223,7 +223,8 @@ private struct KeyCoding {
     func integer(of key: UInt64) -> Int128? {
         switch dtype {
         case MUSTER_TYPE_F16, MUSTER_TYPE_F32, MUSTER_TYPE_F64: nil
-        case MUSTER_TYPE_I8, MUSTER_TYPE_I16, MUSTER_TYPE_I32, MUSTER_TYPE_I64: Int128(key) - Int128(1) << (bits - 1)
+        case MUSTER_TYPE_I8, MUSTER_TYPE_I16, MUSTER_TYPE_I32, MUSTER_TYPE_I64:
+            Int128(key) - Int128(1) << (bits - 1)
         default: Int128(key)
         }
     }

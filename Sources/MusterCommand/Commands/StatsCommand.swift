@@ -1,4 +1,4 @@
-// Stats.swift - `muster stats`: what files of numbers amount to.
+// StatsCommand.swift - `muster stats`: what files of numbers amount to.
 //
 // One loop over each mapped file for the moments and extremes, one that counts elements between edges that
 // the first has found, and some more for percentiles or channels. No file is held in memory whole.

@@ -195,7 +195,7 @@ extension TeamCore {
             // Each is told once.
             (tail.start + first).initializeMemory(
                 as: UInt8.self, repeating: 0, count: tail.bytes - first)
-            familiar = nil
+            repeated = nil
             throw MusterError(
                 .strayAccess, subject: name(tail.id, place),
                 reason:

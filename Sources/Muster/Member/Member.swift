@@ -177,13 +177,19 @@ public protocol MemberNumber: BitwiseCopyable, Numeric {
     static var _memberType: UInt32 { get }
 }
 
-extension Double: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_F64.rawValue } }
+extension Double: MemberNumber {
+    public static var _memberType: UInt32 { MUSTER_TYPE_F64.rawValue }
+}
 extension Float: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_F32.rawValue } }
 extension Int: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
 extension Int64: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
-extension UInt64: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_U64.rawValue } }
+extension UInt64: MemberNumber {
+    public static var _memberType: UInt32 { MUSTER_TYPE_U64.rawValue }
+}
 extension Int32: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I32.rawValue } }
-extension UInt32: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_U32.rawValue } }
+extension UInt32: MemberNumber {
+    public static var _memberType: UInt32 { MUSTER_TYPE_U32.rawValue }
+}
 
 /// What a member, its arrays and its loop hold together: the membership ends with the last of them.
 final class MemberCore {

@@ -1,4 +1,5 @@
 // Hello.swift - `muster hello`: which process is which rank.
+// HelloCommand.swift - `muster hello`: who is which rank.
 
 import ArgumentParser
 @preconcurrency import Glibc

@@ -1,4 +1,4 @@
-// LaunchArray.swift - the arrays of a leader in C: bytes in shared memory, dealt as elements.
+// LeaderArray.swift - the arrays of a leader in C: bytes in shared memory, dealt as elements.
 
 package import MusterCore
 

@@ -1,4 +1,4 @@
-// LaunchLoop.swift - the loops of a leader in C, and their reports.
+// LeaderLoop.swift - the loops of a leader in C, and their reports.
 
 package import MusterCore
 internal import Glibc
@@ -12,7 +12,7 @@ private struct CLoop {
 
 /// A loop that went well, as a C leader gave it: one that differs in argument bytes only is not read
 /// again. What may have happened to the team and its arrays since then, the team knows.
-final class CFamiliarLoop {
+final class CRepeatedLoop {
     let plan: LoopPlan
     let byteCount: Int
     private let given: muster_loop_options
@@ -79,7 +79,7 @@ extension CLeader {
         try checkLeader("loop")
         if partialBytes == 0, let given, try runAgain(given) { return }
         audit = nil
-        familiar = nil
+        repeated = nil
         let loop = try read(given)
         let core = team.core
         if let progress = loop.given.progress {
@@ -101,8 +101,8 @@ extension CLeader {
                 audit = made
                 if partialBytes > 0 || loop.given.progress != nil { return }
                 core.remember(CKernel.self, bytes, loop.plan, entry, order.accesses, made)
-                if core.familiar != nil {
-                    familiar = CFamiliarLoop(loop.given, loop.plan, bytes)
+                if core.repeated != nil {
+                    repeated = CRepeatedLoop(loop.given, loop.plan, bytes)
                 }
             }
         } catch {
@@ -115,17 +115,17 @@ extension CLeader {
     private func runAgain(
         _ given: UnsafePointer<muster_loop_options>
     ) throws(MusterError) -> Bool {
-        guard let familiar, familiar.matches(given) else { return false }
+        guard let repeated, repeated.matches(given) else { return false }
         do throws(MusterError) {
             guard
                 try team.core.runAgain(
-                    CKernel.self, familiar.bytes(given), familiar.byteCount, familiar.plan)
+                    CKernel.self, repeated.bytes(given), repeated.byteCount, repeated.plan)
             else { return false }
             audit = team.core.takeReport()
             return true
         } catch {
             audit = error.report
-            self.familiar = nil
+            self.repeated = nil
             throw error
         }
     }

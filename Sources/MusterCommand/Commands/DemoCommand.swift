@@ -1,4 +1,4 @@
-// Demo.swift - `muster demo`: why a worker's own number is no rank.
+// DemoCommand.swift - `muster demo`: why a worker's own number is no rank.
 
 import ArgumentParser
 import Muster

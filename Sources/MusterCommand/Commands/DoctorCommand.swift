@@ -1,4 +1,4 @@
-// Doctor.swift - `muster doctor`: what on this machine stands in the way, and how to mend it.
+// DoctorCommand.swift - `muster doctor`: what on this machine stands in the way, and how to mend it.
 
 import ArgumentParser
 import Muster

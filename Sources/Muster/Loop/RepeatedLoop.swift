@@ -1,11 +1,11 @@
-// FamiliarLoop.swift - a loop like the one before: nothing about it has to be checked again.
+// RepeatedLoop.swift - a loop like the one before: nothing about it has to be checked again.
 //
 // Programs mostly run the same kernel over the same arrays again and again, often with little to do in
 // each loop. What `run` finds out of such a loop, it has found out the time before, and the job slot
 // still holds it: then only the kernel's own bytes may differ, a job is dispatched, joined and audited.
 // Anything unusual (a death, an error, a faulty audit) goes the long way from where it showed.
 //
-// Invariant: `familiar` is set only after a clean loop whose job is still in the job slot; whatever
+// Invariant: `repeated` is set only after a clean loop whose job is still in the job slot; whatever
 // writes to the slot otherwise (another loop, an array's commit or mapping) changes what is compared
 // here, or takes it away.
 
@@ -13,7 +13,7 @@ internal import MusterCore
 internal import Glibc
 
 /// A loop that went well.
-struct FamiliarLoop {
+struct RepeatedLoop {
     let type: ObjectIdentifier
     let count: Int?
     let grain: Int?
@@ -30,7 +30,7 @@ struct FamiliarLoop {
     let elements: Int
     /// Number in the kernel table.
     let kernel: Int
-    /// Whether `familiarTails` has any. The list itself stands elsewhere: beside plain values alone this is
+    /// Whether `repeatedTails` has any. The list itself stands elsewhere: beside plain values alone this is
     /// one too, and nothing of it is counted when it is read.
     let hasTails: Bool
 
@@ -64,13 +64,13 @@ extension TeamCore {
                 fromByteOffset: access.offset, as: _ArrayHandle.self)
             if arrays.isFile(handle.id) { return }
         }
-        familiarTails = tails(work, accesses)
-        familiar = FamiliarLoop(
+        repeatedTails = tails(work, accesses)
+        repeated = RepeatedLoop(
             type: ObjectIdentifier(type), count: plan.count, grain: plan.grain,
             schedule: plan.schedule, batch: plan.batch, recovery: plan.recovery,
             isByRank: plan.isByRank, isTraced: isTraced, arrayChanges: arrays.changes,
             chunks: report.chunks, chosenGrain: report.grain, elements: report.elements,
-            kernel: Int(entry.id), hasTails: !familiarTails.isEmpty)
+            kernel: Int(entry.id), hasTails: !repeatedTails.isEmpty)
     }
 
     /// Runs a loop like the last one, whose report is then to be taken. Returns false, and has done
@@ -78,12 +78,12 @@ extension TeamCore {
     func runAgain(
         _ type: any _Work.Type, _ work: UnsafeRawPointer, _ bytes: Int, _ plan: LoopPlan
     ) throws(MusterError) -> Bool {
-        guard familiar != nil, recording == nil else { return false }
+        guard repeated != nil, recording == nil else { return false }
         try checkCanRun()
-        guard familiar!.type == ObjectIdentifier(type), familiar!.matches(plan),
-            familiar!.arrayChanges == arrays.changes,
-            familiar!.isTraced == isTraced, onProgress == nil, !vacantKnown,
-            replaceArguments(work, bytes, familiar!.kernel)
+        guard repeated!.type == ObjectIdentifier(type), repeated!.matches(plan),
+            repeated!.arrayChanges == arrays.changes,
+            repeated!.isTraced == isTraced, onProgress == nil, !vacantKnown,
+            replaceArguments(work, bytes, repeated!.kernel)
         else { return false }
         let now = coarseNanoseconds()
         // Time to look whether all ranks are there: the long way does.
@@ -105,8 +105,8 @@ extension TeamCore {
         isRunning = false
         if !isClean {
             try finish(number, type, plan, requestsBefore)
-        } else if familiar!.hasTails {
-            try check(familiarTails, quickly: true, familiar!.report(size))
+        } else if repeated!.hasTails {
+            try check(repeatedTails, quickly: true, repeated!.report(size))
         }
         return true
     }
@@ -115,8 +115,8 @@ extension TeamCore {
     private func finish(
         _ number: UInt64, _ type: any _Work.Type, _ plan: LoopPlan, _ requestsBefore: UInt64
     ) throws(MusterError) {
-        var report = familiar!.report(size)
-        familiar = nil
+        var report = repeated!.report(size)
+        repeated = nil
         report.exactlyOnce = 0
         isRunning = true
         defer { isRunning = false }
@@ -133,7 +133,7 @@ extension TeamCore {
 
     /// The report of the loop that runAgain has run.
     func takeReport() -> AuditReport {
-        if let familiar { return familiar.report(size) }
+        if let repeated { return repeated.report(size) }
         defer { unusual = nil }
         return unusual!
     }

@@ -1,4 +1,4 @@
-// Run.swift - `muster run`: any program as the ranks of a team.
+// RunCommand.swift - `muster run`: any program as the ranks of a team.
 
 import ArgumentParser
 @preconcurrency import Glibc

@@ -13,7 +13,7 @@ final class CLeader {
     var audit: AuditReport? { didSet { words = nil } }
     private var words: CReport?
     /// The last loop, where one like it can be run without looking at everything again.
-    var familiar: CFamiliarLoop?
+    var repeated: CRepeatedLoop?
 
     init(_ team: consuming Team) { self.team = team }
 

@@ -252,7 +252,7 @@ extension TeamCore {
         } catch {
             release(place, .pool(descriptor))
             // Somebody was faster, or what is free lies on nodes that are not for this process.
-            guard error.errorNumber == 12 || error.errorNumber == 14 else { throw error }
+            guard error.errorNumber == ENOMEM || error.errorNumber == EFAULT else { throw error }
             note(error.reason)
             return nil
         }

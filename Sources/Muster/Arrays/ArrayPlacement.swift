@@ -222,7 +222,7 @@ extension TeamCore {
             copyBytes: placement == .mirrored ? Int(made.block_bytes) : 0)
         if case .weighted = placement, made.why_blocks != 0 {
             let why =
-                made.why_blocks == -1  // EPERM
+                made.why_blocks == -EPERM
                 ? "the kernel's weights are others, and a setting of the whole system"
                 : "this kernel has no weights of its own (Linux 6.9 has)"
             plan.notes.append(
@@ -259,7 +259,7 @@ extension TeamCore {
                 .placement, subject: subject,
                 reason: "placement \(plan.placement) asks for \(formatBytes(wanted)) on node "
                     + "\(node), where \(formatBytes(free)) can be had; choose another node or a "
-                    + "smaller array", errorNumber: 12)
+                    + "smaller array", errorNumber: ENOMEM)
         }
     }
 
@@ -279,7 +279,7 @@ extension TeamCore {
                 reason: "\(wanted) of \(formatBytes(UInt64(pageBytes))) are asked for on node "
                     + "\(node), where \(free) are free ('echo \(wanted) > "
                     + "/sys/devices/system/node/node\(node)/hugepages/hugepages-\(pageBytes / 1024)kB"
-                    + "/nr_hugepages' makes room)", errorNumber: 12)
+                    + "/nr_hugepages' makes room)", errorNumber: ENOMEM)
         }
     }
 
@@ -306,7 +306,7 @@ extension TeamCore {
         throw MusterError(
             .placement, subject: subject,
             reason: "placement \(plan.placement) \(what) went elsewhere: a node has no more room; "
-                + "choose another node or a smaller array", errorNumber: 12)
+                + "choose another node or a smaller array", errorNumber: ENOMEM)
     }
 }
 

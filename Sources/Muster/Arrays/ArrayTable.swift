@@ -151,7 +151,7 @@ extension TeamCore {
                 .memory, subject: what,
                 reason:
                     "asked for \(formatBytes(UInt64(bytes))), but only \(formatBytes(available)) "
-                    + "are available (MemAvailable and cgroup limits)", errorNumber: 12)
+                    + "are available (MemAvailable and cgroup limits)", errorNumber: ENOMEM)
         }
         var extent = muster_extent()
         let status = muster_space_allocate(
@@ -244,7 +244,7 @@ extension TeamCore {
         }
         var count: UInt32 = 0
         let deaths = muster_team_deaths(team, &count)
-        throw failed(count > 0 ? deaths![0].rank : 0, -130)  // EOWNERDEAD
+        throw failed(count > 0 ? deaths![0].rank : 0, -EOWNERDEAD)
     }
 
     func free(_ extent: Extent) {

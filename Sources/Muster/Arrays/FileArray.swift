@@ -96,15 +96,15 @@ extension BackingFile {
         var bytes: UInt64 = 0
         let status = path.withFileName { muster_file_open($0, writable, &descriptor, &bytes) }
         guard status == 0 else {
-            if status == -21 {
+            if status == -EISDIR {
                 throw MusterError(
-                    .file, subject: path, reason: "is a directory, not a file", errorNumber: 21)
+                    .file, subject: path, reason: "is a directory, not a file", errorNumber: EISDIR)
             }
-            if status == -22 {
+            if status == -EINVAL {
                 throw MusterError(
                     .file, subject: path,
                     reason: "is not a regular file, so it can't be mapped; copy it to a file",
-                    errorNumber: 22)
+                    errorNumber: EINVAL)
             }
             throw .system(.file, path, "can't open it", status: status)
         }
@@ -185,7 +185,7 @@ extension Team {
         if writable {
             let status = muster_file_allocate(file.descriptor, UInt64(file.byteCount))
             // Some file systems have no allocation; then a full disk shows as SIGBUS in a worker.
-            guard status == 0 || status == -95 else {
+            guard status == 0 || status == -EOPNOTSUPP else {
                 throw .system(.file, file.path, "can't allocate its blocks on disk", status: status)
             }
         }
@@ -218,7 +218,7 @@ extension SharedArray where Element: NPYElement {
         var there: Int32 = -1
         var size: UInt64 = 0
         let found = path.withFileName { muster_file_open($0, false, &there, &size) }
-        let isSpecial = found == -22  // EINVAL
+        let isSpecial = found == -EINVAL
         // Absent (ENOENT) and unreadable (EACCES) files can be replaced all the same.
         guard [0, -2, -13, -22].contains(found) else {
             throw .system(.file, path, "can't create it", status: found)

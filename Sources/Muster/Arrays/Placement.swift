@@ -90,7 +90,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         guard status != 0 else { return }
         throw MusterError(
             .placement, subject: "placement \(self)",
-            reason: status == -13  // EACCES
+            reason: status == -EACCES
                 ? "this process's cpuset does not allow that node" : Placement.noNode(on: host),
             errorNumber: -status)
     }
@@ -116,7 +116,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
         guard var raw else {
             throw MusterError(
                 .placement, subject: "placement \(self)", reason: Placement.noNode(on: host),
-                errorNumber: 19)  // ENODEV
+                errorNumber: ENODEV)
         }
         try check(&raw, on: host)
         return raw

@@ -19,7 +19,7 @@ struct CKernel: _Work {
         case 1:
             let words = withUnsafeBytes(of: &failure.message) { String(upToNUL: $0) }
             throw CKernelTrouble.returned(failure.status, words)
-        case -8:  // ENOEXEC
+        case -ENOEXEC:
             throw CKernelTrouble.notRun(MUSTER_OUTCOME_KERNEL, status)
         default:
             throw CKernelTrouble.notRun(MUSTER_OUTCOME_ERROR, status)

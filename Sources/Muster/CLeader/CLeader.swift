@@ -65,7 +65,7 @@ func notLeader(_ subject: String) -> MusterError {
 }
 
 func invalid(_ subject: String, _ reason: String) -> MusterError {
-    MusterError(.invalidArgument, subject: subject, reason: reason, errorNumber: 22)
+    MusterError(.invalidArgument, subject: subject, reason: reason, errorNumber: EINVAL)
 }
 
 /// Reads an options struct of the size that the caller was compiled with. What a shorter one of an

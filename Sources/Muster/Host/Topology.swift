@@ -114,7 +114,7 @@ public struct Topology: Sendable {
         if let root { try checkName(root) }
         let status = withFileName(root) { muster_topology_create($0, &raw) }
         if status == 0, let raw { return raw }
-        guard let root, status == -2 else {  // ENOENT
+        guard let root, status == -ENOENT else {
             throw .system(
                 .system, root ?? "this host", "can't read its topology", status: status)
         }
@@ -123,7 +123,7 @@ public struct Topology: Sendable {
             reason:
                 "is no recorded host: it is not there, or has no file that names a CPU, such as "
                 + "sys/devices/system/cpu/online",
-            errorNumber: 2)
+            errorNumber: ENOENT)
     }
 
     private static func notes(of raw: UnsafeMutablePointer<muster_topology>) -> [String] {

@@ -81,11 +81,11 @@ final class LaunchTeam {
         case MUSTER_LAUNCHER_REFUSED.rawValue:
             let reason =
                 switch -raw.status {
-                case 16: "a live process holds it"  // EBUSY
-                case 22: "there is no such rank"  // EINVAL
-                case 108: "it was given up"  // ESHUTDOWN
-                case 114: "it has joined already"  // EALREADY
-                case 24: MusterError.why(24, needed: 1)  // EMFILE
+                case EBUSY: "a live process holds it"
+                case EINVAL: "there is no such rank"
+                case ESHUTDOWN: "it was given up"
+                case EALREADY: "it has joined already"
+                case EMFILE: MusterError.why(EMFILE, needed: 1)
                 default: statusText(raw.status)
                 }
             return .refused(

@@ -16,7 +16,7 @@ extension LaunchTeam {
         for rank in ranks.indices {
             var raw = muster_launcher_timeline()
             let status = muster_launcher_timeline(launcher, UInt32(rank), &raw)
-            if status == -61 { return nil }  // ENODATA
+            if status == -ENODATA { return nil }
             guard status == 0 else {
                 throw .system(
                     .audit, "rank \(rank)", "what it has recorded makes no sense", status: status)

@@ -238,7 +238,7 @@ extension TeamCore {
                 .memory, subject: "journals of \(size) ranks",
                 reason:
                     "may take \(formatBytes(room)) each, but only \(formatBytes(available)) are "
-                    + "available; use a smaller grain", errorNumber: 12)
+                    + "available; use a smaller grain", errorNumber: ENOMEM)
         }
     }
 

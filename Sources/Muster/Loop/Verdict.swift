@@ -44,7 +44,7 @@ extension TeamCore {
         guard audit.chunks == UInt64(report.chunks),
             audit.exactly_once + audit.missing + audit.repeated == audit.chunks
         else {
-            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: -117)
+            throw .system(.audit, "team of \(size)", "its rolls can't be audited", status: -EUCLEAN)
         }
         report.exactlyOnce = Int(audit.exactly_once)
         report.missingCount = Int(audit.missing)

@@ -73,7 +73,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     }
 
     /// Whether this system refuses placement, or to say where pages lie (-EXDEV of the C core).
-    package var isUnenforceable: Bool { errorNumber == 18 }
+    package var isUnenforceable: Bool { errorNumber == EXDEV }
 
     /// "subject: reason", one line. A name in it is shown with \xF1 for a byte that is no UTF-8, and with
     /// \n and the like for what would do something to a line or a terminal.
@@ -119,7 +119,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     package static func why(
         _ errorNumber: Int32, needed: UInt64, processes: Bool = false, call: String? = nil
     ) -> String {
-        if errorNumber == 1 /* EPERM */ || errorNumber == 38 /* ENOSYS */, let call,
+        if errorNumber == EPERM || errorNumber == ENOSYS, let call,
             case let status = muster_host_refusal(call, errorNumber), status < 0
         {
             return statusText(status)
@@ -154,7 +154,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
         var shortage = muster_shortage()
         muster_limits_blame(status, needed, processes, &shortage)
         // No limit of this process's: then one of the system's.
-        if shortage.limit == MUSTER_LIMIT_NONE.rawValue, status == -11 /* EAGAIN */, processes {
+        if shortage.limit == MUSTER_LIMIT_NONE.rawValue, status == -EAGAIN, processes {
             return system(
                 code, subject, "\(what) (limits: ulimit -u, pids.max, kernel.pid_max)",
                 status: status)

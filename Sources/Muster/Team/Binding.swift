@@ -80,13 +80,13 @@ extension Binding {
     private func refusal(_ status: Int32, size: Int, bad: UInt32) -> MusterError {
         let why: String
         switch -status {
-        case 19: why = "CPU \(bad) is not there, or off line"  // ENODEV
-        case 13:  // EACCES
+        case ENODEV: why = "CPU \(bad) is not there, or off line"
+        case EACCES:
             why =
                 "this process may not use CPU \(bad) (taskset -pc shows those it may, and so does "
                 + "muster topology)"
-        case 17: why = "CPU \(bad) comes twice, and two ranks would take turns on it"  // EEXIST
-        case 22:  // EINVAL
+        case EEXIST: why = "CPU \(bad) comes twice, and two ranks would take turns on it"
+        case EINVAL:
             guard case .cpus(let list) = self else { fallthrough }
             why = "a list of \(list.count) for \(size) ranks: give each a CPU, or fewer ranks"
         default:

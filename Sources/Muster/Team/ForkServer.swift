@@ -97,7 +97,7 @@ extension TeamCore {
     func useServer(cpus: [UInt32]) throws(MusterError) {
         let status = muster_team_use_server(team, cpus)
         kernels.isForServer = true
-        guard status != -1 else {  // EPERM
+        guard status != -EPERM else {
             throw MusterError(
                 .start, subject: "fork server",
                 reason:
@@ -129,7 +129,7 @@ extension TeamCore {
                 .start, subject: subject,
                 reason:
                     "it has \(trouble.threads) threads, so it can't fork: make Team.serveIfAsked() the "
-                    + "first line of main, before anything starts a thread", errorNumber: 16)
+                    + "first line of main, before anything starts a thread", errorNumber: EBUSY)
         }
         if trouble.late != 0 {
             return MusterError(
@@ -137,13 +137,13 @@ extension TeamCore {
                 reason:
                     "the program, executed once more, did not come to Team.serveIfAsked() in 30 s, and "
                     + "was killed: make it the first line of main, and reach it in every run",
-                errorNumber: 110)
+                errorNumber: ETIMEDOUT)
         }
         if trouble.died != 0 {
             return MusterError(
                 .serverDied, subject: subject,
                 reason: "\(end(of: trouble)) before rank \(rank) of \(size) had started",
-                errorNumber: 130)
+                errorNumber: EOWNERDEAD)
         }
         return .system(
             .start, subject,

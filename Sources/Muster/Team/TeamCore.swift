@@ -195,13 +195,13 @@ final class TeamCore {
         if status == 0 { live(rank: rank) }
         guard status > 0 else {
             if let trouble = serverTrouble(rank: Int(rank)) { throw trouble }
-            if status == -38 {  // ENOSYS
+            if status == -ENOSYS {
                 throw MusterError(
                     .start, subject: "rank \(rank) of \(size)",
                     reason:
                         "can't be watched: pidfd_open is unknown to this kernel (before Linux 5.3) or to "
                         + "what runs this program (valgrind); a team of 1 whose leader works needs no "
-                        + "other process", errorNumber: 38)
+                        + "other process", errorNumber: ENOSYS)
             }
             // Also those that have been started by now are needed.
             throw .system(

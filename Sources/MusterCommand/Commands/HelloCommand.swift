@@ -1,5 +1,4 @@
-// Hello.swift - `muster hello`: which process is which rank.
-// HelloCommand.swift - `muster hello`: who is which rank.
+// HelloCommand.swift - `muster hello`: which process is which rank.
 
 import ArgumentParser
 @preconcurrency import Glibc

@@ -44,7 +44,7 @@ enum CommandOutput {
 
 enum CommandRunner {
     /// Seconds until a run counts as hanging.
-    static let patience = 60.0
+    static let limitSeconds = 60.0
 
     /// The tool, built beside the test runner.
     static let muster: String = {
@@ -151,7 +151,7 @@ enum CommandRunner {
     private static func wait(
         for pid: pid_t, _ arguments: [String], _ meanwhile: (pid_t) throws -> Void
     ) throws -> CommandResult {
-        let deadline = Date().addingTimeInterval(patience)
+        let deadline = Date().addingTimeInterval(limitSeconds)
         while true {
             var status: Int32 = 0
             let ended = waitpid(pid, &status, WNOHANG)
@@ -163,7 +163,7 @@ enum CommandRunner {
             do {
                 try #require(
                     Date() < deadline,
-                    "muster \(arguments.joined(separator: " ")) still runs after \(patience) s")
+                    "muster \(arguments.joined(separator: " ")) still runs after \(limitSeconds) s")
                 try meanwhile(pid)
             } catch {
                 kill(-pid, SIGKILL)

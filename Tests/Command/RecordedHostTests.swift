@@ -1,6 +1,6 @@
 // RecordedHostTests.swift - `muster topology --from` of every recorded host, to the letter, and `--record`.
 //
-// Beside each host lie expected.txt and expected.json. To write them anew after a change of the views,
+// Beside each host lie expected.txt and expected.json. To write them again after a change of the views,
 // run the tests with MUSTER_WRITE_EXPECTED=1, and read the difference before committing it.
 
 import Foundation

@@ -33,7 +33,7 @@ import Testing
         }
         #expect(hasActed)
         // After kill -9 the other processes end them, in a moment; in all other cases it has by now.
-        let deadline = Date().addingTimeInterval(CommandRunner.patience)
+        let deadline = Date().addingTimeInterval(CommandRunner.limitSeconds)
         while result.signal == SIGKILL, !Self.processes(marked: mark).isEmpty, Date() < deadline {
             usleep(5000)
         }
@@ -216,7 +216,7 @@ import Testing
                 CommandRunner.muster, script,
             ], program: "/bin/sh", environment: ["MARK": mark])
         #expect(result.errors.contains("did not exit normally"), "\(result)")  // as setsid has it
-        let deadline = Date().addingTimeInterval(CommandRunner.patience)
+        let deadline = Date().addingTimeInterval(CommandRunner.limitSeconds)
         while !Self.processes(marked: mark).isEmpty, Date() < deadline { usleep(5000) }
         #expect(Self.processes(marked: mark).isEmpty, "left over")
     }

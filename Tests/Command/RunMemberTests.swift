@@ -96,7 +96,7 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         #expect(end.status == 137 && end.errors.contains("ending the others"), "\(end)")
     }
 
-    @Test("Who has joined is watched, whoever has started it")
+    @Test("A process that has joined is watched, also if another program started it")
     func grandchildren() throws {
         let lost = "has lost the process that had joined"
         for (script, statuses, words) in [

@@ -74,7 +74,7 @@ import Testing
         #expect(result.signal == SIGINT, "\(result)")
         #expect(workers.count == 4)
         // They die with their parent; until somebody reaps them they are zombies.
-        let deadline = Date().addingTimeInterval(CommandRunner.patience)
+        let deadline = Date().addingTimeInterval(CommandRunner.limitSeconds)
         func isAlive(_ pid: pid_t) -> Bool {
             guard let status = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
             else { return false }

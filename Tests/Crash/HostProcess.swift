@@ -27,7 +27,7 @@ func pairs<First, Second>(_ first: [First], _ second: [Second]) -> [(First, Seco
 }
 
 /// Seconds after which a run is killed. Sanitizers make everything several times slower.
-let patience = isAddressSanitized ? 240.0 : 60.0
+let limitSeconds = isAddressSanitized ? 240.0 : 60.0
 
 /// How a run ended.
 struct Outcome {
@@ -173,7 +173,7 @@ final class HostProcess {
     /// The output's next byte. nil: as for a line.
     func readByte() -> UInt8? {
         let start = now()
-        while now() - start < patience {
+        while now() - start < limitSeconds {
             var wanted = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
             guard poll(&wanted, 1, 100) > 0 else { continue }
             var byte: UInt8 = 0
@@ -183,7 +183,7 @@ final class HostProcess {
     }
 
     /// Waits for the end; kills the run when its time is over.
-    func finish(after seconds: Double = patience) -> Outcome {
+    func finish(after seconds: Double = limitSeconds) -> Outcome {
         var outcome = Outcome(status: 0, output: "", errors: "", isLate: false)
         var texts: [Int32: [UInt8]] = [output: [], errors: []]
         var buffer = [UInt8](repeating: 0, count: 65536)

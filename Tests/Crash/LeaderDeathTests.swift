@@ -57,7 +57,7 @@ extension CrashTests {
                 "paused", ["\(MUSTER_POINT_FORKED.rawValue)", "\(rank)", "stop", "8"])
             var stopped: Int?
             let start = now()
-            while stopped == nil && now() - start < patience {
+            while stopped == nil && now() - start < limitSeconds {
                 stopped = host.processes().first { state(of: $0) == "T" }
             }
             let worker = try #require(stopped)

@@ -59,7 +59,7 @@ extension CrashTests {
         func aKernelThatAlwaysKills() throws { try run("hopeless") }
 
         @Test(arguments: [
-            "forked-anew", "never-begins", "hidden-access", "caught-throw", "throw-and-die",
+            "forked-again", "never-begins", "hidden-access", "caught-throw", "throw-and-die",
             "shrunk-beside", "own-fork", "deaths-at-once",
         ])
         func faultsOnceFound(scenario: String) throws { try run(scenario) }

@@ -1,4 +1,4 @@
-// ServerTests.swift - teams of a fork server: the same promises, and whoever dies, nothing is left.
+// ServerTests.swift - teams of a fork server: the same promises, and nothing is left after any death.
 
 import MusterCore.Testing
 import Glibc
@@ -200,7 +200,7 @@ extension CrashTests {
                 usleep(UInt32(moment) * 500)
                 var found: [Int] = []
                 let start = now()
-                while found.isEmpty && now() - start < patience { found = servers(of: host) }
+                while found.isEmpty && now() - start < limitSeconds { found = servers(of: host) }
                 // In this order: the other way round the leader would end the ranks.
                 kill(host.pid, SIGSTOP)
                 for server in found { kill(pid_t(server), SIGKILL) }
@@ -231,7 +231,7 @@ extension CrashTests {
             }
             var stopped = 0
             let start = now()
-            while stopped == 0 && now() - start < patience {
+            while stopped == 0 && now() - start < limitSeconds {
                 guard let server = servers(of: host).first else { continue }
                 kill(pid_t(server), SIGSTOP)
                 usleep(2000)

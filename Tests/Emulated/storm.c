@@ -128,8 +128,8 @@ static void absorb_deaths(void)
 static void finish_job(uint32_t kills_left)
 {
     for (;;) {
-        int64_t patience_ns = kills_left > 0 ? 20000 + (int64_t)below(3000000) : -1;
-        int joined = muster_team_join(team, patience_ns);
+        int64_t timeout_ns = kills_left > 0 ? 20000 + (int64_t)below(3000000) : -1;
+        int joined = muster_team_join(team, timeout_ns);
         if (joined < 0)
             give_up(muster_status_text(joined), joined);
         if (joined == MUSTER_JOIN_ENDED)

@@ -1,5 +1,5 @@
-/// Every small loop there is: each element dealt to exactly one rank, whatever the schedule and
-/// whoever is faster. The library's own claim, commit and audit; only the processes are missing.
+/// Every small loop there is: each element dealt to exactly one rank, for any schedule
+/// and any order of the ranks. The library's own claim, commit and audit; only the processes are missing.
 
 import MusterCore
 import Glibc

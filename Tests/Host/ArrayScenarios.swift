@@ -189,7 +189,7 @@ func rawFiles(_ arguments: [String]) throws {
 struct Odd: BitwiseCopyable { var a, b, c: UInt8 }
 
 /// Several files at once, freed in another order, their places used again by larger ones, and a rank
-/// that is forked anew in between.
+/// that is forked again in between.
 func manyFiles(_: [String]) throws {
     func make(_ name: String, _ value: UInt8, _ count: Int) throws -> String {
         try [UInt8](repeating: value, count: count).withUnsafeBytes {

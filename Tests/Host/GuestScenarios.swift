@@ -26,7 +26,7 @@ func nodesOfPages(_ start: UnsafeRawPointer, bytes: Int) throws -> [Int] {
     return status.map(Int.init)
 }
 
-/// The nodes that have memory, and the home node of each rank, worked out anew.
+/// The nodes that have memory, and the home node of each rank, worked out again.
 private struct Host {
     let topology: Topology
     var memory: [Int] { topology.nodes.filter { $0.memoryTotalBytes > 0 }.map(\.id) }

@@ -123,7 +123,7 @@ func kernels(_ arguments: [String]) throws {
     }
 }
 
-/// The ranks stay the same when workers are forked anew for a kernel they can't know.
+/// The ranks stay the same when workers are forked again for a kernel they can't know.
 func lateKernels(_: [String]) throws {
     let team = try Team(size: 4)
     let array = try team.array(of: Int64.self, count: 100)

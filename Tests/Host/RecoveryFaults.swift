@@ -24,9 +24,9 @@ private struct GenericIncrement<Ballast: BitwiseCopyable, Phantom>: Kernel {
     }
 }
 
-/// Workers that are forked anew for a kernel have no part in the job that ended the old ones.
-func forkedAnew(_: [String]) throws {
-    try leavingNothing("forked anew") {
+/// Workers that are forked again for a kernel have no part in the job that ended the old ones.
+func forkedAgain(_: [String]) throws {
+    try leavingNothing("forked again") {
         for round in 0..<20 {
             let team = try Team(size: 3)
             let array = try team.array(of: Int64.self, count: 100_000)

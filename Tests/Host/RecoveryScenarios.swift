@@ -324,7 +324,7 @@ func redoAtPoint(_ arguments: [String]) throws {
     }
 }
 
-/// Arguments: kind, schedule. Two chunks kill whoever works on them.
+/// Arguments: kind, schedule. Two chunks kill each process that works on them.
 func quarantine(_ arguments: [String]) throws {
     let kind = try Kind(arguments, 0)
     let schedule = try schedule(arguments, 1)

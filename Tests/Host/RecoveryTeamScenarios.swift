@@ -238,7 +238,7 @@ private struct Anew<Ballast>: Kernel {
 
 private enum Nest<Inner> {}
 
-/// Argument: leader. Kernels for which all workers are forked anew, one after the other: those that start
+/// Argument: leader. Kernels for which all workers are forked again, one after the other: those that start
 /// have nothing to do with the job before, which ended the old ones.
 func edgeRestarts(_ arguments: [String]) throws {
     let leader: Team.Leader = arguments[0] == "works" ? .works : .waits

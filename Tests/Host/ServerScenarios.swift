@@ -305,7 +305,7 @@ struct KillServer: Kernel {
     }
 }
 
-/// One chunk kills the server, once: whoever does it first leaves a mark.
+/// One chunk kills the server, once: the first process that does it leaves a mark.
 struct KillServerOnce: Kernel {
     let x: SharedArray<Int64>.InPlace
     func process(_ chunk: borrowing Chunk) throws {
@@ -512,7 +512,7 @@ func servedKernels(_ arguments: [String]) throws {
             try claim(error.description.contains("HiddenGeneric<Int32>: "), "\(error)")
             print(error)
         }
-        try claim(equal: team.processIDs, pids, "ranks were started anew")
+        try claim(equal: team.processIDs, pids, "ranks were started again")
     }
 }
 

@@ -31,7 +31,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "stopped": stoppedWorkers, "death-storm": deathStorm, "death-in-reduce": deathInReduce,
     "redo": redo, "redo-at-point": redoAtPoint, "quarantine": quarantine,
     "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
-    "forked-anew": forkedAnew, "never-begins": neverBegins, "hidden-access": hiddenAccess,
+    "forked-again": forkedAgain, "never-begins": neverBegins, "hidden-access": hiddenAccess,
     "caught-throw": caughtThrow, "throw-and-die": throwAndDie, "shrunk-beside": shrunkBeside,
     "own-fork": ownFork, "deaths-at-once": deathsAtOnce,
     "edge-works": edgeLeaderWorks, "edge-clash": edgeClash, "edge-last-words": edgeLastWords,

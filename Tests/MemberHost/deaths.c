@@ -216,7 +216,7 @@ static uint64_t adopt_once(uint32_t size, struct adoption wanted)
         CHECK(bits == 0 || bits == adoption->bits[rank]);
         bits = adoption->bits[rank];
     }
-    /* One of the survivors' notes, whoever died over its own. */
+    /* One of the survivors' notes, also if another one died while it wrote its own. */
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
     CHECK(strcmp(audit.name, "adopting") == 0 && audit.loops == 1 && audit.failed == 0);

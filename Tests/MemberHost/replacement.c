@@ -1,7 +1,8 @@
 /* replacement.c - a rank that is started again calls before it has recovered, or one gives up,
  * while the others are still in what the dead one left them in.
  *
- * Whoever is not in the team's present generation must not change a word that its survivors use.
+ * A process that is not in the team's present generation must not change a word that its survivors
+ * use.
  */
 #define _GNU_SOURCE
 #include "support.h"

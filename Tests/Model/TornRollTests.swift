@@ -171,7 +171,7 @@ private func meaning(of box: RollBox, first: UInt64, count: UInt64) -> [Int]? {
         #expect(status == 0 && chunk == count / 128)
     }
 
-    /// Whoever holds a chunk of an interval: nobody where it has none, and an interval beyond the
+    /// The ranks that hold a chunk of an interval: none if it has no chunk, and an interval beyond the
     /// job ends with it.
     @Test(.timeLimit(.minutes(10))) func anIntervalThatIsNotInTheJob() {
         for usesBitmap in [false, true] {

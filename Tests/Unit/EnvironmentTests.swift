@@ -64,7 +64,7 @@ private func read(_ variables: [String]) -> Found {
         #expect(read(["\(names[0])=1 ", "\(names[1])=3"]).status == -EINVAL)
     }
 
-    @Test func launchersThatGiveNoSizeTakeItFromWhoeverDoes() {
+    @Test func launchersThatGiveNoSizeTakeItFromOneThatDoes() {
         for name in ["PMIX_RANK", "JOB_COMPLETION_INDEX"] {
             let alone = read(["\(name)=1"])
             #expect(alone.status == -ENODATA && alone.rank == name && alone.size == nil)

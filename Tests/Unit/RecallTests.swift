@@ -82,7 +82,7 @@ nonisolated(unsafe) private var narrow: Result<Narrow, any Error>?
         #expect(found.recalled.cpus.filter { $0[5] == 1 }.map { $0[0] } == [found.cpu])
     }
 
-    /// Whoever comes while another is at it reads all by itself.
+    /// A thread that comes while another one reads the host reads everything by itself.
     @Test func manyAtOnceGetTheSame() async throws {
         let host = try Host.read()
         let same = try await withThrowingTaskGroup(of: Bool.self) { group in

@@ -202,7 +202,7 @@ private func put(_ writer: Int32, _ text: String) {
         close(b)
     }
 
-    @Test func whoeverReadsNoMoreIsSaidOnce() throws {
+    @Test func aReaderThatReadsNoMoreIsSaidOnce() throws {
         var ends: [Int32] = [0, 0]
         signal(SIGPIPE, SIG_IGN)
         try #require(makePipe(&ends) == 0)

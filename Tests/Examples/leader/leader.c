@@ -1,5 +1,5 @@
 /* leader.c - a leader in C: ten million values, written, scaled in place and summed by a team of
- * processes, each chunk exactly once, whoever dies on the way.
+ * processes, each chunk exactly once, also when workers die on the way.
  *
  *     cc leader.c $(pkg-config --cflags --libs muster) -o leader && ./leader
  */

@@ -12,7 +12,7 @@ struct CountUp: Kernel {
     }
 }
 
-/// Changes x in place: whoever dies half-way, each element is divided once.
+/// Changes x in place: each element is divided once, also when a worker dies half-way.
 struct Divide: Kernel {
     let divisor: Double
     let x: SharedArray<Double>.InPlace

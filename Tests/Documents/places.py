@@ -77,9 +77,19 @@ def unlinked():
             yield f"{path}: Muster.md does not link it"
 
 
+def folders():
+    """The table of Tests/README.md has each folder of tests, and no other."""
+    with open("Tests/README.md", encoding="utf-8") as file:
+        cells = re.findall(r"^\| (`[\w`, ]+`) \|", file.read(), re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    there = {name for name in os.listdir("Tests") if os.path.isdir(f"Tests/{name}")}
+    for name in sorted(told ^ there):
+        yield f"Tests/README.md: {name} {'is no folder' if name in told else 'has no row'} of Tests"
+
+
 def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-    wrong = [fault for path in documents() for fault in faults(path)] + [*unlinked(), *unknown()]
+    wrong = [fault for path in documents() for fault in faults(path)] + [*unlinked(), *unknown(), *folders()]
     if wrong:
         sys.exit("\n".join(wrong))
     print(f"{len(list(documents()))} documents: all places and links are right")

@@ -1,66 +1,56 @@
-/* consumer.c - a C program on the C core alone: cuts a loop, deals it with every schedule to ranks
- * that take turns, and audits what they committed. Exits 0 when each chunk was committed exactly
- * once. */
+/* consumer.c - a C program on the C core alone (libCMuster.a): deals a loop with every schedule and
+ * reads the audit. Started alone it is a team of one; under `muster run` it is one of the ranks.
+ * Exits 0 when each chunk was committed exactly once. */
+#include <inttypes.h>
 #include <muster/muster.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-enum { RANKS = 3, ELEMENTS = 100000 };
+enum { ELEMENTS = 100000 };
 
-static double values[ELEMENTS];
-
-static int run(struct muster_team *team, enum muster_schedule schedule)
+/* Fills the array, and adds it up by what each chunk leaves behind. Returns: 0, or a status. */
+static int run(struct muster_member *me, double *values, enum muster_schedule schedule,
+               struct muster_member_report *report, double *sum)
 {
-    struct muster_job *job = muster_team_job(team);
-    job->kind = MUSTER_JOB_LOOP;
-    job->schedule = schedule;
-    job->first_chunk = 0;
-    job->elements = ELEMENTS;
-    job->grain = muster_schedule_grain(ELEMENTS, 0, 0);
-    job->chunk_count = muster_schedule_chunks(ELEMENTS, job->grain);
-    job->batch = 1;
-    muster_team_dispatch(team);
-    for (uint32_t rank = 0; rank < RANKS; rank++) {
-        struct muster_loop loop = {0};
-        struct muster_chunk chunk;
-        int status = muster_loop_begin(&loop, team, rank);
-        if (status < 0)
-            return status;
-        while (muster_loop_next(&loop, &chunk)) {
-            for (uint64_t i = chunk.first; i < chunk.end; i++)
-                values[i] += 1;
-            muster_loop_commit(&loop, &chunk);
-        }
-        muster_loop_end(&loop);
-        muster_worker_done(team, rank, job->number);
+    struct muster_member_loop_options options = {.size_bytes = sizeof options,
+                                                 .schedule = schedule,
+                                                 .elements = ELEMENTS,
+                                                 .partial_bytes = sizeof *sum};
+    struct muster_member_loop *loop;
+    struct muster_chunk chunk;
+    int status = muster_member_loop_begin(me, &options, &loop);
+    if (status < 0)
+        return status;
+    while (muster_member_loop_next(loop, &chunk) > 0) {
+        double *partial = muster_member_loop_partial(loop, &chunk);
+        for (uint64_t i = chunk.first; i < chunk.end; i++)
+            values[i] = (double)i;
+        *partial = muster_kernels_best()->sum(values + chunk.first, chunk.end - chunk.first);
+        muster_member_loop_commit(loop, &chunk);
     }
-    int joined = muster_team_join(team, -1);
-    if (joined < 0)
-        return joined;
-    struct muster_audit audit;
-    int64_t findings = muster_team_audit(team, &audit, NULL, 0);
-    return findings == 0 && audit.exactly_once == job->chunk_count ? 0 : -EUCLEAN;
+    status = muster_member_loop_end(loop, report);
+    return status < 0 ? status
+                      : muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, sum);
 }
 
 int main(void)
 {
-    struct muster_team_options options = {.size_bytes = sizeof options, .size = RANKS};
-    struct muster_team *team = NULL;
-    int status = muster_team_create(&options, &team);
-    for (uint32_t rank = 0; status == 0 && rank < RANKS; rank++)
-        status = muster_team_adopt(team, rank);
-    for (int schedule = MUSTER_SCHEDULE_STATIC;
-         status == 0 && schedule <= MUSTER_SCHEDULE_STATIC_STEAL; schedule++)
-        status = run(team, (enum muster_schedule)schedule);
-    for (int i = 0; status == 0 && i < ELEMENTS; i++)
-        if (values[i] != MUSTER_SCHEDULE_STATIC_STEAL + 1)
-            status = -EUCLEAN;
-    muster_team_destroy(team);
-    if (status < 0) {
-        fprintf(stderr, "consumer: %s\n", muster_status_text(status));
-        return EXIT_FAILURE;
+    static const char *const names[] = {"static", "cyclic", "dynamic", "guided", "static-steal"};
+    struct muster_member *me;
+    void *values;
+    int status = muster_join(&me);
+    if (status == 0)
+        status = muster_member_array(me, "values", ELEMENTS * sizeof(double), &values);
+    for (unsigned schedule = 0; status == 0 && schedule < 5; schedule++) {
+        struct muster_member_report report = {.size_bytes = sizeof report};
+        double sum = 0;
+        status = run(me, values, (enum muster_schedule)schedule, &report, &sum);
+        if (status == 0 && muster_member_rank(me) == 0)
+            printf("%-12s %" PRIu64 " of %" PRIu64 " chunks exactly once, sum %.0f\n",
+                   names[schedule], report.exactly_once, report.chunks, sum);
+        if (status == 0 && (report.exactly_once != report.chunks || sum != 4999950000.0))
+            status = -EBADMSG;
     }
-    printf("C consumer: %d schedules, %d elements, each exactly once\n",
-           MUSTER_SCHEDULE_STATIC_STEAL + 1, ELEMENTS);
-    return EXIT_SUCCESS;
+    if (status < 0)
+        fprintf(stderr, "consumer: %s\n", muster_status_text(status));
+    return status < 0;
 }

@@ -308,7 +308,7 @@ static void refusals(void)
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "kernel: is NULL");
     loop.size_bytes = 4;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "sizeof");
-    loop.schedule = MUSTER_SCHEDULE_LISTED;
+    loop.schedule = MUSTER_SCHEDULE_STATIC_STEAL + 1;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "schedule 5");
     loop.recovery = 2;
     CHECK_REFUSED(MUSTER_ERROR_ARGUMENT, "recovery 2");

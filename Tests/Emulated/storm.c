@@ -8,7 +8,7 @@
  * all held, 1 with the reason, 3 when a watchdog ended a hang.
  */
 #define _GNU_SOURCE
-#include <muster/muster.h>
+#include <muster/core/core.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

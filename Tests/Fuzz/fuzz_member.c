@@ -131,10 +131,10 @@ static void check_calls(struct input *input)
             status = muster_member_loop_next(loop, &chunk);
             if (status <= 0)
                 break;
-            HOLDS(chunk.index < loop->chunks && chunk.first < chunk.end &&
+            HOLDS(chunk.index < muster_member_loop_chunks(loop) && chunk.first < chunk.end &&
                       chunk.end <= options.elements,
                   "chunk %llu of %llu", (unsigned long long)chunk.index,
-                  (unsigned long long)loop->chunks);
+                  (unsigned long long)muster_member_loop_chunks(loop));
             if (options.partial_bytes)
                 memset(muster_member_loop_partial(loop, &chunk), 1, 8);
             muster_member_loop_commit(loop, &chunk);

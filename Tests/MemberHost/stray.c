@@ -44,6 +44,7 @@ struct stray {
 
 static volatile double seen;
 static volatile int zero;
+static volatile uintptr_t nobodys = 16; /* an address */
 
 static __attribute__((noinline)) int deep(int depth)
 {
@@ -116,7 +117,8 @@ static __attribute__((noinline)) void work_on(struct muster_member *me,
         ((volatile uint64_t *)me->control.address)[511] = 5;
         break;
     case NOBODYS:
-        *(volatile int *)16 = 5;
+        /* By a variable: compilers for other CPUs refuse a number. */
+        *(volatile int *)(uintptr_t)nobodys = 5;
         break;
     case DIVISION:
         seen = 7 / zero;

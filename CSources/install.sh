@@ -7,7 +7,7 @@
 # What it installs under PREFIX: bin/muster; lib/libmuster.so (C core and Swift in one, Swift's own
 # library inside), lib/libCMuster.a (the C core alone); include/muster/; lib/pkgconfig/muster.pc;
 # lib/cmake/Muster/; manual pages; and share/muster/installed, the list of all that, which is what
-# --uninstall goes by. Whoever may write to PREFIX can run it.
+# --uninstall goes by. A user who may write to PREFIX can run it.
 #
 # DIRECTORY stands in front of PREFIX while files are copied, for packages. FILE is a `muster` that is
 # built already, to be installed instead of one that needs no Swift on the machine where it runs.

@@ -126,12 +126,12 @@ static int take_events(struct muster_team *team, int timeout_ms)
 
 static bool look_until_done(struct muster_team *team)
 {
-    struct muster__look look =
-        muster__look_begin(&team->patience, team->plan.spin_ns_leader, team->plan.yields);
+    struct muster__wait look =
+        muster__wait_begin(&team->backoff, team->plan.spin_ns_leader, team->plan.yields);
     do {
         if (muster__all_done(team))
             return true;
-    } while (muster__look_again(&look));
+    } while (muster__wait_again(&look));
     return false;
 }
 

@@ -22,23 +22,6 @@ static void lay_out(struct muster_team *team, const struct muster_team_block *pl
     *team->block = *plan;
 }
 
-/* Spinning is for processes that have a CPU of their own. One process too many, and a rank that
- * spins keeps the leader, or another rank, from the CPU that it needs to get on: with a leader and
- * two ranks on two CPUs a job took 20 to 80 us so, against 4 with yielding. */
-static void choose_wait(struct muster_team_block *plan, const struct muster_team_options *options)
-{
-    uint32_t processes = plan->size + !plan->leader_works, wait = options->wait;
-    if (wait == MUSTER_WAIT_AUTOMATIC)
-        wait = processes <= options->usable_cpus ? MUSTER_WAIT_SPIN : MUSTER_WAIT_YIELD;
-    uint32_t look_ns = wait == MUSTER_WAIT_SPIN    ? MUSTER__SPIN_NS
-                       : wait == MUSTER_WAIT_YIELD ? MUSTER__YIELD_NS
-                                                   : 0;
-    if (options->spin_ns >= 0)
-        look_ns = (uint32_t)options->spin_ns;
-    plan->spin_ns_leader = plan->spin_ns_worker = look_ns;
-    plan->yields = wait == MUSTER_WAIT_YIELD;
-}
-
 /* Decides what is reserved, and makes the control segment. */
 static int make_control(struct muster_team *team, struct muster_team_block *plan,
                         struct muster_reservation *planned, struct muster_shortage *shortage)
@@ -138,7 +121,10 @@ int muster_team_create(const struct muster_team_options *options, struct muster_
                                      .leader_works = options->leader_works,
                                      .leader_pid = muster__os_pid(),
                                      .page_bytes = muster__os_page_bytes()};
-    choose_wait(&plan, options);
+    struct muster__wait_policy policy = muster__wait_choose(
+        options->wait, plan.size + !plan.leader_works, options->usable_cpus, options->spin_ns);
+    plan.spin_ns_leader = plan.spin_ns_worker = policy.limit_ns;
+    plan.yields = policy.yields;
     struct muster_reservation planned;
     struct muster_shortage shortage = {.limit = MUSTER_LIMIT_NONE};
     /* Before anything is started, not at the rank for which there are none. */

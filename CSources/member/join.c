@@ -287,6 +287,7 @@ int muster_leave(struct muster_member *me)
     return status;
 }
 
+/* Length: one sentence a status. */
 int muster_join_advice(int status, char *text, size_t size_bytes)
 {
     struct muster_environment found;

@@ -58,8 +58,8 @@ MUSTER_INLINE int wait_until(struct muster_member *me, struct wait *wait, condit
 {
     int status = over(me, wait);
     if (status == 0) {
-        struct muster__look look = muster__look_begin(&me->patience, me->spin_ns, me->yields);
-        while (status == 0 && muster__look_again(&look))
+        struct muster__wait look = muster__wait_begin(&me->backoff, me->spin_ns, me->yields);
+        while (status == 0 && muster__wait_again(&look))
             status = over(me, wait);
     }
     while (status == 0) {

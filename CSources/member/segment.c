@@ -90,10 +90,11 @@ int muster__member_segment(const struct muster_launcher_options *options,
     block->timeline_events = plan->timeline_events;
     block->global_first = options->global_first;
     block->global_size = options->global_size ? options->global_size : options->size;
-    block->yields = options->spin_ns < 0 && options->size > options->usable_cpus;
-    block->spin_ns = options->spin_ns >= 0 ? (uint32_t)options->spin_ns
-                     : block->yields       ? MUSTER__YIELD_NS
-                                           : MUSTER__SPIN_NS;
+    struct muster__wait_policy policy =
+        muster__wait_choose(options->spin_ns >= 0 ? MUSTER_WAIT_SPIN : MUSTER_WAIT_AUTOMATIC,
+                            options->size, options->usable_cpus, options->spin_ns);
+    block->yields = policy.yields;
+    block->spin_ns = policy.limit_ns;
     for (uint32_t rank = 0; rank < options->size; rank++) {
         struct muster__post *post = &parts->posts[rank];
         post->incarnation = 1;

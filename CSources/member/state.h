@@ -262,7 +262,7 @@ struct muster_member {
     uint32_t live_index; /* where this rank is among them */
     uint32_t spin_ns;
     bool yields; /* between looks, for spin_ns */
-    struct muster__patience patience;
+    struct muster__backoff backoff;
     int socket; /* to the launcher; -1: alone */
     bool looks; /* sleepers look whether it is there: it does not take this process with it */
     char address[MUSTER_NAME_BYTES];
@@ -386,6 +386,15 @@ uint64_t muster__hash_uses(const struct muster_member *me,
                            const struct muster_member_loop_options *options, uint64_t hash);
 /* Bytes of an index in the widest array that the loop deals; 0: not known. */
 uint64_t muster__index_bytes(const struct muster_member_loop_options *options);
+
+/* -- member/adopt.c ------------------------------------------------------------------------- */
+
+/* This rank has nothing left. Returns: 1: some of what the dead have left is claimed; 0: nothing is
+ * left for it; or a negative errno. */
+int muster__loop_adopt(struct muster_member *me);
+/* Comes to the meeting that the others are in, after something went wrong in this rank alone: they
+ * get -EINVAL. Returns: status, or what muster__meet_survivors returns if that is worse. */
+int muster__loop_give_up(struct muster_member *me, int status);
 
 /* Ends the loop in work, if there is one. */
 static inline void muster__close_loop(struct muster_member *me)

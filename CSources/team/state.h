@@ -55,7 +55,7 @@ struct muster_team {
     char worker_name[24];   /* of the one that is started next; the kernel keeps 15 characters */
     bool has_rehearsed;     /* muster__os_rehearse_worker */
     uint64_t other_signals; /* that the worker which is started next has to set */
-    struct muster__patience patience;
+    struct muster__backoff backoff;
     struct muster_team *next_working; /* leader/copies.c */
     struct muster__server *server;    /* leader only; NULL: ranks are forked from the leader */
 };

@@ -69,11 +69,11 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
     struct muster_team_block *block = team->block;
     struct muster_slot *slot = &team->slots[rank];
     uint64_t epoch;
-    struct muster__look look =
-        muster__look_begin(&team->patience, team->plan.spin_ns_worker, team->plan.yields);
+    struct muster__wait look =
+        muster__wait_begin(&team->backoff, team->plan.spin_ns_worker, team->plan.yields);
     do {
         epoch = __atomic_load_n(&block->epoch, __ATOMIC_ACQUIRE);
-    } while (epoch == seen && muster__look_again(&look));
+    } while (epoch == seen && muster__wait_again(&look));
     while (epoch == seen) {
         /* The flag, then the epoch again, both seq_cst: see team.h, "Dispatch". */
         __atomic_exchange_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -212,6 +212,7 @@ int muster_process_id(void)
     return muster__os_pid();
 }
 
+/* Length: one line a signal. */
 const char *muster_signal_name(int signal)
 {
 #define NAMED(signal) [signal] = #signal

@@ -49,6 +49,7 @@ private func cyclicLoop(_ me: OpaquePointer, dies: Bool) throws -> Int32 {
 }
 
 /// Arguments: what to do. A rank of a team, for tests of what the launcher makes of it.
+/// Length: one case a request of the test.
 func member(_ arguments: [String]) throws {
     let me = try joined()
     switch arguments.first {

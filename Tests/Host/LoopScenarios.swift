@@ -169,6 +169,7 @@ private struct AddOrFail: Kernel {
 
 /// A loop like the one before takes a shorter way: it must see other arguments, arrays, views, shapes,
 /// and every kind of trouble. Arguments: size, leader, how processes wait.
+/// Length: one loop after the other, each changes one thing.
 func repeated(_ arguments: [String]) throws {
     let size = try number(arguments, 0)
     let leader: Team.Leader = arguments[1] == "works" ? .works : .waits

@@ -164,6 +164,7 @@ private struct Shortage {
 }
 
 /// Arguments: "descriptors" or "processes", kind, schedule. Nobody can be started in a dead one's place.
+/// Length: one shortage after the other.
 func edgeShortage(_ arguments: [String]) throws {
     let resource = arguments[0]
     let kind = try Kind(arguments, 1)
@@ -310,6 +311,7 @@ func edgeShortageForRank(_: [String]) throws {
 }
 
 /// Arguments: kind, errno. A worker dies, and the leader's n-th system call fails, n = 1, 2, ...
+/// Length: one fault after the other.
 func edgeFault(_ arguments: [String]) throws {
     let kind = try Kind(arguments, 0)
     let code = Int32(try number(arguments, 1))

@@ -36,6 +36,7 @@ struct BeyondSpan: Kernel {
 @inline(never) func opaqueZero() -> Int { Int(getpid()) & 0 }
 
 /// The argument says which one. Ends by the trap.
+/// Length: one line a mistake.
 func trap(_ arguments: [String]) throws {
     let team = try Team(size: 2)
     var array = try team.array(of: Int64.self, count: 100)

@@ -287,6 +287,7 @@ static void files(void)
 
 /* -- what a loop is refused for ------------------------------------------------------------- */
 
+/* Length: one refusal after the other. */
 static void refusals(void)
 {
     struct muster_leader *other = team(1, MUSTER_START_FORK);

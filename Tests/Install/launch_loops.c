@@ -1,5 +1,7 @@
 /* launch_loops.c - loops of a leader in C: results, the ways in which a loop can fail, and
- * recovery: whatever kills a worker, in-place data come out right. */
+ * recovery: whatever kills a worker, in-place data come out right.
+ *
+ * Length: one program, built and run by itself in the installation check. */
 #define _GNU_SOURCE
 #include "launch_check.h"
 

@@ -43,6 +43,7 @@ static void add(void *into, const void *from, void *context)
     *(uint64_t *)into += *(const uint64_t *)from;
 }
 
+/* Length: one pointer after the other. */
 int main(void)
 {
     setbuf(stdout, NULL);

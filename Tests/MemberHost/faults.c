@@ -87,6 +87,7 @@ static void fail_each(const char *address, int error, const char *what)
     printf("%s: %u failures\n", what, failures);
 }
 
+/* Length: one case after the other. */
 int faults(int count, char **arguments)
 {
     unsetenv("MUSTER_CHECK"); /* a checked loop that the system refuses ends its process */

@@ -148,6 +148,7 @@ static void recovering(void)
 
 /* -- what one call meets -------------------------------------------------------------------- */
 
+/* Length: one line a call. */
 static void one_call_each(void)
 {
     struct muster_launcher *launcher;

@@ -79,6 +79,7 @@ static uint64_t value_of(uint64_t seed, uint32_t number, uint32_t rank, uint32_t
     return value;
 }
 
+/* Length: one case a type. */
 static uint64_t naive_operate(uint32_t type, uint32_t operation, uint64_t left, uint64_t right)
 {
     double a, b, c;

@@ -125,6 +125,7 @@ static void many_names(void)
     CHECK_STATUS(muster_leave(me), 0);
 }
 
+/* Length: one loop after the other, each builds on the last. */
 int notes(int count, char **arguments)
 {
     (void)count;

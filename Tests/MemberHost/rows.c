@@ -66,6 +66,7 @@ static void check_refusals(struct muster_member *me, struct muster_member_loop_o
     refuse(me, &options, -EINVAL, NULL);
 }
 
+/* Length: one loop after the other, by all ranks. */
 static int program(struct team *team, uint32_t rank, uint32_t incarnation)
 {
     (void)incarnation;

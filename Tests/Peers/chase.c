@@ -56,6 +56,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Length: options, chase and output of one small program. */
 int main(int argc, char **argv)
 {
     if (argc < 4) {

@@ -1,5 +1,7 @@
 /// The kernels against naive loops that follow bulk.h to the letter: results are compared bit by
 /// bit, never with a tolerance.
+///
+/// Length: five suites over one set of naive kernels, which are private to them.
 
 import MusterCore
 import Glibc

@@ -67,6 +67,7 @@ static inline uint64_t muster_testing_load(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
+/* Adds to such a word. */
 static inline void muster_testing_add(uint64_t *word, uint64_t value)
 {
     __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);

@@ -66,6 +66,7 @@ struct PageChoice {
 
 extension TeamCore {
     /// Sets a new array's policy, has it committed, and makes the policy strict.
+    /// Length: the steps of one placement, in the order that they must have.
     func place(
         _ extent: Extent, _ wish: ArrayWish, _ choice: PageChoice
     ) throws(MusterError) -> ArrayPlan {

@@ -171,6 +171,7 @@ extension CLeader {
     }
 
     /// Where the ranks find the kernel, its arrays and arguments.
+    /// Length: one refusal after the other.
     private func order(
         _ kernel: muster_kernel, _ options: muster_loop_options
     ) throws(MusterError) -> CKernelOrder {

@@ -29,7 +29,7 @@ package final class Launch {
 
     /// The processes of a rank: the one that was started, and the one that has joined, which may be a
     /// child of it.
-    private struct Process {
+    struct Process {
         /// 0: none.
         var pid: Int32 = 0
         /// From 1; 0: never started.
@@ -50,30 +50,30 @@ package final class Launch {
         var isOver: Bool { pid == 0 && exit == nil }
     }
 
-    private let plan: LaunchPlan
+    let plan: LaunchPlan
     /// Words for an event, one line to be said on stderr; nil: nothing is said.
-    private let words: (Event) -> String?
-    private var report = LaunchReport()
-    private var processes: [Process]
-    private let supervisor: OpaquePointer
-    private let relay: OpaquePointer
-    private let environment: LaunchEnvironment
-    private let team: LaunchTeam
-    private let started = monotonicNanoseconds()
+    let words: (Event) -> String?
+    var report = LaunchReport()
+    var processes: [Process]
+    let supervisor: OpaquePointer
+    let relay: OpaquePointer
+    let environment: LaunchEnvironment
+    let team: LaunchTeam
+    let started = monotonicNanoseconds()
     /// When what is still there gets SIGKILL; nil: nothing is being ended.
-    private var killAt: UInt64?
-    private var hasKilled = false
+    var killAt: UInt64?
+    var hasKilled = false
     /// Since Ctrl-Z: no time-out is looked at.
-    private var isStopped = false
+    var isStopped = false
     /// Signals that have asked for the end.
-    private var requests = 0
+    var requests = 0
     /// Whether even what is written, but not yet read by others, is not waited for.
-    private var isUrgent = false
-    private var isUnboundSaid = false
+    var isUrgent = false
+    var isUnboundSaid = false
     /// The ranks whose deaths were told of first, by their kind.
-    private var told: [UInt64: Int] = [:]
+    var told: [UInt64: Int] = [:]
     /// The policy of each process's own memory; nil: as this process's.
-    private let policy: muster_placement?
+    let policy: muster_placement?
 
     /// - Throws: `.invalidArgument` for a binding that can't be; `.system`.
     package init(_ plan: LaunchPlan, words: @escaping (Event) -> String?) throws(MusterError) {
@@ -147,7 +147,7 @@ package final class Launch {
 
     /// Sees before anything is started whether there are descriptors for all of it: the ends of pipes
     /// that stay here for each rank, and those that starting one takes for a moment.
-    private func checkFiles() throws(MusterError) {
+    func checkFiles() throws(MusterError) {
         let pipes = plan.outputDirectory != nil ? 0 : muster_relay_is_one(relay) ? 1 : 2
         var shortage = muster_shortage()
         let status = muster_limits_files(UInt64(plan.size * pipes + 8), &shortage)
@@ -157,7 +157,7 @@ package final class Launch {
         }
     }
 
-    private func start(_ rank: Int) throws(MusterError) {
+    func start(_ rank: Int) throws(MusterError) {
         var outputs: [Int32] = [-1, -1]
         defer { for fd in Set(outputs) where fd >= 0 { muster_supervisor_close(fd) } }
         if let directory = plan.outputDirectory {
@@ -209,7 +209,7 @@ package final class Launch {
         }
     }
 
-    private func open(
+    func open(
         _ writer: inout Int32, to destination: some BinaryInteger, _ tag: String?
     ) throws(MusterError) {
         let status = muster_relay_open(relay, UInt32(destination), tag, &writer)
@@ -220,7 +220,7 @@ package final class Launch {
 
     /// Standard input of a rank: this process's own for rank 0, by way of a pipe where it is a
     /// terminal, since only its foreground processes may read from that.
-    private func openInput(_ rank: Int) throws(MusterError) -> Int32 {
+    func openInput(_ rank: Int) throws(MusterError) -> Int32 {
         if rank == 0 {
             guard muster_supervisor_is_terminal(0) else { return 0 }
             var reader: Int32 = -1
@@ -237,14 +237,14 @@ package final class Launch {
         return nothing
     }
 
-    private func openOutput(_ path: String, isFirst: Bool) throws(MusterError) -> Int32 {
+    func openOutput(_ path: String, isFirst: Bool) throws(MusterError) -> Int32 {
         // A rank that is started again goes on behind what it wrote before.
         let fd = path.withFileName { muster_supervisor_open_output($0, !isFirst) }
         guard fd >= 0 else { throw .system(.file, path, "can't be opened", status: fd) }
         return fd
     }
 
-    private func variables(of rank: Int, _ seat: Seat, _ incarnation: Int32) -> [String] {
+    func variables(of rank: Int, _ seat: Seat, _ incarnation: Int32) -> [String] {
         var variables = [
             "\(MUSTER_VARIABLE_RANK)=\(rank)",
             "\(MUSTER_VARIABLE_SIZE)=\(plan.size)",
@@ -260,7 +260,7 @@ package final class Launch {
         return variables
     }
 
-    private func startError(
+    func startError(
         _ rank: Int, _ status: Int32, _ step: UInt32, _ stepStatus: Int32
     ) -> MusterError {
         guard status == -ECHILD else {
@@ -278,14 +278,14 @@ package final class Launch {
         }
     }
 
-    private func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {
+    func cannotStart(_ subject: String, _ what: String, _ status: Int32) -> MusterError {
         .system(.start, subject, what, status: status, needed: 1, processes: true)
     }
 
     // MARK: - Running
 
     /// Waits until something happens, and does what follows from it.
-    private func turn() throws(MusterError) {
+    func turn() throws(MusterError) {
         let descriptors = [
             muster_supervisor_descriptor(supervisor), muster_relay_descriptor(relay),
             team.descriptor,
@@ -295,7 +295,7 @@ package final class Launch {
         let isInBackground = muster_relay_feed_again(relay)
         let status = muster_supervisor_wait(
             descriptors, UInt32(descriptors.count),
-            isInBackground ? (patience < 0 ? 200 : min(200, patience)) : patience, &ready)
+            isInBackground ? (pollTimeout < 0 ? 200 : min(200, pollTimeout)) : pollTimeout, &ready)
         guard status == 0 else {
             throw .system(.system, "muster run", "can't wait", status: status)
         }
@@ -306,7 +306,7 @@ package final class Launch {
         keepTime()
     }
 
-    private func serveTeam() throws(MusterError) {
+    func serveTeam() throws(MusterError) {
         let before = seconds  // of what others do about it
         for event in try team.serve() {
             switch event {
@@ -339,7 +339,7 @@ package final class Launch {
     }
 
     /// Milliseconds until something is due; -1: nothing is.
-    private var patience: Int32 {
+    var pollTimeout: Int32 {
         let ends = processes.lazy.compactMap { $0.pid > 0 ? $0.killAt : nil }.min()
         let due = [killAt, report.cause == nil ? deadline : nil, ends].compactMap { $0 }.min()
         guard let due else { return -1 }
@@ -347,12 +347,12 @@ package final class Launch {
         return due <= moment ? 0 : Int32(clamping: (due - moment) / 1_000_000 + 1)
     }
 
-    private var deadline: UInt64? {
+    var deadline: UInt64? {
         isStopped ? nil : plan.timeout.map { started + nanoseconds($0) }
     }
-    private var seconds: Double { Double(monotonicNanoseconds() - started) * 1e-9 }
+    var seconds: Double { Double(monotonicNanoseconds() - started) * 1e-9 }
 
-    private func passOn() throws(MusterError) {
+    func passOn() throws(MusterError) {
         var failed: UInt32 = 0
         let status = muster_relay_serve(relay, &failed)
         switch status {
@@ -363,13 +363,13 @@ package final class Launch {
         }
     }
 
-    private func takeSignals() {
+    func takeSignals() {
         while case let number = muster_supervisor_signal(supervisor), number > 0 {
             take(signal: number)
         }
     }
 
-    private func take(signal number: Int32) {
+    func take(signal number: Int32) {
         switch number {
         case SIGCHLD: return
         case SIGUSR1, SIGUSR2: forward(number)
@@ -396,13 +396,13 @@ package final class Launch {
         }
     }
 
-    private func forward(_ number: Int32) {
+    func forward(_ number: Int32) {
         for process in processes where process.pid > 0 {
             _ = muster_supervisor_forward(supervisor, process.pid, number)
         }
     }
 
-    private func reap() throws(MusterError) {
+    func reap() throws(MusterError) {
         var pid: Int32 = 0
         var code: Int32 = 0
         var signal: Int32 = 0
@@ -429,7 +429,7 @@ package final class Launch {
     }
 
     /// What follows, once both processes of a rank have ended.
-    private func settle(_ rank: Int) throws(MusterError) {
+    func settle(_ rank: Int) throws(MusterError) {
         guard var exit = processes[rank].exit, processes[rank].member == 0 else { return }
         if let lostMember = processes[rank].lostMember {
             exit.lostMember = lostMember
@@ -449,7 +449,7 @@ package final class Launch {
         }
     }
 
-    private func fail(_ rank: Int, _ exit: LaunchReport.Exit) throws(MusterError) {
+    func fail(_ rank: Int, _ exit: LaunchReport.Exit) throws(MusterError) {
         let left = plan.restarts - Int(exit.incarnation) + 1
         // Its kernel is wrong: any process that did the chunk again would do the same.
         let isWrong = exit.lastWords?.isStray ?? false
@@ -470,96 +470,6 @@ package final class Launch {
             if !goOn { end(.failure(rank: rank)) }
         }
     }
-
-    // MARK: - Ending
-
-    /// Asks everything that runs to end, and gives it the time that the plan allows.
-    private func end(_ cause: LaunchReport.Cause, by number: Int32 = SIGTERM) {
-        report.cause = report.cause ?? cause
-        if case .failure = cause {} else { isUrgent = true }
-        forward(number)
-        // A stopped process takes nothing but SIGKILL and SIGCONT.
-        forward(SIGCONT)
-        killAt = killAt ?? monotonicNanoseconds() + nanoseconds(plan.grace)
-    }
-
-    private func keepTime() {
-        let moment = monotonicNanoseconds()
-        if report.cause == nil, let deadline, moment >= deadline {
-            say(.timedOut(seconds: plan.timeout!))
-            end(.timeout)
-        }
-        for rank in processes.indices where processes[rank].pid > 0 {
-            guard let killAt = processes[rank].killAt, moment >= killAt else { continue }
-            processes[rank].killAt = nil
-            _ = muster_supervisor_forward(supervisor, processes[rank].pid, SIGKILL)
-        }
-        guard let killAt, moment >= killAt else { return }
-        if !hasKilled && !processes.allSatisfy(\.isOver) { say(.killed(isAsked: requests > 1)) }
-        hasKilled = true
-        kill()
-        // A process that was forked meanwhile has not got it.
-        self.killAt = moment + 20_000_000
-    }
-
-    private func kill() {
-        // Groups first: that works without /proc too.
-        forward(SIGKILL)
-        for rank in processes.indices where processes[rank].member > 0 { team.kill(rank) }
-        _ = muster_supervisor_signal_all(supervisor, SIGKILL)
-    }
-
-    /// Whether no process is left and all they wrote is passed on.
-    private func isOver() throws(MusterError) -> Bool {
-        guard processes.allSatisfy(\.isOver) else { return false }
-        var pid: Int32 = 0
-        var code: Int32 = 0
-        var signal: Int32 = 0
-        var found: Int32 = 1
-        while found == 1 { found = muster_supervisor_reap(supervisor, &pid, &code, &signal) }
-        if found == 0 {
-            // What ranks have left running in the background.
-            if killAt == nil {
-                _ = muster_supervisor_signal_all(supervisor, SIGTERM)
-                killAt = monotonicNanoseconds() + nanoseconds(plan.grace)
-            }
-            return false
-        }
-        try passOn()
-        if muster_relay_is_done(relay) || (isUrgent && hasKilled) { return true }
-        // Nobody is left to be killed, only a slow reader to be waited for, unless somebody has
-        // asked for the end.
-        if !isUrgent { killAt = nil }
-        return false
-    }
-
-    /// Ends everything at once, after an error.
-    private func abandon() {
-        var pid: Int32 = 0
-        var code: Int32 = 0
-        var signal: Int32 = 0
-        while true {
-            let found = muster_supervisor_reap(supervisor, &pid, &code, &signal)
-            if found < 0 { return }
-            if found == 1 {
-                for rank in processes.indices where processes[rank].pid == pid {
-                    processes[rank].pid = 0
-                }
-                continue
-            }
-            kill()
-            var ready: UInt64 = 0
-            let descriptor = muster_supervisor_descriptor(supervisor)
-            _ = withUnsafePointer(to: descriptor) { muster_supervisor_wait($0, 1, 20, &ready) }
-            while muster_supervisor_signal(supervisor) > 0 {}
-        }
-    }
-
-    private func say(_ event: Event) {
-        guard let text = words(event) else { return }
-        // Where stderr is closed there is nobody to be told.
-        _ = muster_relay_say(relay, UInt32(MUSTER_RELAY_ERRORS), text)
-    }
 }
 
-private func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }
+func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(seconds * 1e9) }

@@ -39,7 +39,7 @@ final class TeamCore {
     var lastSeen: UInt64 = 0
     var isRunning = false
     /// The last reduction's room for partial results.
-    private var spare: Extent?
+    var spare: Extent?
     /// The last loop, where one like it can be dispatched without looking at everything again.
     @exclusivity(unchecked) var repeated: RepeatedLoop?
     /// Where that loop's kernel may write beyond its arrays without a signal.
@@ -247,7 +247,7 @@ final class TeamCore {
 
     /// Lets idle workers go and starts new ones with the same ranks, which know all that the leader
     /// knows now.
-    private func restartWorkers() throws(MusterError) {
+    func restartWorkers() throws(MusterError) {
         try checkThreads()
         vacantKnown = true
         muster_team_end(team)
@@ -255,138 +255,8 @@ final class TeamCore {
         vacantKnown = false
     }
 
-    // MARK: - Loops
-
-    /// Runs a kernel or a reduction over a loop. `collect` reads the partials before they are freed.
-    func run<Work: _Work>(
-        _ work: Work, _ plan: LoopPlan, partialBytes: Int = 0,
-        collect: (UnsafeMutableRawPointer, Int) -> Void = { _, _ in }
-    ) throws(MusterError) -> AuditReport {
-        let entry = kernels.entry(for: Work.self)
-        return try withUnsafeBytes(of: work) { bytes throws(MusterError) in
-            let report = try run(
-                entry, bytes, entry.accesses, plan, partialBytes, collect: collect)
-            if partialBytes == 0 {
-                remember(Work.self, bytes, plan, entry, entry.accesses, report)
-            }
-            return report
-        }
-    }
-
-    /// The same for a kernel whose bytes and accesses are at hand: a C kernel's are not its type's.
-    func run(
-        _ entry: KernelEntry, _ work: UnsafeRawBufferPointer, _ accesses: [AccessField],
-        _ plan: LoopPlan, _ partialBytes: Int, collect: (UnsafeMutableRawPointer, Int) -> Void
-    ) throws(MusterError) -> AuditReport {
-        try checkCanRun()
-        repeated = nil
-        let requestsBefore = muster_team_cancel_requests(team)
-        if case .nowhere = entry.lookup { throw unknownToServer(entry.type) }
-        var files: [UInt32] = []
-        var changedFiles: [UInt32] = []
-        let extent = try checkedExtent(work, entry, accesses, plan, &files, &changedFiles)
-        let elements = extent.count
-        if let grain = plan.grain, grain < 1 {
-            throw MusterError(
-                .invalidArgument, subject: "grain \(grain)",
-                reason: "a chunk has at least 1 element")
-        }
-        let grain = muster_schedule_grain_of_rows(
-            UInt64(elements), UInt64(plan.grain ?? 0), UInt64(partialBytes),
-            UInt64(extent.indexBytes))
-        let chunks = muster_schedule_chunks(UInt64(elements), grain)
-        var report = AuditReport(
-            chunks: Int(chunks), exactlyOnce: 0, size: size, schedule: plan.schedule,
-            grain: Int(grain), elements: elements)
-        let capacity = muster_team_capacity(team)
-        guard chunks <= capacity else {
-            throw MusterError(
-                .invalidArgument, subject: "loop of \(chunks) chunks",
-                reason: "this team has room for \(capacity); use a larger grain")
-        }
-        if chunks == 0 { return report }
-
-        var partials: Extent?
-        defer { if let partials { give(back: partials) } }
-        if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
-        let refused = try refill()
-        if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
-            try restartWorkers()
-        }
-        job.pointee.kind = MUSTER_JOB_LOOP.rawValue
-        job.pointee.schedule = plan.schedule.code
-        job.pointee.first_chunk = 0
-        job.pointee.chunk_count = chunks
-        job.pointee.elements = UInt64(elements)
-        job.pointee.grain = grain
-        job.pointee.batch = UInt64(max(1, plan.batch))
-        job.pointee.partial_bytes = UInt32(partialBytes)
-        job.pointee.partials_offset = partials.map { UInt64($0.offset) } ?? 0
-        job.pointee.list_count = 0
-        try writeArguments(of: work, entry, to: job)
-        if plan.recovery != .fail {
-            try checkJournal(work, entry, accesses, grain: Int(min(grain, UInt64(elements))))
-            // Always: an access that reflection does not see, in an optional say, is journaled as well.
-            job.pointee.flags |= MUSTER_JOB_JOURNALED.rawValue
-        }
-        #if DEBUG
-            job.pointee.flags |= MUSTER_JOB_POISONED.rawValue
-        #endif
-        if isTraced {
-            job.pointee.flags |= MUSTER_JOB_TRACED.rawValue | MUSTER_JOB_POISONED.rawValue
-        }
-        lastAccesses = accesses
-        lastPartials = partials.map { ($0, partialBytes) }
-        if isChecked {
-            writeCheckTable(
-                work, entry, accesses, partials: partials, partialBytes: partialBytes,
-                chunks: Int(chunks))
-        }
-        isRunning = true
-        defer { isRunning = false }
-        forgetDeaths()
-        var losses = Losses(
-            plan.recovery, files: files, changedFiles: changedFiles,
-            isSwift: !(entry.type is CKernel.Type))
-        losses.refused = refused
-        let begin = beginIfRecorded()
-        if begin != nil { record(job) }
-        defer {
-            if let begin {
-                noteRecorded(kernel: entry.id, work, accesses, report, losses.deaths, begin: begin)
-            }
-        }
-        let failed = try runJobs(&report, &losses, plan, requestsBefore) {
-            ownRank!.run(job, $0, entry.type)
-        }
-        try judge(&report, losses, failed)
-        try check(tails(work, accesses), quickly: false, report)
-        // Bytes beyond the end of a file's last page read as zeros, without a signal.
-        if let shrunk = arrays.shrunkFile(among: files) {
-            throw fileShrank(shrunk, "and what was read from there was zeros", report)
-        }
-        if let partials { collect(base + partials.offset, Int(chunks)) }
-        return report
-    }
-
-    /// Room for partial results: what the last reduction had, or new, which takes a job by itself.
-    private func partialRoom(bytes: Int) throws(MusterError) -> Extent {
-        if let spare, spare.bytes >= bytes {
-            self.spare = nil
-            return spare
-        }
-        return try allocate(bytes: bytes, of: "partial results")
-    }
-
-    /// Keeps it for the next reduction where it is nothing beside the team's own memory.
-    private func give(back partials: Extent) {
-        guard partials.bytes <= 1 << 20 else { return free(partials) }
-        if let spare { free(spare) }
-        spare = partials
-    }
-
     /// Kernels that every live worker was forked with.
-    private var knownKernels = 0
+    var knownKernels = 0
 
     /// Starts ranks that are without a process. Where some can't be started, the others do their work,
     /// and the reason is returned.
@@ -416,7 +286,7 @@ final class TeamCore {
     /// Whether a rank is known to be without a process.
     var vacantKnown = false
 
-    private func writeArguments(
+    func writeArguments(
         of work: UnsafeRawBufferPointer, _ entry: KernelEntry,
         to job: UnsafeMutablePointer<muster_job>
     ) throws(MusterError) {

@@ -160,6 +160,8 @@ extension BenchTest {
     }
 
     /// What a load takes while the other ranks move memory, and how much they move.
+    ///
+    /// Length: one team and its arrays, which can't leave the function that owns them.
     private static func together(
         _ run: BenchRun, _ node: Topology.Node
     ) throws(MusterError) -> [Row] {
@@ -223,7 +225,7 @@ extension BenchTest {
 
         let time = sampleNanoseconds(run.settings)
         let delays = delays(run.settings)
-        var found: [(mix: Mix, delay: Int, latency: Samples, rate: Samples)] = []
+        var found: [Point] = []
         for (number, mix) in Mix.all.enumerated() {
             for (place, delay) in delays.enumerated() {
                 try run.progress(
@@ -250,21 +252,27 @@ extension BenchTest {
             try run.placed(from, on: node.id, "loaded"),
             try run.placed(to, on: node.id, "loaded"),
         ]
-        let placed = parts.compactMap { $0 }.min()
-        var rows: [Row] = []
-        for point in found {
+        return rows(found, node, ranks: cpus.count, placed: parts.compactMap { $0 }.min())
+    }
+
+    /// Latency and rate at one mix and delay.
+    private typealias Point = (mix: Mix, delay: Int, latency: Samples, rate: Samples)
+
+    private static func rows(
+        _ found: [Point], _ node: Topology.Node, ranks: Int, placed: Double?
+    ) -> [Row] {
+        found.flatMap { point in
             let parameters = parameters(node).merging([
                 "mix": .text(point.mix.name), "delay_turns": .number(point.delay),
             ]) { $1 }
-            rows.append(
+            return [
                 Row(
-                    test: "loaded", kernel: "chase", ranks: cpus.count, quantity: .time,
-                    samples: point.latency, parameters: parameters, placedFraction: placed))
-            rows.append(
+                    test: "loaded", kernel: "chase", ranks: ranks, quantity: .time,
+                    samples: point.latency, parameters: parameters, placedFraction: placed),
                 Row(
-                    test: "loaded", kernel: "traffic", ranks: cpus.count, quantity: .rate,
-                    samples: point.rate, parameters: parameters, placedFraction: placed))
+                    test: "loaded", kernel: "traffic", ranks: ranks, quantity: .rate,
+                    samples: point.rate, parameters: parameters, placedFraction: placed),
+            ]
         }
-        return rows
     }
 }

@@ -97,7 +97,7 @@ struct Demo: JSONCommand {
         switch kind {
         case .workerNumber:
             """
-            each task goes to whoever is free, so one process
+            each task goes to a process that is free, so one process
               takes two or more and repeats its section, and another's section is never worked on
             """
         case .secondPool:

@@ -28,6 +28,7 @@ int main(int count, char **arguments)
         {"replacement", replacement},
         {"rows", rows},
         {"stray", stray},
+        {"symbols", symbols},
         {"grandchild", grandchild},
         {"launcher-death", launcher_death},
         {"history", history},

@@ -66,6 +66,7 @@ static __attribute__((noinline)) void work_on(struct muster_member *me,
     struct muster_interval own = muster_chunk_elements(chunk, WIDTH);
     uint64_t count = own.end - own.first;
     uint64_t *partial = muster_member_loop_partial(loop, chunk);
+    seen = a->out[own.first];
     for (uint64_t i = own.first; i < own.end; i++) {
         a->out[i] = a->in[i] + 1;
         a->x[i] += 1;
@@ -174,6 +175,8 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
         int status = muster_member_loop_begin(me, &options, &loop);
         while (status == 0 && (status = muster_member_loop_next(loop, &chunk)) > 0) {
             work_on(me, loop, &chunk, &arrays, stray->wrong);
+            if (stray->wrong == NOTHING && stray->checks)
+                CHECK(seen != seen); /* who reads an output finds no number */
             muster_member_loop_commit(loop, &chunk);
             status = 0;
         }

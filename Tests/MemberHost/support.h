@@ -105,6 +105,7 @@ int replacement(int count, char **arguments);
 int rows(int count, char **arguments);
 int history(int count, char **arguments);
 int same_bits(int count, char **arguments);
+int symbols(int count, char **arguments);
 int stray(int count, char **arguments);
 int grandchild(int count, char **arguments);
 int launcher_death(int count, char **arguments);

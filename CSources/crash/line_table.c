@@ -314,8 +314,8 @@ bool muster__line_find(const struct muster__line_sections *sections, uint64_t ad
         if (!begin_table(&unit, offset_bytes, &table) || !search_table(&table, address, &row))
             continue;
         const char *name = file_name(&table, row.file);
-        if (row.line == 0 || row.line > UINT32_MAX || !name)
-            return false; /* the compiler's own instructions */
+        if (row.line == 0 || row.line > UINT32_MAX || !name || !*name)
+            return false; /* the compiler's own instructions; or names that are compressed */
         const char *slash = strrchr(name, '/');
         name = slash ? slash + 1 : name;
         size_t length = strnlen(name, sizeof symbol->file - 1);

@@ -203,6 +203,7 @@ static int begin_written(struct muster__check *check, uint32_t index)
     written->start = check->loop.space.address + array->offset_bytes;
     written->pages = pages_of(check, array, &written->pages_bytes);
     written->open = NULL;
+    written->is_entered = false;
     memset(written->borders, 0, sizeof written->borders);
     int status = muster__os_map_again(written->pages, written->pages_bytes, NULL, &alias);
     if (status < 0)
@@ -296,6 +297,8 @@ void muster__check_end(struct muster__check *check)
         muster__os_unmap(check->control_alias, check->loop.control.size_bytes);
     check->control_alias = NULL;
     check->is_active = false;
+    for (uint32_t i = 0; i < check->written_count; i++)
+        muster__check_close(check, &check->written[i]);
     for (uint32_t i = 0; i < check->written_count; i++)
         muster__os_unmap(check->written[i].alias, check->written[i].pages_bytes);
     check->written_count = 0;

@@ -28,6 +28,9 @@ struct muster__check_loop {
     const struct muster_extent *rooms; /* pieces that are closed too where no array lies in them */
     uint64_t room_count;
     uint64_t kept_offset; /* of the room that stays open; UINT64_MAX: none */
+    /* Whether a chunk's pages stay open until the next one's are: where only kernels run in
+     * between, which is nobody. Saves system calls where a rank's chunks are neighbours. */
+    bool is_lazy;
     /* Whether an address that was refused is of the team's memory; NULL: where it is in the space.
      * Called by a signal's handler. */
     bool (*holds)(uintptr_t address);

@@ -50,21 +50,109 @@ void muster__check_close_journal(struct muster__check *check, void *journal, uin
     protect_journal(check, journal, size_bytes, MUSTER__READ_ONLY);
 }
 
-/* Puts a private page over one that the chunk shares with others. */
-static void cover(struct muster__check *check, struct written *written, struct border *border,
-                  unsigned char *copy, unsigned char *first, unsigned char *end)
+/* -- border pages ----------------------------------------------------------------------------- */
+
+/* Fills a border's private page: the chunk's own bytes, and the pattern around them. */
+static void fill(struct muster__check *check, struct written *written, struct border *border,
+                 unsigned char *first, unsigned char *end)
 {
     unsigned char *page = border->page;
-    border->copy = copy;
     border->first = first > page ? first : page;
     border->end = end < page + check->page_bytes ? end : page + check->page_bytes;
-    memcpy(copy, check->pattern, check->page_bytes);
-    memcpy(copy + (border->first - page), written->alias + (border->first - written->pages),
+    memcpy(border->copy, check->pattern, check->page_bytes);
+    memcpy(border->copy + (border->first - page), written->alias + (border->first - written->pages),
            (uint64_t)(border->end - border->first));
-    int status = muster__os_map_again(copy, check->page_bytes, page, NULL);
+}
+
+/* Takes the private page away: what all ranks share is there again, to be read and written. */
+static void uncover(struct muster__check *check, struct written *written, struct border *border)
+{
+    if (!border->page)
+        return;
+    int status = muster__os_map_again(written->alias + (border->page - written->pages),
+                                      check->page_bytes, border->page, NULL);
     if (status < 0)
         muster__check_fail(check, status);
+    border->page = NULL;
 }
+
+/* Whether elements first ..< end share a page with others: one of their own pages. */
+static bool is_shared(const struct muster__check *check, const unsigned char *page,
+                      const unsigned char *first, const unsigned char *end)
+{
+    return page && (first > page || end < page + check->page_bytes);
+}
+
+/* Puts private pages over those that the chunk shares with others. A private page that the chunk
+ * before has left there is filled again, which takes no system call. */
+static void cover(struct muster__check *check, struct written *written, unsigned char *first,
+                  unsigned char *end)
+{
+    unsigned char *last = written->open + written->open_bytes - check->page_bytes;
+    unsigned char *wanted[2] = {written->open, last > written->open ? last : NULL};
+    for (int j = 0; j < 2; j++)
+        if (!is_shared(check, wanted[j], first, end))
+            wanted[j] = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct border *border = &written->borders[i];
+        if (!border->page)
+            continue;
+        int found = border->page == wanted[0] ? 0 : border->page == wanted[1] ? 1 : -1;
+        if (found < 0) {
+            uncover(check, written, border); /* all of it is the chunk's */
+            continue;
+        }
+        fill(check, written, border, first, end);
+        wanted[found] = NULL;
+    }
+    for (int j = 0; j < 2; j++) {
+        struct border *border = &written->borders[written->borders[0].page != NULL];
+        if (!wanted[j])
+            continue;
+        border->page = wanted[j];
+        border->copy = written->scratch + (uint64_t)(border - written->borders) * check->page_bytes;
+        fill(check, written, border, first, end);
+        int status = muster__os_map_again(border->copy, check->page_bytes, border->page, NULL);
+        if (status < 0)
+            muster__check_fail(check, status);
+    }
+}
+
+/* Closes pages of an array. */
+static void close_pages(struct muster__check *check, struct written *written, unsigned char *from,
+                        unsigned char *to)
+{
+    if (from >= to)
+        return;
+    for (int i = 0; i < 2; i++)
+        if (written->borders[i].page >= from && written->borders[i].page < to)
+            uncover(check, written, &written->borders[i]);
+    muster__check_protect(check, from, (uint64_t)(to - from), MUSTER__NO_ACCESS);
+}
+
+/* Opens these pages of an array and closes those that were open. Order: neighbours first open, then
+ * close. Why: the system then moves a border, and need not cut a mapping in three and join it
+ * again. */
+static void open_pages(struct muster__check *check, struct written *written, unsigned char *from,
+                       unsigned char *to)
+{
+    unsigned char *old_from = written->open,
+                  *old_to = old_from ? old_from + written->open_bytes : NULL;
+    written->open = from;
+    written->open_bytes = (uint64_t)(to - from);
+    if (old_from && (old_to < from || old_from > to)) {
+        close_pages(check, written, old_from, old_to);
+        old_from = NULL;
+    }
+    if (!old_from || from < old_from || to > old_to)
+        muster__check_protect(check, from, (uint64_t)(to - from), MUSTER__READ_WRITE);
+    if (old_from) {
+        close_pages(check, written, old_from, from < old_to ? from : old_to);
+        close_pages(check, written, to > old_from ? to : old_from, old_to);
+    }
+}
+
+/* -- entering and leaving --------------------------------------------------------------------- */
 
 static void enter_array(struct muster__check *check, struct written *written)
 {
@@ -73,22 +161,14 @@ static void enter_array(struct muster__check *check, struct written *written)
     uint64_t end_bytes = 0;
     uint64_t first_bytes = muster_check_owned(array, by_chunk ? check->chunk : check->first,
                                               by_chunk ? check->chunk + 1 : check->end, &end_bytes);
-    if (first_bytes >= end_bytes)
+    if (first_bytes >= end_bytes) {
+        muster__check_close(check, written);
         return;
+    }
     unsigned char *first = written->start + first_bytes, *end = written->start + end_bytes;
-    written->open = muster__page_of(check, first);
-    written->open_bytes = (uint64_t)(muster__page_after(check, end) - written->open);
-    muster__check_protect(check, written->open, written->open_bytes, MUSTER__READ_WRITE);
-    unsigned char *last = written->open + written->open_bytes - check->page_bytes;
-    struct border *borders = written->borders;
-    if (first > written->open || (last == written->open && end < last + check->page_bytes))
-        borders[0].page = written->open;
-    if (last > written->open && end < last + check->page_bytes)
-        borders[1].page = last;
-    for (int i = 0; i < 2; i++)
-        if (borders[i].page)
-            cover(check, written, &borders[i], written->scratch + (uint64_t)i * check->page_bytes,
-                  first, end);
+    open_pages(check, written, muster__page_of(check, first), muster__page_after(check, end));
+    cover(check, written, first, end);
+    written->is_entered = true;
     if (array->flags & MUSTER_CHECK_POISONED)
         memset(first, 0xff, (size_t)(end - first));
 }
@@ -144,11 +224,20 @@ static void compare(struct muster__check *check, const struct written *written,
     muster_fault_end(&found);
 }
 
-/* Compares the private pages and takes them away. */
-static void leave_array(struct muster__check *check, struct written *written)
+void muster__check_close(struct muster__check *check, struct written *written)
 {
     if (!written->open)
         return;
+    close_pages(check, written, written->open, written->open + written->open_bytes);
+    written->open = NULL;
+}
+
+/* Compares the private pages, and gives others the chunk's bytes in them. */
+static void leave_array(struct muster__check *check, struct written *written)
+{
+    if (!written->is_entered)
+        return;
+    written->is_entered = false;
     for (int i = 0; i < 2; i++) {
         struct border *border = &written->borders[i];
         if (!border->page)
@@ -156,14 +245,9 @@ static void leave_array(struct muster__check *check, struct written *written)
         compare(check, written, border);
         memcpy(written->alias + (border->first - written->pages), border->first,
                (uint64_t)(border->end - border->first));
-        int status = muster__os_map_again(written->alias + (border->page - written->pages),
-                                          check->page_bytes, border->page, NULL);
-        if (status < 0)
-            muster__check_fail(check, status);
-        border->page = NULL;
     }
-    muster__check_protect(check, written->open, written->open_bytes, MUSTER__NO_ACCESS);
-    written->open = NULL;
+    if (!check->loop.is_lazy)
+        muster__check_close(check, written);
 }
 
 void muster__check_leave(struct muster__check *check)

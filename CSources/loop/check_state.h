@@ -19,8 +19,10 @@ struct written {
     uint64_t pages_bytes;
     unsigned char *alias;   /* the same memory, for the library */
     unsigned char *scratch; /* two private pages */
-    unsigned char *open;    /* pages of the chunk in work; NULL: none */
+    unsigned char *open; /* pages that can be touched: of the chunk in work, or of the one before;
+                            NULL: none */
     uint64_t open_bytes;
+    bool is_entered; /* a chunk is in work that has elements of it */
     struct border borders[2];
 };
 
@@ -55,6 +57,8 @@ static inline unsigned char *muster__page_after(const struct muster__check *chec
     return muster__page_of(check, address + check->page_bytes - 1);
 }
 
+/* Closes what is open of an array: no chunk is in work. */
+void muster__check_close(struct muster__check *check, struct written *written);
 /* Opens all control memory, for the note of a crash. */
 void muster__check_open_all(struct muster__check *check);
 /* Opens or closes what this rank writes itself of the control memory. */

@@ -145,7 +145,8 @@ static int begin_check(struct muster_loop *loop, struct muster_team *team)
         .count = table->count,
         .rooms = team->known,
         .room_count = MUSTER_ROOMS_MAX,
-        .kept_offset = loop->timeline.list ? team->job->timeline_offset : UINT64_MAX};
+        .kept_offset = loop->timeline.list ? team->job->timeline_offset : UINT64_MAX,
+        .is_lazy = true};
     return muster__loop_check(loop, &checked);
 }
 

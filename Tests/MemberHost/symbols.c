@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <muster/symbol.h>
+#include <muster/core/symbol.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -133,6 +133,8 @@ int symbols(int count, char **arguments)
     snprintf(path, sizeof path, "%s/fifo", folder); /* refused, and not waited for */
     CHECK(mkfifo(path, 0600) == 0);
     CHECK_STATUS(muster_symbol_find(path, 0, true, &symbol), -ENOEXEC);
+    snprintf(command, sizeof command, "rm -r '%s/'*", folder);
+    CHECK(system(command) == 0);
     printf("libraries %u\n", checked);
     return 0;
 }

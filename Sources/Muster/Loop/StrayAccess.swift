@@ -48,8 +48,10 @@ extension TeamCore {
         }) {
             return "\(verb) " + inArray(offset, id, place, fault)
         }
+        // Their room is longer than they are, and a freed array may have been where it is.
+        let chunks = Int(muster_schedule_chunks(job.pointee.elements, max(job.pointee.grain, 1)))
         if let (place, bytes) = lastPartials, offset >= place.offset,
-            offset < place.offset + place.bytes
+            offset < place.offset + chunks * bytes
         {
             return
                 "\(verb) the partial result of chunk \((offset - place.offset) / bytes), which is "

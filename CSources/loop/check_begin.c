@@ -1,4 +1,4 @@
-/* check.c - what a rank does to its own memory in a checked loop. The story is told in
+/* check_begin.c - what a rank does to its own memory in a checked loop. The story is told in
  * muster/check.h.
  *
  * Invariant: while no kernel runs, the control memory can be written; while no loop runs, so can

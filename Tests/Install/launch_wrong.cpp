@@ -230,7 +230,7 @@ const Mistake mistakes[] = {
      "not use"},
     {"a freed array", nullptr, "wrote element 20000 of array 4 (freed), which has been freed",
      nullptr},
-    {"an error of its own", fails, "its kernel said 5", nullptr},
+    {"an error of its own", fails, "the kernel returned 5 on rank ", nullptr},
     {"another's partial result", nullptr, nullptr,
      "wrote the partial result of chunk 1, which is another's"},
 };

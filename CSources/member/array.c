@@ -65,9 +65,10 @@ static int obtain(const struct muster_member *me, const char *name, uint64_t siz
  * allow. Why: a store beyond an array's end or before its start is a signal then. Breaks otherwise:
  * the kernel puts one mapping right below the other, so that it changes another array. (And large
  * arrays are slower side by side: os.h.) */
-static int map_apart(int fd, uint64_t size_bytes, struct muster__member_array *array)
+static int map_apart(const struct muster_member *me, int fd, uint64_t size_bytes,
+                     struct muster__member_array *array)
 {
-    const bool is_limited = muster__os_limit(MUSTER__ADDRESSES) != UINT64_MAX;
+    const bool is_limited = me->addresses_cost || muster__os_limit(MUSTER__ADDRESSES) != UINT64_MAX;
     const uint64_t gaps[] = {MUSTER__GUARD_BYTES, MUSTER__APART_BYTES, muster__os_page_bytes(), 0};
     size_t first = !is_limited ? 0 : size_bytes >= MUSTER__LARGE_BYTES ? 1 : 2;
     int status = -ENOMEM;
@@ -106,7 +107,7 @@ static int map(const struct muster_member *me, int fd, struct muster__member_arr
     /* Shorter, or not sealed, and a later access could raise SIGBUS. */
     if (sealed <= 0 || file_bytes < array->size_bytes)
         return sealed < 0 && sealed != -EINVAL ? sealed : -EUCLEAN;
-    status = map_apart(fd, file_bytes, array);
+    status = map_apart(me, fd, file_bytes, array);
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_MAPPED);
@@ -131,6 +132,10 @@ static int find_or_map(struct muster_member *me, const char *name, uint64_t size
         }
     if (me->array_count == MUSTER_ARRAYS_MAX)
         return -ENOSPC;
+    /* Asked once: it costs what it asks for. An emulator took a GiB for a thousand arrays' rooms.
+     */
+    if (me->array_count == 0)
+        me->addresses_cost = muster__os_addresses_cost(512ull << 20);
     if (me->array_count % 16 == 0) {
         struct muster__member_array *more =
             realloc(me->arrays, (me->array_count + 16) * sizeof *more);

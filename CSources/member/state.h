@@ -254,6 +254,7 @@ struct muster_member {
     const struct muster_roll **rolls;
     uint32_t rank, size;
     int pid;             /* of the process that joined */
+    bool addresses_cost; /* a reservation takes memory, as in an emulator: rooms are small */
     uint64_t generation; /* UINT64_MAX: muster_recover must come first */
     uint64_t sequence;   /* meetings in this generation */
     uint32_t *states;    /* room for one a rank */

@@ -67,7 +67,7 @@ int loop_errors(int count, char **arguments)
     loop = NULL;
     bad = good, bad.elements = 1ull << 36, bad.partial_bytes = 0, bad.grain = 1;
     const uint64_t capacity = me->plan.roll_capacity; /* less than all chunks in an emulator */
-    me->plan.roll_capacity = 1000; /* as where address space is short */
+    me->plan.roll_capacity = 1000;                    /* as where address space is short */
     CHECK_STATUS(muster_member_loop_begin(me, &bad, &loop), -E2BIG);
     me->plan.roll_capacity = capacity;
     CHECK(!loop);

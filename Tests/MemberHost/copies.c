@@ -72,6 +72,15 @@ static int increment(struct team *team, uint32_t rank, uint32_t incarnation)
             muster_member_loop_commit(loop, &chunk);
         }
         CHECK_STATUS(status, 0);
+        /* One that finds the loop at its end is told, and its parent ends the loop. */
+        pid_t late = fork_by(plan->is_bare);
+        if (late == 0) {
+            CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EPERM);
+            CHECK_STATUS(muster_member_loop_next_call(loop, &chunk), -EPERM);
+            CHECK_STATUS(muster_member_loop_end(loop, &report), -EPERM);
+            _exit(0);
+        }
+        check_copy(late, 0);
         CHECK_STATUS(muster_member_loop_end(loop, &report), 0);
         for (uint32_t i = 0; i < ELEMENTS; i++)
             CHECK(x[i] == round);
@@ -81,7 +90,14 @@ static int increment(struct team *team, uint32_t rank, uint32_t incarnation)
     pid_t copy = fork_by(plan->is_bare);
     if (copy == 0) {
         struct muster_member_loop *loop;
+        double value = 1;
         CHECK_STATUS(muster_member_barrier(me), -EPERM);
+        CHECK_STATUS(muster_member_broadcast(me, &value, sizeof value, 0), -EPERM);
+        CHECK_STATUS(muster_member_reduce(me, &value, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 0),
+                     -EPERM);
+        CHECK_STATUS(muster_member_all_reduce(me, &value, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM),
+                     -EPERM);
+        CHECK_STATUS(muster_member_scan(me, &value, 1, MUSTER_TYPE_F64, MUSTER_OP_SUM, 0), -EPERM);
         CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EPERM);
         CHECK_STATUS(muster_member_array(me, "y", 8, &memory), -EPERM);
         CHECK_STATUS(muster_recover(me), -EPERM);

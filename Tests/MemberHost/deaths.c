@@ -54,7 +54,9 @@ static int make_call(struct muster_member *me, enum call call)
     int status = muster_member_loop_begin(me, &options, &loop);
     if (status < 0)
         return status;
-    while ((status = muster_member_loop_next(loop, &chunk)) > 0)
+    bool is_odd = muster_member_rank(me) % 2 != 0; /* both entries of it */
+    while ((status = is_odd ? muster_member_loop_next_call(loop, &chunk)
+                            : muster_member_loop_next(loop, &chunk)) > 0)
         muster_member_loop_commit(loop, &chunk);
     int ended = muster_member_loop_end(loop, NULL);
     CHECK(status == 0 || status == ended); /* what stopped it is what its end says */
@@ -169,7 +171,7 @@ static int adopting(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_chunk chunk;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
     int status;
-    while ((status = muster_member_loop_next(loop, &chunk)) > 0) {
+    while ((status = muster_member_loop_next_call(loop, &chunk)) > 0) {
         double sum = 0;
         for (uint64_t i = chunk.first; i < chunk.end; i++)
             sum += x[i] = 1.0 / (double)(i + 1);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -14,267 +15,18 @@
 
 #include "launcher/state.h"
 
-/* Serves a launcher until a child has ended. Returns: its exit status. */
-static int serve_until_end(struct muster_launcher *launcher, pid_t child,
-                           struct muster_launcher_event *last)
-{
-    int status = 0;
-    while (waitpid(child, &status, WNOHANG) == 0) {
-        struct muster_launcher_event event;
-        while (muster_launcher_serve(launcher, &event, 1) == 1)
-            if (last && event.kind != MUSTER_LAUNCHER_DIED && event.kind != MUSTER_LAUNCHER_LEFT)
-                *last = event;
-        usleep(200);
-    }
-    CHECK(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static struct muster_launcher *launcher_of(uint32_t size)
-{
-    struct muster_launcher_options options = {
-        .size_bytes = sizeof options, .size = size, .spin_ns = 0};
-    struct muster_launcher *launcher = NULL;
-    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
-    return launcher;
-}
-
-/* Joins in a child. Returns: the status of the join there. */
-static int join_elsewhere(struct muster_launcher *launcher, const char *address, uint32_t rank,
-                          bool stays, pid_t *process, struct muster_launcher_event *event)
-{
-    int *status = shared(sizeof *status);
-    *status = 1;
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        struct muster_join_options options = {
-            .size_bytes = sizeof options, .address = address, .rank = rank};
-        struct muster_member *me;
-        __atomic_store_n(status, muster_join_with(&options, &me), __ATOMIC_SEQ_CST);
-        while (stays)
-            pause();
-        _exit(0);
-    }
-    if (process)
-        *process = child;
-    if (!stays) {
-        (void)serve_until_end(launcher, child, event);
-        return *status;
-    }
-    while (__atomic_load_n(status, __ATOMIC_SEQ_CST) == 1) {
-        struct muster_launcher_event events[4];
-        (void)muster_launcher_serve(launcher, events, 4);
-        usleep(200);
-    }
-    return *status;
-}
-
-/* -- a launcher that lies ------------------------------------------------------------------- */
-
-enum lie {
-    CLOSES,
-    OTHER_VERSION,
-    OTHER_MAGIC,
-    NO_DESCRIPTOR,
-    WRONG_MEMORY,
-    WRONG_SIZE,
-    SMALL_TEAM
-};
-
-static int join_liar(enum lie lie)
-{
-    char name[64];
-    snprintf(name, sizeof name, "muster-liar-%d-%d", getpid(), lie);
-    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path + 1, name, strlen(name));
-    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
-    CHECK(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 4) == 0);
-    pid_t child = fork();
-    if (child == 0) {
-        int caller = accept(listener, NULL, NULL);
-        struct muster__hello hello;
-        CHECK(recv(caller, &hello, sizeof hello, 0) == sizeof hello);
-        struct muster__answer answer = {.magic = MUSTER__HELLO_MAGIC,
-                                        .layout_version = MUSTER_LAYOUT_VERSION};
-        struct muster_segment segment = {.fd = -1};
-        if (lie == CLOSES)
-            _exit(0);
-        answer.layout_version += lie == OTHER_VERSION;
-        answer.magic += lie == OTHER_MAGIC;
-        if (lie == WRONG_MEMORY)
-            CHECK_STATUS(muster_segment_create("liar", MUSTER_SEGMENT_CONTROL, 1 << 20, &segment),
-                         0);
-        if (lie == WRONG_SIZE)
-            CHECK_STATUS(muster_segment_create("liar", MUSTER_SEGMENT_MEMBERS, 1 << 20, &segment),
-                         0);
-        /* Where the answer is all that is wrong, the memory behind it is right. */
-        if (lie == SMALL_TEAM || lie == OTHER_VERSION || lie == OTHER_MAGIC) {
-            struct muster_launcher_options options = {.size_bytes = sizeof options, .size = 1};
-            struct muster__member_plan plan;
-            struct muster__member_parts parts;
-            CHECK_STATUS(muster__member_segment(&options, &segment, &plan, &parts), 0);
-        }
-        int fd = lie == NO_DESCRIPTOR ? -1 : segment.fd >= 0 ? segment.fd : listener;
-        CHECK_STATUS(muster__os_send_descriptor(caller, fd, &answer, sizeof answer), 0);
-        (void)recv(caller, &hello, sizeof hello, 0);
-        _exit(0);
-    }
-    char text[80];
-    snprintf(text, sizeof text, "@%s", name);
-    struct muster_join_options options = {
-        .size_bytes = sizeof options, .address = text, .rank = lie == SMALL_TEAM ? 3 : 0};
-    struct muster_member *me = NULL;
-    int status = muster_join_with(&options, &me);
-    CHECK(!me);
-    close(listener);
-    CHECK(waitpid(child, NULL, 0) == child);
-    return status;
-}
-
-/* The status of muster_join under an environment, in a child. */
-static int join_under(const char *const variables[])
-{
-    pid_t child = fork();
-    if (child == 0) {
-        clearenv();
-        for (; *variables; variables++)
-            putenv((char *)(uintptr_t)*variables);
-        struct muster_member *me;
-        int status = muster_join(&me);
-        char advice[512];
-        CHECK_STATUS(muster_join_advice(status, advice, sizeof advice), 0);
-        CHECK(strlen(advice) > 0 && !strchr(advice, '\n'));
-        bool is_lost = getenv("MUSTER_SIZE") && !(getenv("MUSTER_TEAM") && *getenv("MUSTER_TEAM"));
-        if (status == -ENOTCONN)
-            CHECK(strstr(advice,
-                         is_lost ? "MUSTER_SIZE=2 is set and MUSTER_TEAM is not: " : "muster run"));
-        if (status == -ENOTCONN && is_lost)
-            CHECK(strstr(advice, "unset MUSTER_SIZE and MUSTER_RANK to run it alone"));
-        if (status == -ENOTUNIQ)
-            CHECK(strstr(advice, "OMPI_COMM_WORLD_RANK") && strstr(advice, "PMI_RANK"));
-        _exit(-status);
-    }
-    int status;
-    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
-    return -WEXITSTATUS(status);
-}
-
-#define UNDER(...) join_under((const char *const[]){__VA_ARGS__, NULL})
-
-/* Length: one case after the other, each a few lines. */
-int join_errors(int count, char **arguments)
-{
-    (void)count;
-    (void)arguments;
-    watch(60);
-    struct muster_member *me = NULL;
-    struct muster_join_options options = {.size_bytes = 4};
-    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
-    options = (struct muster_join_options){.size_bytes = sizeof options, .spin_ns = -2};
-    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
-    options = (struct muster_join_options){.size_bytes = sizeof options, .address = "muster-1"};
-    CHECK_STATUS(muster_join_with(&options, &me), -EINVAL);
-    options.address = "@muster-nobody-listens-here";
-    CHECK_STATUS(muster_join_with(&options, &me), -ECONNREFUSED);
-    CHECK(!me);
-
-    CHECK_STATUS(UNDER("MUSTER_TEAM=@muster-nobody-listens-here", "MUSTER_RANK=0"), -ECONNREFUSED);
-    CHECK_STATUS(UNDER("MUSTER_TEAM=@x"), -EINVAL);
-    CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=1x"), -EINVAL);
-    CHECK_STATUS(UNDER("MUSTER_TEAM=@x", "MUSTER_RANK=4294967296"), -EINVAL);
-    CHECK_STATUS(UNDER("PATH=/bin"), 0);
-    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_RANK=1"), -ENOTCONN);
-    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM="), -ENOTCONN);
-    CHECK_STATUS(
-        UNDER("MUSTER_SIZE=2", "OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=3", "MUSTER_RANK=0"),
-        -ENOTCONN);
-    CHECK_STATUS(UNDER("MUSTER_SIZE=2", "MUSTER_TEAM=@muster-nobody-listens-here", "MUSTER_RANK=0"),
-                 -ECONNREFUSED);
-    CHECK_STATUS(UNDER("MUSTER_SIZE=1", "MUSTER_RANK=0"), 0);
-    CHECK_STATUS(UNDER("MUSTER_SIZE="), 0);
-    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2"), -ENOTCONN);
-    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=1"), 0);
-    CHECK_STATUS(
-        UNDER("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2", "PMI_RANK=0", "PMI_SIZE=2"),
-        -ENOTUNIQ);
-    CHECK_STATUS(UNDER("JOB_COMPLETION_INDEX=3"), -ENOTCONN);
-    CHECK_STATUS(UNDER("OMPI_COMM_WORLD_RANK=7", "OMPI_COMM_WORLD_SIZE=2"), -EINVAL);
-
-    CHECK_STATUS(join_liar(CLOSES), -ECONNRESET);
-    CHECK_STATUS(join_liar(OTHER_VERSION), -EPROTO);
-    CHECK_STATUS(join_liar(OTHER_MAGIC), -EPROTO);
-    CHECK_STATUS(join_liar(NO_DESCRIPTOR), -EUCLEAN);
-    CHECK_STATUS(join_liar(WRONG_MEMORY), -EPROTO);
-    CHECK_STATUS(join_liar(WRONG_SIZE), -EUCLEAN);
-    CHECK_STATUS(join_liar(SMALL_TEAM), -EUCLEAN);
-
-    struct muster_launcher *single = launcher_of(1);
-    pid_t twice = fork();
-    if (twice == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        options.address = muster_launcher_address(single);
-        CHECK_STATUS(muster_join_with(&options, &me), 0);
-        struct muster_member *again;
-        CHECK_STATUS(muster_join_with(&options, &again), -EALREADY);
-        CHECK_STATUS(muster_leave(me), 0);
-        int status; /* until the launcher has read that it has left */
-        while ((status = muster_join_with(&options, &again)) == -EALREADY)
-            usleep(200);
-        CHECK_STATUS(status, -ESHUTDOWN);
-        _exit(0);
-    }
-    CHECK(serve_until_end(single, twice, NULL) == 0);
-    muster_launcher_destroy(single);
-
-    struct muster_launcher *launcher = launcher_of(3);
-    const char *address = muster_launcher_address(launcher);
-    struct muster_launcher_event event = {0};
-    CHECK_STATUS(join_elsewhere(launcher, address, 3, false, NULL, &event), -EINVAL);
-    CHECK(event.kind == MUSTER_LAUNCHER_REFUSED && event.rank == 3 && event.status == -EINVAL);
-    pid_t holder = 0;
-    CHECK_STATUS(join_elsewhere(launcher, address, 1, true, &holder, NULL), 0);
-    CHECK(muster_launcher_process(launcher, 1) == holder);
-    CHECK_STATUS(join_elsewhere(launcher, address, 1, false, NULL, &event), -EBUSY);
-    CHECK(event.kind == MUSTER_LAUNCHER_REFUSED && event.status == -EBUSY);
-    /* Nor does the memory itself let a second one in. */
-    CHECK(launcher->parts.posts[1].holder == (uint64_t)holder);
-    launcher->parts.posts[2].holder = 1;
-    CHECK_STATUS(join_elsewhere(launcher, address, 2, false, NULL, NULL), -EBUSY);
-    CHECK_STATUS(muster_launcher_lose(launcher, 0), 0);
-    CHECK_STATUS(join_elsewhere(launcher, address, 0, false, NULL, &event), -ESHUTDOWN);
-    kill(holder, SIGKILL);
-    waitpid(holder, NULL, 0);
-    if (geteuid() == 0) {
-        pid_t child = fork();
-        if (child == 0) {
-            CHECK(setuid(65534) == 0);
-            options = (struct muster_join_options){
-                .size_bytes = sizeof options, .address = address, .rank = 0};
-            CHECK_STATUS(muster_join_with(&options, &me), -EPERM);
-            _exit(0);
-        }
-        CHECK(serve_until_end(launcher, child, NULL) == 0);
-    } else {
-        printf("skipped: another user's process, for want of root\n");
-    }
-    muster_launcher_destroy(launcher);
-
-    char text[8];
-    CHECK_STATUS(muster_join_advice(-EBUSY, text, 0), -EINVAL);
-    CHECK_STATUS(muster_join_advice(-EBUSY, text, sizeof text), 0);
-    CHECK(strlen(text) == 7);
-    char advice[512];
-    CHECK_STATUS(muster_join_advice(-ENOMEM, advice, sizeof advice), 0);
-    CHECK(strstr(advice, "ulimit -v"));
-    CHECK_STATUS(muster_leave(NULL), 0);
-    return 0;
-}
-
 /* -- a member's calls ----------------------------------------------------------------------- */
+
+/* Makes a limit what `most` says while a call is made. */
+static struct rlimit narrow(int what, rlim_t most)
+{
+    struct rlimit before, limits;
+    CHECK(getrlimit(what, &before) == 0);
+    limits = before;
+    limits.rlim_cur = most;
+    CHECK(setrlimit(what, &limits) == 0);
+    return before;
+}
 
 static struct muster_member *alone(void)
 {
@@ -317,6 +69,79 @@ static int mismatched(struct team *team, uint32_t rank, uint32_t incarnation)
     /* And after all of that they still meet. */
     CHECK_STATUS(muster_member_barrier(me), 0);
     return muster_leave(me);
+}
+
+/* Arrays, and loops whose partial results lie in one, where files or descriptors may not be had. */
+static void without_room(struct muster_member *me)
+{
+    struct muster_member_loop_options options = {
+        .size_bytes = sizeof options, .elements = 1 << 20, .grain = 1, .partial_bytes = 1024};
+    struct muster_member_loop *loop;
+    void *address;
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before = narrow(RLIMIT_FSIZE, 1 << 20);
+    CHECK_STATUS(muster_member_array(me, "long", 1 << 30, &address), -EFBIG);
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EFBIG);
+    CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    rlim_t next = (rlim_t)dup(0);
+    close((int)next);
+    before = narrow(RLIMIT_NOFILE, next);
+    CHECK_STATUS(muster_member_array(me, "opened", 1, &address), -EMFILE);
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EMFILE);
+    CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
+/* What a launcher of another make sends is no array's memory: it could become shorter. */
+static void array_of_a_liar(void)
+{
+    struct muster_launcher *launcher = launcher_of(1);
+    const char liar[] = "muster-array-liar";
+    char own[32];
+    snprintf(own, sizeof own, "%s-%d", liar, getpid());
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    memcpy(name.sun_path + 1, own, strlen(own));
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(own));
+    CHECK(bind(listener, (struct sockaddr *)&name, length) == 0 && listen(listener, 4) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct muster_join_options place = {.size_bytes = sizeof place,
+                                            .address = muster_launcher_address(launcher)};
+        struct muster_member *me;
+        struct muster_member_loop *loop;
+        struct muster_member_loop_options options = {
+            .size_bytes = sizeof options, .elements = 10, .partial_bytes = 8};
+        void *address;
+        CHECK_STATUS(muster_join_with(&place, &me), 0);
+        snprintf(me->address, sizeof me->address, "%s", own);
+        CHECK_STATUS(muster_member_array(me, "x", 100, &address), -EUCLEAN);
+        CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -EUCLEAN);
+        _exit(muster_leave(me));
+    }
+    pid_t answers = fork();
+    CHECK(answers >= 0);
+    if (answers == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+            int caller = accept(listener, NULL, NULL);
+            struct muster__hello hello;
+            struct muster__answer answer = {.magic = MUSTER__HELLO_MAGIC,
+                                            .layout_version = MUSTER_LAYOUT_VERSION};
+            FILE *file = tmpfile();
+            CHECK(file && recv(caller, &hello, sizeof hello, 0) == sizeof hello);
+            CHECK_STATUS(muster__os_send_descriptor(caller, fileno(file), &answer, sizeof answer),
+                         0);
+            fclose(file);
+            close(caller);
+        }
+    }
+    CHECK(serve_until_end(launcher, child, NULL) == 0);
+    kill(answers, SIGKILL);
+    CHECK(waitpid(answers, NULL, 0) == answers);
+    close(listener);
+    muster_launcher_destroy(launcher);
 }
 
 int call_errors(int count, char **arguments)
@@ -367,11 +192,16 @@ int call_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_array(me, "a", 5001, &second), -EINVAL);
     CHECK_STATUS(muster_member_array(me, "huge", 1ull << 60, &second), -ENOMEM);
     CHECK_STATUS(muster_member_array(me, "most", UINT64_MAX, &second), -ENOMEM);
+    without_room(me);
     for (uint32_t i = 2; i < MUSTER_ARRAYS_MAX; i++) {
         snprintf(name, sizeof name, "array %u", i);
         CHECK_STATUS(muster_member_array(me, name, 1, &second), 0);
     }
     CHECK_STATUS(muster_member_array(me, "one more", 1, &second), -ENOSPC);
+    struct muster_member_loop_options options = {
+        .size_bytes = sizeof options, .elements = 10, .partial_bytes = 8};
+    struct muster_member_loop *loop;
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), -ENOSPC);
     CHECK_STATUS(muster_leave(me), 0);
 
     struct team team = {.size = 3, .program = mismatched};
@@ -380,6 +210,7 @@ int call_errors(int count, char **arguments)
         CHECK(ended_well(&team, rank));
     CHECK(team.left == 3 && team.died == 0);
     end_team(&team);
+    array_of_a_liar();
     return 0;
 }
 

@@ -43,7 +43,10 @@ static int lack_memory(struct team *team, uint32_t rank, uint32_t incarnation)
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
     if (rank == 0)
         muster_testing_fail_memory(outcome->nth);
-    while ((outcome->status[rank] = muster_member_loop_next(loop, &chunk)) > 0) {
+    /* Both entries of it, in turn. */
+    while ((outcome->status[rank] = outcome->nth % 2
+                                        ? muster_member_loop_next(loop, &chunk)
+                                        : muster_member_loop_next_call(loop, &chunk)) > 0) {
         if (rank == 2)
             kill(getpid(), SIGKILL);
         muster_member_loop_commit(loop, &chunk);

@@ -122,7 +122,7 @@ static void adopting(void)
     while ((status = muster_member_loop_next(loop, &chunk)) > 0)
         muster_member_loop_commit(loop, &chunk);
     CHECK_STATUS(status, -ECONNRESET);
-    CHECK_STATUS(muster_member_loop_next(loop, &chunk), -ECONNRESET);
+    CHECK_STATUS(muster_member_loop_next_call(loop, &chunk), -ECONNRESET);
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -ECONNRESET);
     CHECK_STATUS(muster_leave(me), -ECONNRESET);
     end(other);
@@ -204,7 +204,7 @@ static void one_call_each(void)
     CHECK_STATUS(muster_member_loop_begin(me, &stealing, &loop), 0);
     me->parts.slots[0].claim = muster_schedule_pack((struct muster_interval){5, 5000});
     CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EUCLEAN);
-    CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EUCLEAN);
+    CHECK_STATUS(muster_member_loop_next_call(loop, &chunk), -EUCLEAN);
     CHECK_STATUS(muster_member_loop_end(loop, NULL), -EBADMSG);
     /* Partial results for which there is no memory. */
     stealing.partial_bytes = MUSTER_PARTIAL_BYTES_MAX;

@@ -142,6 +142,8 @@ int loop_errors(int count, char **arguments)
     CHECK_STATUS(muster_member_loop_end(loop, NULL), 0);
     muster_testing_fail_memory(1);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), -ENOMEM);
+    muster_testing_fail_memory(1);
+    CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, result), -ENOMEM);
     CHECK_STATUS(muster_member_loop_combine(loop, sum, NULL, result), 0);
 
     /* A loop without chunks gives the identity. */

@@ -14,6 +14,7 @@ int main(int count, char **arguments)
         int (*run)(int count, char **arguments);
     } scenarios[] = {
         {"join-errors", join_errors},
+        {"raised-join", raised_join},
         {"call-errors", call_errors},
         {"loop-errors", loop_errors},
         {"launcher-errors", launcher_errors},

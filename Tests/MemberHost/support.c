@@ -210,3 +210,74 @@ struct muster_member *join_as(const struct team *team, uint32_t rank)
     CHECK_STATUS(muster_join_with(&options, &me), 0);
     return me;
 }
+
+bool told_by_environment;
+
+int join_told(const struct muster_join_options *options, struct muster_member **me)
+{
+    if (!told_by_environment)
+        return muster_join_with(options, me);
+    char rank[16];
+    snprintf(rank, sizeof rank, "%u", options->rank);
+    CHECK(setenv("MUSTER_TEAM", options->address, 1) == 0 && setenv("MUSTER_RANK", rank, 1) == 0);
+    int status = muster_join(me);
+    unsetenv("MUSTER_TEAM");
+    unsetenv("MUSTER_RANK");
+    return status;
+}
+
+int serve_until_end(struct muster_launcher *launcher, pid_t child,
+                    struct muster_launcher_event *last)
+{
+    int status = 0;
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        struct muster_launcher_event event;
+        while (muster_launcher_serve(launcher, &event, 1) == 1)
+            if (last && event.kind != MUSTER_LAUNCHER_DIED && event.kind != MUSTER_LAUNCHER_LEFT)
+                *last = event;
+        usleep(200);
+    }
+    CHECK(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+struct muster_launcher *launcher_of(uint32_t size)
+{
+    struct muster_launcher_options options = {
+        .size_bytes = sizeof options, .size = size, .spin_ns = 0};
+    struct muster_launcher *launcher = NULL;
+    CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
+    return launcher;
+}
+
+int join_elsewhere(struct muster_launcher *launcher, const char *address, uint32_t rank, bool stays,
+                   pid_t *process, struct muster_launcher_event *event)
+{
+    int *status = shared(sizeof *status);
+    *status = 1;
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct muster_join_options options = {
+            .size_bytes = sizeof options, .address = address, .rank = rank};
+        struct muster_member *me;
+        __atomic_store_n(status, join_told(&options, &me), __ATOMIC_SEQ_CST);
+        while (stays)
+            pause();
+        _exit(0);
+    }
+    if (process)
+        *process = child;
+    if (!stays) {
+        (void)serve_until_end(launcher, child, event);
+        return *status;
+    }
+    while (__atomic_load_n(status, __ATOMIC_SEQ_CST) == 1) {
+        struct muster_launcher_event events[4];
+        (void)muster_launcher_serve(launcher, events, 4);
+        usleep(200);
+    }
+    return *status;
+}

@@ -74,6 +74,23 @@ pid_t fork_child(void);
 /* Joins as the rank of a team. */
 struct muster_member *join_as(const struct team *team, uint32_t rank);
 
+/* How join_told tells a process its place: by options, or by variables. */
+extern bool told_by_environment;
+
+/* muster_join_with, or muster_join under variables that say the same. options: with an address. */
+int join_told(const struct muster_join_options *options, struct muster_member **me);
+
+/* A launcher in this process. */
+struct muster_launcher *launcher_of(uint32_t size);
+
+/* Serves a launcher until a child has ended. Returns: its exit status. */
+int serve_until_end(struct muster_launcher *launcher, pid_t child,
+                    struct muster_launcher_event *last);
+
+/* Joins in a child. Returns: the status of the join there. */
+int join_elsewhere(struct muster_launcher *launcher, const char *address, uint32_t rank, bool stays,
+                   pid_t *process, struct muster_launcher_event *event);
+
 /* Zeroed memory that forked processes share. */
 void *shared(size_t size_bytes);
 
@@ -89,6 +106,7 @@ uint32_t random_below(struct random *random, uint32_t limit);
 
 /* Scenarios. arguments: after the scenario's name. */
 int join_errors(int count, char **arguments);
+int raised_join(int count, char **arguments);
 int call_errors(int count, char **arguments);
 int launcher_errors(int count, char **arguments);
 int callers(int count, char **arguments);

@@ -160,8 +160,9 @@ struct muster_array_options {
  * Returns: 0. MUSTER_ERROR_ARGUMENT: elements of 0 bytes, more bytes than a number can hold, a
  * placement or pages that are none of those, or a size_bytes that this library does not know.
  * MUSTER_ERROR_MEMORY: the machine or a cgroup has not enough, or the team has MUSTER_ARRAYS_MAX
- * arrays. MUSTER_ERROR_PLACEMENT; MUSTER_ERROR_NOT_LEADER. Ownership: muster_array_destroy, or with
- * the leader. */
+ * arrays. MUSTER_ERROR_PLACEMENT; MUSTER_ERROR_NOT_LEADER. MUSTER_ERROR_START,
+ * MUSTER_ERROR_THREADS: all ranks died at it, and none could be started again. Ownership:
+ * muster_array_destroy, or with the leader. */
 int muster_array_create(struct muster_leader *leader, const struct muster_array_options *options,
                         struct muster_array **array, struct muster_error *error);
 
@@ -201,8 +202,9 @@ const char *muster_array_notes(const struct muster_array *array);
  * reads one is refused after a call of muster_array_elements, until this is called; what is written
  * through the pointer later is for the next call. Any other array is what it is: nothing happens.
  *
- * Returns: 0; MUSTER_ERROR_MEMORY, MUSTER_ERROR_START: ranks had to be started for it, and could
- * not be; MUSTER_ERROR_NOT_LEADER. */
+ * Returns: 0; MUSTER_ERROR_ARGUMENT: no array; MUSTER_ERROR_MEMORY: a rank could not make its copy,
+ * or was killed at it again and again; MUSTER_ERROR_START, MUSTER_ERROR_THREADS: all ranks died at
+ * it, and none could be started again; MUSTER_ERROR_NOT_LEADER. */
 int muster_array_mirror(struct muster_array *array, struct muster_error *error);
 
 /* Frees an array: for files, changes are in the page cache. NULL is allowed. In a process that the
@@ -278,7 +280,8 @@ struct muster_loop_options {
  * where nobody is left and nobody can be started); MUSTER_ERROR_QUARANTINE; MUSTER_ERROR_SERVER;
  * MUSTER_ERROR_CANCELLED; MUSTER_ERROR_FILE_SHRANK; MUSTER_ERROR_AUDIT. Before the loop, without a
  * report: MUSTER_ERROR_NOT_LEADER; MUSTER_ERROR_NO_KERNEL: a kernel that is in no file that the
- * ranks have. MUSTER_ERROR_ARGUMENT: no kernel; a count that does not fit the arrays (see struct
+ * ranks have. MUSTER_ERROR_START, MUSTER_ERROR_THREADS: no rank has a process, and none could be
+ * started. MUSTER_ERROR_ARGUMENT: no kernel; a count that does not fit the arrays (see struct
  * muster_use); an array of another team; an array that is used twice and not only read. Also: an
  * array that is written and mapped for reading; too many uses, argument bytes or chunks; a chunk
  * too large for the journal. Also: an enumerator, flag or size_bytes that this library does not
@@ -294,7 +297,8 @@ int muster_leader_run(struct muster_leader *leader, const struct muster_loop_opt
  *
  * partial_bytes: 1 or more. combine_context: handed to `combine`, which is called in the leader.
  * result: receives partial_bytes; left as it is where the loop has no elements. Returns: as
- * muster_leader_run; MUSTER_ERROR_ARGUMENT also without `combine` or with 0 bytes. */
+ * muster_leader_run; MUSTER_ERROR_ARGUMENT also without `combine` or with 0 bytes;
+ * MUSTER_ERROR_MEMORY: there is no room for the partial results. */
 int muster_leader_reduce(struct muster_leader *leader, const struct muster_loop_options *options,
                          uint32_t partial_bytes, muster_combine combine, void *combine_context,
                          void *result, struct muster_error *error);

@@ -106,7 +106,8 @@ struct muster_member_description {
  * is set and this process has privileges that its environment's owner may lack. -ECONNRESET: it
  * ended meanwhile. -ESHUTDOWN: the rank was given up, or its process has left. -EPROTO, -EUCLEAN:
  * what the launcher sent is not a team of this version, or makes no sense. -ENOMEM: also of address
- * space, of which the team takes about 1 GiB a rank, up to 64 GiB, nearly all of it untouched;
+ * space: about 1 GiB a rank, 64 GiB at most, nearly all of it untouched. Under a limit (ulimit -v)
+ * the team takes an eighth of that limit at most, and its loops have room for fewer chunks.
  * -EMFILE; or an errno. Ownership: muster_leave. */
 int muster_join(struct muster_member **me);
 
@@ -127,7 +128,8 @@ int muster_join_advice(int status, char *text, size_t size_bytes);
  * rank again gets -ESHUTDOWN. NULL is allowed.
  *
  * me: not to be used afterwards, also after an error. Returns: 0; -ECONNRESET: the launcher is
- * gone; or an errno of sendmsg: the launcher has learnt of it by the closed socket. */
+ * gone; -EPERM: this process was forked by the member's; or an errno of sendmsg: the launcher has
+ * learnt of it by the closed socket. */
 int muster_leave(struct muster_member *me);
 
 /* Describes a member.
@@ -154,7 +156,8 @@ int muster_member_alive(const struct muster_member *me, uint32_t rank);
  * return -EOWNERDEAD until then. Where nothing has happened it returns at once.
  *
  * Further deaths while it waits are taken in. Returns: 0; -ECONNRESET: the launcher is gone;
- * -EUCLEAN: what the team's memory says of its ranks makes no sense. */
+ * -EUCLEAN: what the team's memory says of its ranks makes no sense; -EPERM: this process was
+ * forked by the member's. */
 int muster_recover(struct muster_member *me);
 
 /* -- meeting -------------------------------------------------------------------------------- */
@@ -180,7 +183,8 @@ enum muster_scan {
 /* Waits until every rank has come here. Collective.
  *
  * What a rank wrote before is seen by all after. Returns: 0; -EOWNERDEAD: a rank died or left;
- * -EINVAL: ranks called different functions; -ECONNRESET: the launcher is gone. */
+ * -EINVAL: ranks called different functions; -ECONNRESET: the launcher is gone; -EPERM: this
+ * process was forked by the member's. */
 int muster_member_barrier(struct muster_member *me);
 
 /* Gives every rank the bytes of one. Collective.
@@ -228,7 +232,8 @@ int muster_member_scan(struct muster_member *me, void *data, uint64_t count, uin
  * receives where it lies in this process, page-aligned; other processes have other addresses.
  * Returns: as muster_member_barrier, and -EINVAL: a name or size that can't be, or the array has
  * another size; -ENOMEM: the memory is not there; -EFBIG: no file may be as long (RLIMIT_FSIZE);
- * -ENOSPC: MUSTER_ARRAYS_MAX arrays exist; -EUCLEAN: what the launcher sent is no array's memory.
+ * -EMFILE: no descriptor is left (RLIMIT_NOFILE); -ENOSPC: MUSTER_ARRAYS_MAX arrays exist;
+ * -EUCLEAN: what the launcher sent is no array's memory.
  * Where one rank fails, all do. Ownership: the member; unmapped by muster_leave. */
 int muster_member_array(struct muster_member *me, const char *name, uint64_t size_bytes,
                         void **address);
@@ -299,10 +304,10 @@ struct muster_member_report {
  * of two, is kept for later loops of that size until the team ends.
  *
  * options: the same in all ranks, the name too, but for the addresses. loop: receives the loop,
- * valid until the next one begins. Returns: as muster_member_barrier, and -EINVAL: options that
- * can't be, or a size_bytes that this library does not know, or a loop is open; -ERANGE: the
- * lengths of the arrays don't fit its elements (muster_member_loop_advice says which);
- * -E2BIG: more chunks than the team has room for; -ENOMEM, -EUCLEAN: as muster_member_array.
+ * valid until the next one begins. Returns: as muster_member_array, since partial results lie in
+ * one; and -EINVAL: options that can't be, or a size_bytes that this library does not know, or a
+ * loop is open; -ERANGE: the lengths of the arrays don't fit its elements
+ * (muster_member_loop_advice says which); -E2BIG: more chunks than the team has room for.
  * Ownership: the member; ended by muster_member_loop_end. */
 int muster_member_loop_begin(struct muster_member *me,
                              const struct muster_member_loop_options *options,
@@ -326,9 +331,9 @@ int muster_member_loop_claim(struct muster_member_loop *loop, struct muster_chun
  * In a loop with MUSTER_LOOP_ADOPT the last call waits until all ranks are through, since what a
  * dead one has left may still come. chunk: receives it. Returns: 1; 0: nothing is left for this
  * rank. -EOWNERDEAD: a rank died and the loop does not adopt. -ENOMEM: this rank can't list what
- * the dead have left. -EINVAL: another rank could not go on. -ECONNRESET: the launcher is gone.
- * -EUCLEAN: the team's memory has been overwritten. After 0 or an error call
- * muster_member_loop_end. */
+ * the dead have left. -EINVAL: another rank could not go on, or no loop is open. -ECONNRESET: the
+ * launcher is gone. -EUCLEAN: the team's memory has been overwritten. -EPERM: this process was
+ * forked by the member's. After 0 or an error call muster_member_loop_end. */
 MUSTER_INLINE int muster_member_loop_next(struct muster_member_loop *loop,
                                           struct muster_chunk *chunk)
 {
@@ -368,7 +373,9 @@ MUSTER_INLINE void *muster_member_loop_partial(const struct muster_member_loop *
                                  : NULL;
 }
 
-/* muster_member_loop_next as a function, for languages that call C through its symbols. */
+/* muster_member_loop_next as a function, for languages that call C through its symbols.
+ *
+ * Returns: as muster_member_loop_next. */
 int muster_member_loop_next_call(struct muster_member_loop *loop, struct muster_chunk *chunk);
 
 /* muster_member_loop_partial as a function, for languages that call C through its symbols. */
@@ -379,9 +386,10 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  *
  * report: size_bytes set by the caller; set on success and with -EBADMSG; may be NULL. Returns: 0:
  * each chunk was committed exactly once. -EBADMSG: some were not, see the report. -EOWNERDEAD: a
- * rank died and the loop does not adopt. -EINVAL: a size_bytes that this library does not know, or
- * ranks called different functions. -ECONNRESET: the launcher is gone. -EUCLEAN: the team's memory
- * has been overwritten. -ENOMEM. The loop is over, also after an error. */
+ * rank died and the loop does not adopt. -EINVAL: a size_bytes that this library does not know,
+ * ranks called different functions, or no loop is open. -ECONNRESET: the launcher is gone.
+ * -EUCLEAN: the team's memory has been overwritten. -ENOMEM: for the audit. -EPERM: this process
+ * was forked by the member's. The loop is over, also after an error, but for -EPERM. */
 int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
 
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits
@@ -406,8 +414,9 @@ int muster_member_loop_reduce(struct muster_member_loop *loop, uint32_t type, ui
  * same bits in every rank, for any number of ranks. Not collective, as muster_member_loop_combine.
  *
  * results: receives partial_bytes bytes a chunk. type: enum muster_type. operation: enum
- * muster_operation. scan: enum muster_scan. Combined from chunk 0 up. Returns: as
- * muster_member_loop_reduce. */
+ * muster_operation. scan: enum muster_scan. Combined from chunk 0 up. Returns: 0; -EINVAL: the loop
+ * has no partial results or did not end well, no such type, scan, or operation for the type, or no
+ * whole number of values. */
 int muster_member_loop_scan(struct muster_member_loop *loop, uint32_t type, uint32_t operation,
                             uint32_t scan, void *results);
 

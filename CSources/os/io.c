@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,42 +19,7 @@
 
 #include "os/call.h"
 
-/* How long a rank sleeps between two looks where the kernel refuses futexes. */
-#define DOZE_NS 100000
-
 /* -- waiting -------------------------------------------------------------------------------- */
-
-/* A sleep instead of one that ends with a wake: short, since none will. */
-static int doze(int64_t timeout_ns)
-{
-    ENTER();
-    bool is_over = timeout_ns >= 0 && timeout_ns <= DOZE_NS;
-    struct timespec moment = {.tv_nsec = is_over ? timeout_ns : DOZE_NS};
-    nanosleep(&moment, NULL);
-    errno = errno_before;
-    return is_over ? -ETIMEDOUT : 0;
-}
-
-int muster__os_futex_wait(const uint32_t *word, uint32_t expected, int64_t timeout_ns)
-{
-    INJECT();
-    ENTER();
-    struct timespec timeout = {.tv_sec = timeout_ns / 1000000000,
-                               .tv_nsec = timeout_ns % 1000000000};
-    /* Not FUTEX_PRIVATE: the word is shared between processes. */
-    int64_t result = taken(
-        syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout_ns < 0 ? NULL : &timeout, NULL, 0),
-        errno_before);
-    if (muster__is_refusal(result))
-        return doze(timeout_ns);
-    return result == -EAGAIN || result == -EINTR ? 0 : (int)result;
-}
-
-int muster__os_futex_wake(const uint32_t *word, int count)
-{
-    ENTER(); /* a wake that failed would be a hang, and the kernel has no reason to fail it */
-    return (int)taken(syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0), errno_before);
-}
 
 int muster__os_eventfd(void)
 {
@@ -66,12 +30,11 @@ int muster__os_eventfd(void)
 
 int muster__os_eventfd_signal(int fd)
 {
-    ENTER(); /* as futex_wake */
+    ENTER(); /* a leader that nobody wakes would sleep for ever */
     uint64_t one = 1;
     int64_t result;
     RETRY(result, write(fd, &one, sizeof one));
     if (muster__is_refusal(result)) {
-        /* A leader that nobody wakes would sleep for ever. */
         struct iovec part = {.iov_base = &one, .iov_len = sizeof one};
         RETRY(result, writev(fd, &part, 1));
     }

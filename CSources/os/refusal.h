@@ -57,6 +57,7 @@
     CALL(clone3, "", FILTER)                                                                       \
     CALL(clock_nanosleep, "nanosleep", FILTER)                                                     \
     CALL(close, "close_raw", FILTER)                                                               \
+    CALL(close_range, "", FILTER)                                                                  \
     CALL(connect, "connect", FILTER)                                                               \
     CALL(epoll_create1, "epoll_create1", FILTER)                                                   \
     CALL(epoll_ctl, "epoll_ctl", FILTER)                                                           \
@@ -139,6 +140,9 @@
 enum muster__call { MUSTER__CALLS(MUSTER__CALL_PLACE) MUSTER__CALL_COUNT };
 
 /* Calls of which headers may be older than the kernel. */
+#ifndef SYS_close_range
+#define SYS_close_range 436 /* on every architecture */
+#endif
 #ifndef SYS_set_mempolicy_home_node
 #define SYS_set_mempolicy_home_node 450 /* on every architecture */
 #endif

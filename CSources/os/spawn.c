@@ -9,6 +9,19 @@
 #include "os/call.h"
 #include "os/process.h"
 
+/* posix_spawn says that a call of its own, or of the child's, has failed, and not which. */
+static int blame_call(int status)
+{
+    static const char *const calls[] = {"clone3", "clone",        "dup2",           "dup3",
+                                        "fcntl",  "rt_sigaction", "rt_sigprocmask", "execve"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int refused = muster__os_ask_call(calls[i]);
+        if (refused <= MUSTER_REFUSED)
+            return refused;
+    }
+    return status;
+}
+
 int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *const environment[])
 {
     INJECT();
@@ -48,6 +61,8 @@ int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *cons
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     errno = errno_before;
+    if (status == EPERM || status == ENOSYS)
+        return blame_call(-status);
     return status == 0 ? pid : -status;
 }
 

@@ -265,6 +265,7 @@ static int introduce(struct muster_team *team)
         status = reply.status;
         server->trouble.threads = reply.threads;
         lose(team, status);
+        server->trouble.died = 0; /* it may have left by now: it has said why */
     }
     return status;
 }

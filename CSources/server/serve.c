@@ -138,8 +138,9 @@ static int attach(struct server *server, const int fds[3],
     return status;
 }
 
-/* Everything up to the first rank. */
-static void prepare(struct server *server)
+/* Everything up to the first rank. trouble: what this process could not do before, or 0: the leader
+ * is told, once it has said all that it says before it listens. */
+static void prepare(struct server *server, int trouble)
 {
     struct muster__server_request request = {0}, arena = {0};
     struct muster__server_reply answer = {0};
@@ -152,7 +153,10 @@ static void prepare(struct server *server)
             arena = request;
     }
     answer.threads = muster__os_thread_count();
-    answer.status = answer.threads < 0 ? answer.threads : answer.threads > 1 ? -EBUSY : 0;
+    answer.status = trouble < 0          ? trouble
+                    : answer.threads < 0 ? answer.threads
+                    : answer.threads > 1 ? -EBUSY
+                                         : 0;
     if (answer.status == 0)
         answer.status = attach(server, fds, &arena);
     muster__os_close(fds[MUSTER__SERVER_CONTROL - 1]);
@@ -273,14 +277,19 @@ static int asking_process(void)
     return pid > 0 ? pid : 0;
 }
 
-/* Whether the descriptor is a socket whose other end the leader, of this user, has made. */
-static bool is_leaders(int fd, int leader_pid)
+/* Whether the descriptor is a socket whose other end the leader, of this user, has made. Returns:
+ * 0: it is; -EPERM: it is not; or which call was refused that would have told. */
+static int check_socket(int fd, int leader_pid)
 {
     uint64_t size_bytes;
-    uint32_t mode_bits, user;
-    int pid;
-    return muster__os_stat(fd, &size_bytes, &mode_bits) == 0 && S_ISSOCK(mode_bits) &&
-           muster__os_peer(fd, &pid, &user) == 0 && pid == leader_pid && user == muster__os_user();
+    uint32_t mode_bits = 0, user;
+    int pid, status = muster__os_stat(fd, &size_bytes, &mode_bits);
+    if (status == 0 && !S_ISSOCK(mode_bits))
+        return -EPERM;
+    status = status < 0 ? status : muster__os_peer(fd, &pid, &user);
+    if (status < 0)
+        return status <= MUSTER_REFUSED ? status : -EPERM;
+    return pid == leader_pid && user == muster__os_user() ? 0 : -EPERM;
 }
 
 int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
@@ -301,14 +310,17 @@ int muster_server_serve(struct muster_team **team, uint32_t *rank, int32_t *cpu)
         muster__os_close(server.leader);
         return 0;
     }
-    if (!is_leaders(server.socket, server.leader_pid))
+    int trouble = check_socket(server.socket, server.leader_pid);
+    if (trouble == -EPERM)
         muster__os_exit(EXIT_BROKEN);
     muster__os_worker_signals(MUSTER__ALL_SIGNALS);
     muster__os_name_thread("muster-server");
     unsetenv(MUSTER_SERVER_VARIABLE); /* what ranks execute is no server */
-    if (muster__os_wake_with_parent() < 0 || muster__os_close_on_exec(server.socket) < 0)
-        muster__os_exit(EXIT_BROKEN);
-    prepare(&server);
+    if (trouble == 0)
+        trouble = muster__os_wake_with_parent();
+    if (trouble == 0)
+        trouble = muster__os_close_on_exec(server.socket);
+    prepare(&server, trouble);
     *rank = answer_all(&server, cpu);
     *team = server.team;
     free(server.pidfds);

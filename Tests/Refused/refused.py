@@ -2,7 +2,8 @@
 """refused.py - refuses each system call, one at a time, to each thing that the tool does.
 
     Tests/Refused/refused.py MUSTER --refuse PROGRAM --nothing PROGRAM PROGRAM --member PROGRAM
-                             [--leader PROGRAM] [--only CALL,...] [--kind KIND,...] [--verbose]
+                             [--leader PROGRAM] [--c-leader PROGRAM] [--only CALL,...]
+                             [--kind KIND,...] [--verbose]
 
 The calls are those of the table in CSources/os/refusal.c, and all others that the programs are seen
 to make (strace): what the C library and Swift's runtime do on their behalf, too. Each is refused
@@ -34,6 +35,7 @@ ERRORS = {"EPERM": 1, "ENOSYS": 38}
 # Calls whose one option matters more than all others: NAME[INDEX]=VALUE.
 OPTIONS = {
     "prctl": ["prctl[0]=%d" % n for n in (1, 15, 36)],  # PDEATHSIG, NAME, CHILD_SUBREAPER
+    "futex": ["futex[1]=%d" % n for n in (0, 1)],  # WAIT, WAKE between processes
     "fcntl": ["fcntl[1]=%d" % n for n in (2, 4, 8, 10, 1030, 1033, 1034)],
     "madvise": ["madvise[2]=%d" % n for n in (10, 14, 18, 22, 23, 25)],
     "prlimit64": ["prlimit64[1]=7"],  # NOFILE
@@ -75,6 +77,9 @@ def kinds(options):
     ]
     if options.leader:
         found.append(Kind("leader", [options.leader], r"."))
+    if options.c_leader:
+        found.append(Kind("forked", [options.c_leader, "fork"], each_once))
+        found.append(Kind("served", [options.c_leader, "server"], each_once))
     return found
 
 
@@ -174,12 +179,13 @@ def main():
     parser.add_argument("--nothing", nargs=2, required=True, help="in C, in Swift")
     parser.add_argument("--member", required=True)
     parser.add_argument("--leader")
+    parser.add_argument("--c-leader")
     parser.add_argument("--only")
     parser.add_argument("--kind")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    for name in ("muster", "refuse", "member", "leader"):
+    for name in ("muster", "refuse", "member", "leader", "c_leader"):
         if getattr(options, name):
             setattr(options, name, os.path.abspath(getattr(options, name)))
     options.nothing = [os.path.abspath(path) for path in options.nothing]

@@ -61,6 +61,7 @@ public struct Diagnosis: Sendable {
                     Finding(id: id, evidence: evidence, effect: effect, remedy: remedy))
             }
         }
+        notes += files.notes
     }
 }
 
@@ -149,7 +150,7 @@ private func cpuset(_ host: Topology, _: HostFiles) -> Outcome {
 private func numaBalancing(_ host: Topology, _ files: HostFiles) -> Outcome {
     let path = "proc/sys/kernel/numa_balancing"
     guard host.nodes.count > 1 else { return .clear }
-    guard let mode = files.number(path) else { return .unknown }
+    guard let mode: Int = files.number(path) else { return .unknown }
     if mode == 0 { return .clear }
     return .found(
         evidence: "/\(path) is \(mode), on \(host.nodes.count) nodes",
@@ -174,7 +175,7 @@ private func weightedInterleave(_ host: Topology, _ files: HostFiles) -> Outcome
 
 private func mapCount(_ host: Topology, _ files: HostFiles) -> Outcome {
     let path = "proc/sys/vm/max_map_count"
-    guard let most = files.number(path) else { return .unknown }
+    guard let most: Int = files.number(path) else { return .unknown }
     // A blocked array can take one mapping a rank; the program and its libraries need some, too.
     let ranks = max(1, host.usableCPUCount)
     let arrays = max(0, most - 1024) / ranks
@@ -216,7 +217,9 @@ private func memoryLimit(_ host: Topology, _ files: HostFiles) -> Outcome {
     guard files.text("proc/self/cgroup") != nil else { return .unknown }
     let limits = host.limits(files)
     let total = host.nodes.reduce(0) { $0 + $1.memoryTotalBytes }
-    guard let most = limits.memoryBytes, most < total else { return .clear }
+    guard let most = limits.memoryBytes, most < total else {
+        return limits.unknown.contains(.memory) ? .unknown : .clear
+    }
     let none = limits.memoryFile.hasSuffix("memory.max") ? "max" : "-1"
     return .found(
         evidence: "\(limits.memoryFile) is \(most): \(formatBytes(most)) of \(formatBytes(total))",
@@ -226,7 +229,10 @@ private func memoryLimit(_ host: Topology, _ files: HostFiles) -> Outcome {
 
 private func addressSpace(_ host: Topology, _ files: HostFiles) -> Outcome {
     guard files.text("proc/self/limits") != nil else { return .unknown }
-    guard let most = host.limits(files).addressSpaceBytes else { return .clear }
+    let limits = host.limits(files)
+    guard let most = limits.addressSpaceBytes else {
+        return limits.unknown.contains(.resources) ? .unknown : .clear
+    }
     return .found(
         evidence: "/proc/self/limits: Max address space \(most) (\(formatBytes(most)))",
         effect: "a team reserves less room for its arrays, or can't be made at all",
@@ -235,7 +241,7 @@ private func addressSpace(_ host: Topology, _ files: HostFiles) -> Outcome {
 
 private func overcommit(_: Topology, _ files: HostFiles) -> Outcome {
     let path = "proc/sys/vm/overcommit_memory"
-    guard let mode = files.number(path) else { return .unknown }
+    guard let mode: Int = files.number(path) else { return .unknown }
     if mode != 2 { return .clear }
     let limit = files.line("proc/meminfo", "CommitLimit:")
     let used = files.line("proc/meminfo", "Committed_AS:")
@@ -250,7 +256,9 @@ private func overcommit(_: Topology, _ files: HostFiles) -> Outcome {
 private func cpuQuota(_ host: Topology, _ files: HostFiles) -> Outcome {
     guard files.text("proc/self/cgroup") != nil else { return .unknown }
     let limits = host.limits(files)
-    guard let quota = limits.cpuQuota, quota < Double(host.usableCPUCount) else { return .clear }
+    guard let quota = limits.cpuQuota, quota < Double(host.usableCPUCount) else {
+        return limits.unknown.contains(.cpuQuota) ? .unknown : .clear
+    }
     let none = limits.cpuQuotaFile.hasSuffix("cpu.max") ? "max" : "-1"
     let ranks = max(1, Int(quota))
     return .found(
@@ -275,8 +283,8 @@ private func cpuFrequency(_ host: Topology, _ files: HostFiles) -> Outcome {
                 "/\(folder)/scaling_governor is \(governor)",
                 "cpupower frequency-set -g performance"
             )
-        } else if let most = files.number("\(folder)/scaling_max_freq"),
-            let possible = files.number("\(folder)/cpuinfo_max_freq"), most < possible
+        } else if let most: Int = files.number("\(folder)/scaling_max_freq"),
+            let possible: Int = files.number("\(folder)/cpuinfo_max_freq"), most < possible
         {
             found = (
                 "/\(folder)/scaling_max_freq is \(most) kHz of \(possible) kHz",

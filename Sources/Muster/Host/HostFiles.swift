@@ -1,8 +1,9 @@
 // HostFiles.swift - single files of a host's /sys and /proc, live or recorded.
 //
-// All parsing here is lenient: what is missing or not as expected is nil, "the host does not say".
-// What a team depends on is read by the C core instead (topology.h), where damage is an error.
+// What is missing is nil, "the host does not say"; so is what makes no sense, and then a note says which
+// file it was. What a team depends on is read by the C core instead (topology.h), which does the same.
 
+internal import Glibc
 internal import MusterCore
 
 /// Files of one host; a recording of it grows with what is asked for.
@@ -11,6 +12,24 @@ package final class HostFiles {
     package let root: String?
     /// Every text that was found, by path; kept for recordings only.
     private(set) var texts: [String: String]?
+    /// Files that are there and make no sense, and what follows.
+    private var remarks: [Remark] = []
+
+    private struct Remark {
+        let path: String
+        let what: String
+        let effect: String
+        var others: Set<String> = []
+
+        /// The same for files whose paths differ in numbers only.
+        func isLike(_ path: String, _ what: String, _ effect: String) -> Bool {
+            func shape(_ path: String) -> [Substring] {
+                path.split(omittingEmptySubsequences: false) { $0.isASCII && $0.isNumber }
+                    .filter { !$0.isEmpty }
+            }
+            return self.what == what && self.effect == effect && shape(self.path) == shape(path)
+        }
+    }
 
     package init(root: String? = nil, keepsTexts: Bool = false) {
         self.root = root
@@ -20,34 +39,121 @@ package final class HostFiles {
     /// Whether this is the host that the program runs on.
     package var isLive: Bool { root == nil }
 
-    /// A whole file; nil: it is not there, or can't be read.
-    package func text(_ path: String) -> String? {
-        let text = withUnsafeTemporaryAllocation(
-            of: CChar.self, capacity: Int(MUSTER_HOST_TEXT_BYTES)
-        ) { buffer -> String? in
-            let length = withFileName(root) {
-                muster_host_read($0, path, buffer.baseAddress!, buffer.count)
-            }
-            return length < 0 ? nil : String(cString: buffer.baseAddress!)
+    private func read(_ path: String) -> (text: String?, status: Int64) {
+        // Not on the stack, which may be little larger.
+        let buffer = UnsafeMutableBufferPointer<CChar>.allocate(
+            capacity: Int(MUSTER_HOST_TEXT_BYTES))
+        defer { buffer.deallocate() }
+        let status = withFileName(root) {
+            muster_host_read($0, path, buffer.baseAddress!, buffer.count)
         }
+        let text = status < 0 ? nil : String(cString: buffer.baseAddress!)
         if let text { texts?[path] = text }
-        return text
+        return (text, status)
     }
+
+    /// A whole file; nil: it is not there, or can't be read.
+    package func text(_ path: String) -> String? { read(path).text }
+
+    /// Keeps some lines of a file of any length of this host for a recording.
+    package func keepLines(of path: String, where isKept: (Substring) -> Bool) {
+        var descriptor: Int32 = -1
+        var size: UInt64 = 0
+        guard muster_file_open("/\(path)", false, &descriptor, &size) == 0 else { return }
+        defer { muster_file_close(descriptor) }
+        var kept = ""
+        var rest: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 65536)
+        var offset: UInt64 = 0
+        while true {
+            let length = muster_file_read(descriptor, &piece, piece.count, offset)
+            if length <= 0 { break }
+            offset += UInt64(length)
+            rest += piece[..<Int(length)]
+            let end = rest.lastIndex(of: 10).map { $0 + 1 } ?? 0
+            let lines = String(decoding: rest[..<end], as: UTF8.self)
+            for line in lines.dropLast().split(separator: "\n", omittingEmptySubsequences: false)
+            where isKept(line) {
+                kept += line + "\n"
+            }
+            rest.removeFirst(end)
+        }
+        if !kept.isEmpty { texts?[path] = kept }
+    }
+
+    // MARK: - What makes no sense
+
+    /// What it does where a file makes no sense.
+    package static let unknown = "what it says is unknown"
+
+    /// What is wrong with files that are there: a sentence each, which begins with the file, as in
+    /// `Topology.notes`.
+    package var notes: [String] {
+        remarks.map { remark in
+            let others = remark.others.count
+            return "/\(remark.path)\(others > 0 ? " (and \(others) more like it)" : "") "
+                + "\(remark.what): \(remark.effect)"
+        }
+    }
+
+    /// How often a file was found to make no sense, those that are noted already included.
+    package private(set) var remarkCount = 0
+
+    package func remark(
+        on path: String, _ what: String = "makes no sense", _ effect: String = HostFiles.unknown
+    ) {
+        remarkCount += 1
+        if let at = remarks.firstIndex(where: { $0.isLike(path, what, effect) }) {
+            if remarks[at].path != path { remarks[at].others.insert(path) }
+        } else {
+            remarks.append(Remark(path: path, what: what, effect: effect))
+        }
+    }
+
+    /// The words of a file; nil: it is not there, or there is a remark on why it has none.
+    package func words(_ path: String, or effect: String = HostFiles.unknown) -> [Substring]? {
+        let (text, status) = read(path)
+        guard let text else {
+            switch -status {
+            case Int64(ENOENT), Int64(ENOTDIR): break
+            case Int64(EPERM), Int64(EACCES):
+                remark(on: path, "may not be read by this process", effect)
+            default: remark(on: path, "can't be read", effect)
+            }
+            return nil
+        }
+        let words = text.split(whereSeparator: \.isWhitespace)
+        if words.isEmpty { remark(on: path, "is empty", effect) }
+        return words.isEmpty ? nil : words
+    }
+
+    // MARK: - Kinds of file
 
     /// The first word of a file.
-    package func word(_ path: String) -> String? {
-        text(path)?.split(whereSeparator: \.isWhitespace).first.map(String.init)
-    }
+    package func word(_ path: String) -> String? { words(path)?.first.map(String.init) }
 
-    /// The first word of a file as a number.
-    package func number(_ path: String) -> Int? { word(path).flatMap { Int($0) } }
+    /// A file that holds a number, and nothing else. `besides`: words that stand for none.
+    package func number<Number: FixedWidthInteger>(
+        _ path: String, besides none: [Substring] = [], or effect: String = HostFiles.unknown
+    ) -> Number? {
+        guard let words = words(path, or: effect), !none.contains(words[0]) else { return nil }
+        guard words.count == 1, let number = Number(words[0]) else {
+            remark(on: path, "makes no sense", effect)
+            return nil
+        }
+        return number
+    }
 
     /// The word in brackets of a file such as "always [madvise] never".
     package func choice(_ path: String) -> String? {
-        guard let text = text(path), let start = text.firstIndex(of: "["),
-            let end = text[start...].firstIndex(of: "]")
-        else { return nil }
-        return String(text[text.index(after: start)..<end])
+        guard let words = words(path) else { return nil }
+        guard let word = words.first(where: { $0.hasPrefix("[") && $0.hasSuffix("]") }),
+            word.count > 2
+        else {
+            remark(on: path)
+            return nil
+        }
+        return String(word.dropFirst().dropLast())
     }
 
     /// What follows `head` in the first line that begins with it, without blanks around it.
@@ -124,6 +230,12 @@ extension Topology {
             "sys/devices/system/node/node*/\($0)"
         }
 
+    /// Beginnings of the lines of proc/cpuinfo that the C core reads (host/cpuinfo.c). The file has 1.5 KB
+    /// for each CPU, most of them features.
+    private static let cpuLines = [
+        "processor", "physical id", "core id", "vendor_id", "cpu family",
+    ]
+
     /// What a recording keeps of a file: the rest is about one process, or names disks and users.
     private static func wanted(of text: String, in file: String) -> String {
         switch file {
@@ -147,6 +259,9 @@ extension Topology {
         let files = HostFiles(keepsTexts: true)
         for pattern in recordedPatterns {
             for file in files.paths(pattern) { _ = files.text(file) }
+        }
+        files.keepLines(of: "proc/cpuinfo") { line in
+            line.isEmpty || cpuLines.contains { line.hasPrefix($0) }
         }
         let host = try Topology.read()
         _ = host.limits(files)

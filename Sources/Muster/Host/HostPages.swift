@@ -20,6 +20,8 @@ extension Topology {
         public internal(set) var pools: [Pool] = []
         /// Pools by node number.
         public internal(set) var nodePools: [Int: [Pool]] = [:]
+        /// What could not be read of them, as in `Topology.notes`.
+        public internal(set) var notes: [String] = []
     }
 
     /// A cache.
@@ -40,6 +42,7 @@ extension Topology {
     package func pages(_ files: HostFiles) -> Pages {
         let settings = "sys/kernel/mm/transparent_hugepage"
         var pages = Pages()
+        let earlier = files.notes.count
         pages.transparent = files.choice("\(settings)/enabled")
         pages.shared = files.choice("\(settings)/shmem_enabled")
         pages.pools = pools(in: "sys/kernel/mm/hugepages", files)
@@ -47,18 +50,26 @@ extension Topology {
             let found = pools(in: "sys/devices/system/node/node\(node.id)/hugepages", files)
             if !found.isEmpty { pages.nodePools[node.id] = found }
         }
+        pages.notes = Array(files.notes.dropFirst(earlier))
         return pages
     }
 
     private func pools(in folder: String, _ files: HostFiles) -> [Pages.Pool] {
         files.names(folder).compactMap { name -> Pages.Pool? in
             let head = "hugepages-"
-            guard name.hasPrefix(head), name.hasSuffix("kB"),
-                let size = UInt64(name.dropFirst(head.count).dropLast(2)), size < 1 << 50,
-                let total = files.number("\(folder)/\(name)/nr_hugepages"),
-                let free = files.number("\(folder)/\(name)/free_hugepages")
+            guard name.hasPrefix(head) else { return nil }
+            let effect = "this pool of huge pages is unknown"
+            guard name.hasSuffix("kB"),
+                let size = UInt64(name.dropFirst(head.count).dropLast(2)), size > 0, size < 1 << 50
+            else {
+                files.remark(on: "\(folder)/\(name)", "is no size of a page", effect)
+                return nil
+            }
+            let paths = ["nr_hugepages", "free_hugepages"].map { "\(folder)/\(name)/\($0)" }
+            guard let total: UInt32 = files.number(paths[0], or: effect),
+                let free: UInt32 = files.number(paths[1], or: effect)
             else { return nil }
-            return Pages.Pool(pageBytes: size * 1024, total: total, free: free)
+            return Pages.Pool(pageBytes: size * 1024, total: Int(total), free: Int(free))
         }.sorted { $0.pageBytes < $1.pageBytes }
     }
 }

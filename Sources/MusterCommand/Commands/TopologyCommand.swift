@@ -183,8 +183,9 @@ private struct TopologyJSON: Encodable {
         cpus = host.cpus.map(CPU.init)
         let read = try host.readCaches()
         caches = read.caches.map(Cache.init)
-        notes = read.notes
         pages = Pages(base: host.pageBytes, pages: found)
-        limits = Limits(host: host, limits: host.limits())
+        let bounds = host.limits()
+        limits = Limits(host: host, limits: bounds)
+        notes = read.notes + found.notes + bounds.notes
     }
 }

@@ -7,12 +7,16 @@ struct TopologyView {
     private let host: Topology
     private let pages: Topology.Pages
     private let caches: [Topology.Cache]
+    private let limits: Topology.Limits
     private let notes: [String]
 
     init(_ host: Topology) throws {
         self.host = host
         pages = host.pages()
-        (caches, notes) = try host.readCaches()
+        limits = host.limits()
+        let read = try host.readCaches()
+        caches = read.caches
+        notes = read.notes + pages.notes + limits.notes
     }
 
     /// Prints everything.
@@ -150,7 +154,6 @@ struct TopologyView {
     }
 
     private func printLimits() {
-        let limits = host.limits()
         var parts: [String] = []
         if let bytes = limits.memoryBytes { parts.append("\(Figures.capacity(bytes)) of memory") }
         if let quota = limits.cpuQuota {
@@ -162,6 +165,8 @@ struct TopologyView {
         if let bytes = limits.addressSpaceBytes {
             parts.append("\(Figures.capacity(bytes)) of addresses")
         }
+        // A file that makes no sense may set one.
+        if !limits.notes.isEmpty { parts.append(parts.isEmpty ? "not known" : "others not known") }
         row("limits", parts.isEmpty ? "none" : parts.joined(separator: ", "))
     }
 

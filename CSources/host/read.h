@@ -172,6 +172,8 @@ struct muster__signs {
     char *cpus;   /* on line */
     char *nodes;  /* on line */
     char *memory; /* nodes that have some */
+    char *events; /* how many the kernel has told of; NULL: it does not say. Not compared: others
+                     than those of CPUs and nodes are among them */
 };
 
 /* Returns 0, and the signs are to be freed; -ENOMEM, -EMFILE, -ENFILE. */

@@ -16,6 +16,8 @@ int muster__signs_read(struct muster__reader *reader, struct muster__signs *sign
     signs->cpus = read_sign(reader, MUSTER__CPUS "/online");
     signs->nodes = read_sign(reader, MUSTER__NODES "/online");
     signs->memory = read_sign(reader, MUSTER__NODES "/has_memory");
+    bool counts = muster__reader_file(reader, "sys/kernel/uevent_seqnum") == 0;
+    signs->events = counts ? strdup(reader->text) : NULL;
     int status = reader->failure;
     if (status == 0 && (!signs->cpus || !signs->nodes || !signs->memory))
         status = -ENOMEM;
@@ -35,5 +37,6 @@ void muster__signs_free(struct muster__signs *signs)
     free(signs->cpus);
     free(signs->nodes);
     free(signs->memory);
+    free(signs->events);
     *signs = (struct muster__signs){.cpus = NULL};
 }

@@ -63,6 +63,24 @@ static bool has_same_notes(const struct muster_topology *one, const struct muste
     return true;
 }
 
+/* Whether two readings say the same of CPUs, nodes and distances. How much memory is free changes
+ * all the time. */
+static bool are_alike(const struct muster_topology *one, const struct muster_topology *other)
+{
+    size_t nodes = one->node_count;
+    if (nodes != other->node_count || one->cpu_count != other->cpu_count ||
+        memcmp(one->cpus, other->cpus, one->cpu_count * sizeof *one->cpus) != 0 ||
+        memcmp(one->distances, other->distances, nodes * nodes * sizeof *one->distances) != 0)
+        return false;
+    for (size_t i = 0; i < nodes; i++)
+        if (one->nodes[i].id != other->nodes[i].id ||
+            one->nodes[i].cpu_count != other->nodes[i].cpu_count ||
+            one->nodes[i].allowed != other->nodes[i].allowed ||
+            one->nodes[i].memory_total_bytes != other->nodes[i].memory_total_bytes)
+            return false;
+    return true;
+}
+
 static int add_note(struct muster_topology *topology, const char *text)
 {
     struct muster_note *notes =
@@ -87,8 +105,10 @@ static int read_signs(struct muster__signs *signs)
     return status;
 }
 
-/* A reading counts if the same CPUs and nodes were on line before and after it, and if it has no
- * notes or a second one has the same: a CPU can go and come back meanwhile. */
+/* A reading counts if the same CPUs and nodes were on line before and after it, and nothing has
+ * happened meanwhile: a CPU can go and come back. The kernel counts such events, together with all
+ * others; where it does not say, or some came, a second reading must be like the one before. One
+ * that has notes must, too. */
 int muster__topology_read_live(struct muster__signs *signs, struct muster_topology **topology,
                                bool *is_blurred)
 {
@@ -105,7 +125,9 @@ int muster__topology_read_live(struct muster__signs *signs, struct muster_topolo
             break;
         }
         bool is_steady = muster__signs_are_equal(signs, &after);
-        bool is_agreed = host->note_count == 0 || (last != NULL && has_same_notes(last, host));
+        bool is_quiet = after.events && signs->events && strcmp(after.events, signs->events) == 0;
+        bool is_agreed = (is_quiet && host->note_count == 0) ||
+                         (last != NULL && has_same_notes(last, host) && are_alike(last, host));
         muster_topology_destroy(last);
         last = host;
         muster__signs_free(signs);

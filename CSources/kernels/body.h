@@ -29,7 +29,13 @@
 
 _Static_assert(FLT_EVAL_METHOD == 0, "wider intermediate results would change bits");
 
-#define INLINE  __attribute__((always_inline)) static inline
+/* Without optimisation each inlined call has room of its own in its caller's frame: 87 KB of a
+ * stack that may have 128 KiB. */
+#ifdef __OPTIMIZE__
+#define INLINE __attribute__((always_inline)) static inline
+#else
+#define INLINE static inline
+#endif
 #define WIDTH   MUSTER__WIDTH
 #define LANES   ((size_t)MUSTER_KERNEL_LANES)
 #define VECTORS (LANES / WIDTH)

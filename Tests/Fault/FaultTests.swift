@@ -44,6 +44,10 @@ extension FaultTests {
 
         @Test func aLimitOnFileSizes() throws { try run("file-size") }
 
+        @Test func aLimitOnFilesThatAreSaved() throws {
+            #expect(try run("small-save") == ["refused"])
+        }
+
         @Test func aLeaderWithThreadsIsRefused() throws { try run("threads") }
 
         @Test func signalsAreTheLeadersAffair() throws { try run("signals") }

@@ -124,6 +124,23 @@ func smallFiles(_: [String]) throws {
     print(error)
 }
 
+/// The same for a file that is saved: an error with the limit's name, and neither file nor draft.
+func smallSave(_: [String]) throws {
+    let team = try Team(size: 2)
+    var array = try team.array(of: Int64.self, count: 1 << 19)
+    try array.fill(7)
+    try limit(RLIMIT_FSIZE, 1 << 20)
+    let error = try refusal("a file of 4 MiB") { try array.save(npy: "saved.npy") }
+    try claim(equal: error.code, .file, "\(error)")
+    try claim(error.description.contains("ulimit -f"), "\(error)")
+    try claim(equal: names(in: "."), [], "what is left")
+    try array.fill(8)  // and the team goes on
+    let small = try team.array(of: Int64.self, count: 1 << 10)
+    try small.save(npy: "small.npy")
+    try claim(unlink("small.npy") == 0, "a small file is not written")
+    print("refused")
+}
+
 /// CPU time of a process in nanoseconds (its CPU clock: /proc's ticks are 10 ms).
 private func cpuTime(of pid: Int) throws -> Int {
     var clock = clockid_t()

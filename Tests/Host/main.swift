@@ -54,7 +54,7 @@ let scenarios: [String: ([String]) throws -> Void] = [
     "refused": refused, "swift-members": swiftMembers,
     "threads": threadedLeader, "signals": signals,
     "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
-    "file-size": smallFiles, "idle": idleCost, "chunks": manyChunks,
+    "file-size": smallFiles, "small-save": smallSave, "idle": idleCost, "chunks": manyChunks,
     "server-threads": serverForThreads, "same-start": sameStart, "times": startTimes,
     "forgotten": forgottenLine, "program": teamProgram, "stray": strayServer, "never": neverServes,
     "threads-first": badServer, "crashing": badServer, "variable": strangeVariable,

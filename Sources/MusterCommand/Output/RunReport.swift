@@ -8,7 +8,7 @@ enum RunReport {
     static func words(_ exit: LaunchReport.Exit) -> String {
         func killed(_ signal: Int) -> String {
             "was killed by signal \(signal) (\(name(signal: signal)))"
-                + (exit.lastWords.map(words) ?? limits[signal] ?? "")
+                + (exit.lastWords.map(words) ?? limits[signal] ?? perhapsByLimit(signal))
         }
         if let member = exit.lostMember, exit.code ?? 0 == 0 {
             let what = "has lost the process that had joined"
@@ -51,6 +51,18 @@ enum RunReport {
         // More follows: "ending the others".
         let said = last.said.hasSuffix(".") ? String(last.said.dropLast()) : last.said
         return text + (said.isEmpty ? "" : ": \(Output.plain(said))")
+    }
+
+    /// A hard limit on CPU time kills without a sign, and the programs have this process's.
+    private static func perhapsByLimit(_ signal: Int) -> String {
+        var limit = rlimit()
+        guard signal == Int(SIGKILL),
+            getrlimit(__rlimit_resource_t(RLIMIT_CPU.rawValue), &limit) == 0,
+            limit.rlim_max < UInt(Int.max)
+        else { return "" }
+        return
+            ": the kernel does so, too, to a program that has used \(limit.rlim_max) s of CPU time "
+            + "(ulimit -Ht)"
     }
 
     /// Signals that a resource limit sends, which the program alone can have met.

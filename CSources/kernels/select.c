@@ -137,3 +137,40 @@ void muster_count_keys(enum muster_type dtype, const void *a, size_t count,
             count_in_all(keys, kept, &finder, intervals, interval_count, shift, bins, counts);
     }
 }
+
+/* Elements of a channel that have been collected. */
+struct collected {
+    size_t count;
+    unsigned char elements[BLOCK * sizeof(uint64_t)];
+};
+
+void muster_count_channel_keys(enum muster_type dtype, const void *a, size_t count, uint64_t first,
+                               uint64_t channels, uint64_t inner, uint64_t channel,
+                               const struct muster_key_interval *intervals, size_t interval_count,
+                               unsigned shift, size_t bins, uint64_t *counts)
+{
+    assert(channels > 0 && inner > 0 && channel < channels);
+    const size_t bytes = muster_type_bytes(dtype);
+    const uint64_t period = channels * inner, end = first + count;
+    struct collected room = {.count = 0};
+    for (uint64_t run = first / period * period + channel * inner; run < end; run += period) {
+        uint64_t at = run < first ? first : run;
+        const uint64_t last = run + inner < end ? run + inner : end;
+        while (at < last) {
+            const size_t space = BLOCK - room.count;
+            const size_t n = last - at < space ? (size_t)(last - at) : space;
+            memcpy(room.elements + room.count * bytes,
+                   (const unsigned char *)a + (at - first) * bytes, n * bytes);
+            room.count += n;
+            at += n;
+            if (room.count == BLOCK) {
+                muster_count_keys(dtype, room.elements, BLOCK, intervals, interval_count, shift,
+                                  bins, counts);
+                room.count = 0;
+            }
+        }
+    }
+    if (room.count > 0)
+        muster_count_keys(dtype, room.elements, room.count, intervals, interval_count, shift, bins,
+                          counts);
+}

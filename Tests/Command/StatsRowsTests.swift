@@ -115,6 +115,43 @@ import Testing
         #expect(text.output.contains("channels: "), "\(text.output)")
     }
 
+    @Test("Percentiles of each channel, and of all of them")
+    func percentilesOfChannels() throws {
+        // Channel c has c, c + 3, c + 6, ...: 60,000 numbers, and one NaN in the last one.
+        var values = (0..<180_000).map(Double.init)
+        values[179_999] = .nan
+        let path = try folder.write("p.npy", StatsFiles.npy(values, shape: [200, 300, 3]))
+        let all = try stats([path, "--axis=-1", "--percentiles", "0,50,100", "-n", "2"])
+        let rows = try rows(all, "channels")
+        func listed(in row: [String: Any]) -> [Double?] {
+            (row["percentiles"] as? [[String: Any]] ?? []).map { number($0["value"]) }
+        }
+        #expect(listed(in: rows[0]) == [0, 89_998.5, 179_997])
+        #expect(listed(in: rows[1]) == [1, 89_999.5, 179_998])
+        #expect(listed(in: rows[2]) == [2, 89_999, 179_996])
+        #expect(listed(in: all) == [0, 89_999, 179_998])
+        let text = try CommandRunner.run(["stats", path, "--axis=-1", "--percentiles", "50"])
+        #expect(text.output.contains("percentiles of channels: "), "\(text.output)")
+        let many = try folder.write(
+            "m.npy", StatsFiles.npy([Int8](repeating: 1, count: 650), shape: [10, 65]))
+        let refused = try CommandRunner.run(["stats", many, "--axis=1", "--percentiles", "50"])
+        #expect(
+            refused.status == 2 && refused.errors.contains("65 channels")
+                && refused.errors.contains("64 at most"), "\(refused)")
+    }
+
+    @Test("Thousands of channels are dealt in many chunks")
+    func chunksOfChannels() throws {
+        let values = (0..<(4096 * 100)).map { Float($0 % 4096) }
+        let path = try folder.write("w.npy", StatsFiles.npy(values, shape: [100, 4096]))
+        let found = try stats([path, "--axis=-1", "-n", "2"])
+        let rows = try rows(found, "channels")
+        #expect(rows.map { number($0["mean"]) } == (0..<4096).map(Double.init))
+        let text = try CommandRunner.run(["stats", path, "--axis=-1", "-n", "2"])
+        // 16 MiB of partial results, 3.4 MiB a chunk.
+        #expect(text.output.contains("channels: 4 chunks, each exactly once"), "\(text.output)")
+    }
+
     @Test("Axes that are not there or too long: one line that names the file, status 2")
     func wrongAxes() throws {
         let path = try folder.write("a.npy", StatsFiles.npy([Int8](repeating: 1, count: 6000)))
@@ -130,8 +167,6 @@ import Testing
             #expect(result.errors.hasPrefix("muster: \(files.last!): "), "\(result)")
             #expect(result.errors.contains(word), "\(result)")
         }
-        let both = try CommandRunner.run(["stats", path, "--axis", "0", "--percentiles", "5"])
-        #expect(both.status == 64 && both.errors.contains("leave one of the two out"))
     }
 
     @Test("A sum beyond the largest double is said, and float32 elements have their own digits")

@@ -114,8 +114,8 @@ import Testing
         let files = found["files"] as! [[String: Any]]
         #expect(files.map { Set($0.keys) } == [numbers.union(["file", "dtype", "shape"])])
         let channels = try stats(path, "--axis", "0")["channels"] as! [[String: Any]]
-        #expect(
-            channels.map { Set($0.keys) } == Array(repeating: numbers.union(["index"]), count: 2))
+        let keys = numbers.union(["index", "percentiles"])
+        #expect(channels.map { Set($0.keys) } == [keys, keys])
         let team = found["team"] as! [String: Any]
         #expect(Set(team.keys) == ["size", "schedule"])
         #expect(team["schedule"] as? String == "guided")

@@ -13,7 +13,8 @@ range        numpy.histogram with range: edges and counts.
 log          counts as numpy.histogram's with the same edges, which are numpy.geomspace's but for
              rounding.
 files        several files of any types: each row, and all as one data set, against exact arithmetic.
-axis         a row for each channel along any axis, of one or more files, against exact arithmetic.
+axis         a row for each channel along any axis, of one or more files, with its percentiles, against
+             exact arithmetic.
 
 Exit status 1 when anything differs.
 """
@@ -320,7 +321,10 @@ def check_axis(case):
         flat = np.resize(flat, size) if flat.size else np.zeros(size, dtype=dtype)
         case.add(flat.reshape(shape))
     given = axis if random.integers(2) else axis - dimensions
-    found = case.ask(f"--axis={given}")
+    percents = [0.0, 25.0, 50.0, float(random.random() * 100)][: int(random.integers(0, 5))]
+    percents = percents if channels <= 64 else []
+    more = ["--percentiles", ",".join(repr(p) for p in percents)] if percents else []
+    found = case.ask(f"--axis={given}", *more)
     if found is None:
         return
     if found["axis"] != given or len(found["channels"]) != channels:
@@ -334,6 +338,26 @@ def check_axis(case):
         if row["index"] != channel:
             case.trouble(f"channel {channel}: index {row['index']}")
         check_row(case, f"channel {channel}", row, Exact(np.concatenate(parts)))
+        check_channel_percentiles(case, channel, row["percentiles"], np.concatenate(parts), percents)
+
+
+def check_channel_percentiles(case, channel, listed, values, percents):
+    if not percents:
+        if listed is not None:
+            case.trouble(f"channel {channel}: percentiles {listed} that nobody asked for")
+        return
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    values = np.sort(values)
+    if [entry["percent"] for entry in listed] != (percents if len(values) else []):
+        case.trouble(f"channel {channel}: percentiles of {listed}, not of {percents}")
+        return
+    for entry in listed:
+        value, is_element = percentile(values, entry["percent"])
+        ours = entry["value"]
+        if not (values.dtype.type(ours) == value if is_element else ours == value):
+            case.trouble(
+                f"channel {channel}: percentile {entry['percent']!r}: {ours!r}, not {value!r}")
 
 
 CHECKS = {

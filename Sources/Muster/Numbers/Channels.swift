@@ -121,10 +121,12 @@ extension Team {
         of numbers: NumberInput, _ layout: ChannelLayout, _ schedule: Schedule
     ) throws(MusterError) -> ([Statistics], AuditReport) {
         var all = [muster_moments](repeating: muster_moments(), count: layout.channels)
+        let partialBytes = layout.channels * MemoryLayout<muster_moments>.stride
         let report = try core.run(
             ChannelMoments(numbers: numbers, layout: layout),
-            LoopPlan(count: numbers.count, schedule: schedule),
-            partialBytes: layout.channels * MemoryLayout<muster_moments>.stride
+            LoopPlan(
+                count: numbers.count, grain: grain(of: numbers, partialBytes), schedule: schedule),
+            partialBytes: partialBytes
         ) { partials, chunks in
             let found = partials.assumingMemoryBound(to: muster_moments.self)
             for chunk in 0..<chunks {
@@ -136,6 +138,19 @@ extension Team {
         }
         return (all.map { Statistics($0, dtype: numbers.dtype) }, report)
     }
+}
+
+/// The grain of a loop whose chunks leave the moments of all channels behind; nil: the default. That one
+/// grows until partial results are a sixteenth of a byte an element, and thousands of channels then make a
+/// chunk or two of a file. Here they may take a quarter of what the data take, or 16 MiB, for up to 64
+/// chunks.
+private func grain(of numbers: NumberInput, _ partialBytes: Int) -> Int? {
+    let count = numbers.count
+    let bytes = count * Int(muster_type_bytes(numbers.dtype))
+    let chunks = max(1, min(64, max(16 << 20, bytes / 4) / partialBytes))
+    let wanted = (count + chunks - 1) / chunks
+    let usual = muster_schedule_grain(UInt64(count), 0, UInt64(partialBytes))
+    return wanted > 0 && wanted < Int(clamping: usual) ? wanted : nil
 }
 
 extension NPYFiles {

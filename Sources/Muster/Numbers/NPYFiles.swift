@@ -49,6 +49,19 @@ public struct NPYFiles: Sendable {
                 + "\(what) need files of one type; ask for those of each file alone")
     }
 
+    /// Checks that an axis has few enough channels for percentiles of each.
+    ///
+    /// - Throws: `.invalidArgument`, which names the first file.
+    package func requireFewChannels(axis: Int) throws(MusterError) {
+        let channels = try channelCount(axis: axis)
+        guard channels > Team.maximumPercentileChannelCount else { return }
+        throw MusterError(
+            .invalidArgument, subject: paths[0],
+            reason: "axis \(axis) has \(channels) channels, and percentiles are found of "
+                + "\(Team.maximumPercentileChannelCount) at most; name another axis, or leave the "
+                + "percentiles out")
+    }
+
     /// A file that is not what it was.
     static func changed(_ path: String) -> MusterError {
         MusterError(

@@ -81,6 +81,59 @@ extension Team {
         }
     }
 
+    /// Most channels that percentiles are found of at a time.
+    public static var maximumPercentileChannelCount: Int { 64 }
+
+    /// Percentiles of each channel of several files as one data set: of all elements that have one index
+    /// along an axis, as `numpy.percentile(a, percents, axis=...)` has them. The data are read once more for
+    /// each channel.
+    ///
+    /// - Parameters:
+    ///   - percents: 1 to 32 numbers from 0 to 100, in any order.
+    ///   - files: One data set together, of one type.
+    ///   - axis: From 0, or negative, from the last: -1 is the last one.
+    ///   - schedule: How chunks are dealt; the result does not depend on it.
+    ///   - willRead: Called with each file's number, from 0, before it is read, in each pass.
+    /// - Returns: For each index along the axis what ``percentiles(_:of:schedule:willRead:)`` finds of its
+    ///   elements; the audit of all passes together; how often the data were read.
+    /// - Throws: `.invalidArgument`: other percents, files of several types, no such axis, or more than
+    ///   ``maximumPercentileChannelCount`` channels; else as of one file.
+    public func channelPercentiles(
+        _ percents: [Double], of files: NPYFiles, axis: Int, schedule: Schedule = .static,
+        willRead: (Int) -> Void = { _ in }
+    ) throws(MusterError) -> (result: [[Percentile]], report: AuditReport, passes: Int) {
+        try files.requireOneType(for: "percentiles")
+        let layouts = try files.channelLayouts(axis: axis)
+        let channels = layouts[0].channels
+        try files.requireFewChannels(axis: axis)
+        var found: [[Percentile]] = []
+        var total: AuditReport?
+        var passes = 0
+        for channel in 0..<channels {
+            let one = try percentiles(
+                percents, files.headers[0].dtype.code, files.count / files.paths.count / channels,
+                files.paths[0]
+            ) {
+                (pass) throws(MusterError) in
+                var all: ([Int], AuditReport)?
+                try forEach(of: files) { (index, numbers) throws(MusterError) in
+                    willRead(index)
+                    let (counts, report) = try counts(
+                        of: numbers, pass, schedule, channel: channel, of: layouts[index])
+                    all =
+                        all.map { (zip($0.0, counts).map(+), $0.1.joined(by: report)) }
+                        ?? (counts, report)
+                }
+                return all!
+            }
+            found.append(one.result)
+            total = total.map { $0.joined(by: one.report) } ?? one.report
+            passes += one.passes
+        }
+        guard let total else { throw invalid(files.paths[0], "axis \(axis) has no channels") }
+        return (found, total, passes)
+    }
+
     /// `count`: the counts of a pass over all numbers, in loops of so many elements.
     private func percentiles(
         _ percents: [Double], _ dtype: UInt32, _ loopElements: Int, _ subject: String,
@@ -126,7 +179,8 @@ extension Team {
     }
 
     private func counts(
-        of numbers: NumberInput, _ pass: KeySearch.Pass, _ schedule: Schedule
+        of numbers: NumberInput, _ pass: KeySearch.Pass, _ schedule: Schedule,
+        channel: Int = 0, of layout: ChannelLayout? = nil
     ) throws(MusterError) -> ([Int], AuditReport) {
         let bounds = try array(pass.intervals.flatMap { [$0.first, $0.last] })
         let cells = pass.intervals.count * pass.bins
@@ -134,7 +188,8 @@ extension Team {
         let report = try core.run(
             KeyCounting(
                 numbers: numbers, bounds: bounds.gather, intervals: pass.intervals.count,
-                bins: pass.bins, shift: UInt32(pass.shift)),
+                bins: pass.bins, shift: UInt32(pass.shift), channel: UInt64(channel),
+                channels: UInt64(layout?.channels ?? 1), inner: UInt64(layout?.inner ?? 1)),
             LoopPlan(count: numbers.count, schedule: schedule),
             partialBytes: cells * MemoryLayout<UInt64>.stride
         ) { partials, chunks in
@@ -320,6 +375,10 @@ struct KeyCounting: _Work {
     let intervals: Int
     let bins: Int
     let shift: UInt32
+    /// Of so many; of one channel, all elements are its.
+    let channel: UInt64
+    let channels: UInt64
+    let inner: UInt64
 
     func _work(_ loop: UnsafeMutablePointer<muster_loop>) throws {
         var raw = muster_chunk()
@@ -333,10 +392,17 @@ struct KeyCounting: _Work {
             let boundSpan = bounds.span(in: chunk)
             numbers.withElements(of: chunk) { start, count in
                 boundSpan.withUnsafeBytes { bounds in
-                    muster_count_keys(
-                        muster_type(numbers.dtype), start, count,
-                        bounds.baseAddress!.assumingMemoryBound(to: muster_key_interval.self),
-                        intervals, shift, bins, counts)
+                    let keys = bounds.baseAddress!
+                        .assumingMemoryBound(to: muster_key_interval.self)
+                    let type = muster_type(numbers.dtype)
+                    if channels == 1 {
+                        muster_count_keys(
+                            type, start, count, keys, intervals, shift, bins, counts)
+                    } else {
+                        muster_count_channel_keys(
+                            type, start, count, UInt64(chunk.range.lowerBound), channels, inner,
+                            channel, keys, intervals, shift, bins, counts)
+                    }
                 }
             }
             hot.commit(raw.index)

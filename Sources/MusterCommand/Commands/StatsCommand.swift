@@ -145,6 +145,13 @@ struct Stats: JSONCommand {
                 wanted.percents, of: data, schedule: schedule, willRead: meter.begin)
             report.percentiles = found.result
             report.add("percentiles", found.report, passes: found.passes)
+            if let axis = selection.axis, report.channels?.rows.isEmpty == false {
+                let found = try team.channelPercentiles(
+                    wanted.percents, of: data, axis: axis, schedule: schedule, willRead: meter.begin
+                )
+                report.channelPercentiles = found.result
+                report.add("percentiles of channels", found.report, passes: found.passes)
+            }
         }
         report.elapsed = start.duration(to: clock.now) / .seconds(1)
         try trace?.end(team, "stats")

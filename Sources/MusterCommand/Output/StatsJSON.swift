@@ -37,7 +37,9 @@ struct StatsJSON: Encodable {
         try json.encode(report.channels?.axis, forKey: .axis)
         try json.encode(
             report.channels?.rows.enumerated().map {
-                ChannelRow(index: $0, found: $1, dtype: report.dtype)
+                ChannelRow(
+                    index: $0, found: $1, percentiles: report.channelPercentiles?[$0],
+                    dtype: report.dtype)
             }, forKey: .channels)
         try json.encode(report.notes, forKey: .notes)
         try json.encode(
@@ -111,14 +113,17 @@ private struct FileRow: Encodable {
 private struct ChannelRow: Encodable {
     let index: Int
     let found: Statistics
+    let percentiles: [Percentile]?
     let dtype: DType?
 
-    enum CodingKeys: CodingKey { case index }
+    enum CodingKeys: CodingKey { case index, percentiles }
 
     func encode(to encoder: any Encoder) throws {
         var json = encoder.container(keyedBy: CodingKeys.self)
         try json.encode(index, forKey: .index)
         try StatisticsJSON(found, dtype).encode(to: encoder)
+        try json.encode(
+            percentiles.map { $0.map { PercentileJSON($0, dtype) } }, forKey: .percentiles)
     }
 }
 

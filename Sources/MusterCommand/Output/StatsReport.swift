@@ -19,6 +19,8 @@ struct StatsReport {
     var histogram: Histogram?
     /// nil: not asked for.
     var percentiles: [Percentile]?
+    /// Of each channel; nil: not asked for.
+    var channelPercentiles: [[Percentile]]?
     /// What was read for what, in that order; each is clean, or there would be no report.
     private(set) var audits: [(name: String, audit: AuditReport)] = []
     /// Passes over all files.
@@ -103,7 +105,8 @@ extension StatsReport {
             Output.line()
             table(
                 ("axis \(channels.axis)", .right),
-                channels.rows.enumerated().map { ("\($0)", dtype, $1) })
+                channels.rows.enumerated().map { ("\($0)", dtype, $1) },
+                percentiles: channelPercentiles)
         }
         if let histogram {
             Output.line()
@@ -167,7 +170,8 @@ extension StatsReport {
 
     /// A row for each data set: integers exactly, other numbers in six digits.
     private func table(
-        _ first: (title: String, side: AlignedTable.Side), _ rows: [(String, DType?, Statistics)]
+        _ first: (title: String, side: AlignedTable.Side), _ rows: [(String, DType?, Statistics)],
+        percentiles: [[Percentile]]? = nil
     ) {
         let showsType = rows.contains { $0.1 != rows[0].1 }
         let showsSpecials = rows.contains { $0.2.finiteCount < $0.2.count }
@@ -176,8 +180,11 @@ extension StatsReport {
         columns.append(("count", .right))
         if showsSpecials { columns += [("NaN", .right), ("infinite", .right)] }
         columns += ["mean", "std deviation", "minimum", "maximum", "sum"].map { ($0, .right) }
+        // A channel without finite elements has none.
+        let named = percentiles?.first { !$0.isEmpty } ?? []
+        columns += named.map { ($0.name, .right) }
         var table = AlignedTable(columns)
-        for (name, dtype, statistics) in rows {
+        for (place, (name, dtype, statistics)) in rows.enumerated() {
             let integers = statistics.integers
             func short(_ value: Double?, _ integer: Int128? = nil) -> String {
                 integer.map { "\($0)" } ?? value.map { Figures.short($0) } ?? "-"
@@ -194,6 +201,10 @@ extension StatsReport {
                 short(statistics.maximum, integers?.maximum),
                 short(statistics.sum, integers?.sum),
             ]
+            let own = percentiles?[place] ?? []
+            cells += named.indices.map {
+                own.isEmpty ? "-" : short(own[$0].value, own[$0].integer)
+            }
             table.add(cells)
         }
         table.print()

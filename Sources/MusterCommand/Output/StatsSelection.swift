@@ -31,11 +31,6 @@ struct StatsSelection: ParsableArguments {
     var log = false
 
     func validate() throws {
-        if axis != nil, percentiles != nil {
-            throw ValidationError(
-                "--percentiles with --axis: percentiles are those of all elements and not of a channel; "
-                    + "leave one of the two out")
-        }
         if let range, log, range.low <= 0 {
             throw ValidationError("--log: the range must begin above 0, not at \(range.low)")
         }
@@ -45,6 +40,7 @@ struct StatsSelection: ParsableArguments {
     func check(_ files: NPYFiles) throws {
         if let axis { _ = try files.channelCount(axis: axis) }
         if percentiles != nil { try files.requireOneType(for: "percentiles") }
+        if let axis, percentiles != nil { try files.requireFewChannels(axis: axis) }
     }
 
     /// The histogram's edges, for data with these statistics; nil: there is no finite element.

@@ -37,6 +37,17 @@ void muster_count_keys(enum muster_type dtype, const void *a, size_t count,
                        const struct muster_key_interval *intervals, size_t interval_count,
                        unsigned shift, size_t bins, uint64_t *counts);
 
+/* The same of one channel of a part of an array: element e belongs to channel e / inner % channels
+ * (channels.h).
+ *
+ * first: number of the part's first element in the array. channel: 0..<channels.
+ *
+ * Concurrency: keeps no state; `counts` is the caller's alone. */
+void muster_count_channel_keys(enum muster_type type, const void *a, size_t count, uint64_t first,
+                               uint64_t channels, uint64_t inner, uint64_t channel,
+                               const struct muster_key_interval *intervals, size_t interval_count,
+                               unsigned shift, size_t bins, uint64_t *counts);
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,7 +28,7 @@ struct DemoTests {
             #expect(Set(item.keys) == ["name", "size", "rounds", "rounds_at_fault", "audit"])
             #expect(item["size"] as? Int == size)
             let audit = try #require(item["audit"] as? [String: Any])
-            #expect(Set(audit.keys) == ["chunks", "exactly_once", "missing", "repeated", "deaths"])
+            #expect(Set(audit.keys) == AuditKeys.all)
             #expect(audit["chunks"] as? Int == size)
             var missing: [Int] = []
             for range in try #require(audit["missing"] as? [[String: Int]]) {

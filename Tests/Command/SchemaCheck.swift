@@ -111,3 +111,12 @@ struct SchemaCheck {
         }
     }
 }
+
+/// The keys of `audit`, which is the same in every command's report.
+enum AuditKeys {
+    static let all: Set<String> = [
+        "chunks", "exactly_once", "missing_count", "missing", "repeated_count", "repeated",
+        "deaths",
+        "redone", "quarantined", "vacant_ranks", "server_deaths", "cancelled",
+    ]
+}

@@ -121,7 +121,7 @@ import Testing
         #expect(team["schedule"] as? String == "guided")
         #expect(
             Set((found["audit"] as! [String: Any]).keys)
-                == ["chunks", "exactly_once", "missing", "repeated", "deaths"])
+                == AuditKeys.all)
         #expect(number(found["elapsed_s"])! > 0)
         #expect(number(found["rate_gb_per_s"])! > 0)
 

@@ -164,6 +164,34 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         set { troubles = [newValue] }
     }
 
+    /// Two audits as one: of several loops, or of parts of one loop by several teams.
+    ///
+    /// Counts are added and lists put one behind the other. Chunks keep the numbers that they have in
+    /// their loop. The schedule and the grain are those of the first.
+    public static func + (first: AuditReport, second: AuditReport) -> AuditReport {
+        var both = first
+        both.chunks += second.chunks
+        both.exactlyOnce += second.exactlyOnce
+        both.elements += second.elements
+        both.size = max(first.size, second.size)
+        both.isCancelled = first.isCancelled || second.isCancelled
+        // Few loops have any of it, and a list that is set takes memory.
+        guard !second.troubles.isEmpty else { return both }
+        both.missing += second.missing
+        both.repeated += second.repeated
+        both.deaths += second.deaths
+        both.redone += second.redone
+        both.quarantined += second.quarantined
+        both.serverDeaths += second.serverDeaths
+        both.vacantRanks = Set(first.vacantRanks + second.vacantRanks).sorted()
+        both.missingCount += second.missingCount
+        both.repeatedCount += second.repeatedCount
+        return both
+    }
+
+    /// `+`, in place.
+    public static func += (first: inout AuditReport, second: AuditReport) { first = first + second }
+
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
     public func elements(ofChunk chunk: Int) -> Range<Int> {
         guard chunk >= 0 && chunk < chunks else {

@@ -112,7 +112,7 @@ extension Team {
             willRead(index)
             let (each, report) = try channelStatistics(of: numbers, layouts[index], schedule)
             all = all.isEmpty ? each : zip(all, each).map { $0 + $1 }
-            total = total.map { $0.joined(by: report) } ?? report
+            total = total.map { $0 + report } ?? report
         }
         return (all, total!)
     }

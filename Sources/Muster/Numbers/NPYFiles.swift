@@ -101,7 +101,7 @@ extension Team {
             willRead(index)
             let (moments, report) = try moments(of: numbers, schedule: schedule)
             each.append(Statistics(moments, dtype: numbers.dtype))
-            total = total.map { $0.joined(by: report) } ?? report
+            total = total.map { $0 + report } ?? report
         }
         return (each, total!)
     }
@@ -116,7 +116,7 @@ extension Team {
         try forEach(of: files) { (index, numbers) throws(MusterError) in
             willRead(index)
             let (result, report) = try histogram(of: numbers, edges: edges, schedule: schedule)
-            all = all.map { ($0.0 + result, $0.1.joined(by: report)) } ?? (result, report)
+            all = all.map { ($0.0 + result, $0.1 + report) } ?? (result, report)
         }
         return all!
     }

@@ -74,7 +74,7 @@ extension Team {
                 willRead(index)
                 let (counts, report) = try counts(of: numbers, pass, schedule)
                 all =
-                    all.map { (zip($0.0, counts).map(+), $0.1.joined(by: report)) }
+                    all.map { (zip($0.0, counts).map(+), $0.1 + report) }
                     ?? (counts, report)
             }
             return all!
@@ -154,7 +154,7 @@ extension Team {
         while let pass = search.nextPass() {
             let (counts, report) = try count(pass)
             passes += 1
-            total = total.map { $0.joined(by: report) } ?? report
+            total = total.map { $0 + report } ?? report
             if search.isFirst {
                 elements = counts.reduce(0, +)
                 guard elements > 0 else { return ([], report, passes) }
@@ -407,18 +407,5 @@ struct KeyCounting: _Work {
             }
             hot.commit(raw.index)
         }
-    }
-}
-
-extension AuditReport {
-    /// Two clean loops' reports as one.
-    package func joined(by next: AuditReport) -> AuditReport {
-        var all = self
-        all.chunks += next.chunks
-        all.exactlyOnce += next.exactlyOnce
-        all.elements += next.elements
-        all.deaths += next.deaths
-        all.redone += next.redone
-        return all
     }
 }

@@ -164,14 +164,7 @@ struct AuditTotal {
     private var total: AuditReport?
 
     mutating func add(_ report: AuditReport) {
-        guard total != nil else {
-            total = report
-            return
-        }
-        total!.chunks += report.chunks
-        total!.exactlyOnce += report.exactlyOnce
-        total!.elements += report.elements
-        total!.size = max(total!.size, report.size)
+        total = total.map { $0 + report } ?? report
     }
 
     /// Precondition: a loop has run.

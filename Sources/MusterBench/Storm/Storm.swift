@@ -246,9 +246,9 @@ public struct Storm {
         outcome.lost += report.missingCount
         outcome.doubled += report.repeatedCount
         outcome.redone += report.redone
-        outcome.audit.chunks += report.chunks
-        outcome.audit.elements += report.elements
-        outcome.audit.exactlyOnce += report.exactlyOnce
+        var counts = report
+        counts.deaths = []  // thousands: they are counted by phase
+        outcome.audit += counts
         for death in report.deaths {
             outcome.note(death.phase, 1)
             if death.redone > 0, let killed = sky.killed(death.pid), killed < death.redone {

@@ -114,25 +114,46 @@ struct AuditJSON: Codable, Sendable {
     struct Death: Codable, Sendable {
         let rank: Int
         let signal: Int
+        /// Where `signal` is 0; nil: it was killed, or the report is of an older version.
+        @OrNull var exit_code: Int?
         /// nil: on none
         @OrNull var chunk: Int?
         let attempt: Int
+        /// nil: of an older version
+        @OrNull var stalled: Bool?
     }
     let chunks: Int
     let exactly_once: Int
+    /// nil, as the others below: the report is of an older version, which did not have it.
+    @OrNull var missing_count: Int?
     let missing: [Interval]
+    @OrNull var repeated_count: Int?
     let repeated: [Repeat]
     let deaths: [Death]
+    @OrNull var redone: Int?
+    @OrNull var quarantined: [Int]?
+    @OrNull var vacant_ranks: [Int]?
+    @OrNull var server_deaths: [String]?
+    @OrNull var cancelled: Bool?
 
     init(_ report: AuditReport) {
         chunks = report.chunks
         exactly_once = report.exactlyOnce
+        missing_count = report.missingCount
         missing = report.missing.map { Interval(first: $0.lowerBound, last: $0.upperBound - 1) }
+        repeated_count = report.repeatedCount
         repeated = report.repeated.map {
             Repeat(first: $0.chunks.lowerBound, last: $0.chunks.upperBound - 1, ranks: $0.ranks)
         }
         deaths = report.deaths.map {
-            Death(rank: $0.rank, signal: $0.signal, chunk: $0.chunk, attempt: $0.attempt)
+            Death(
+                rank: $0.rank, signal: $0.signal, exit_code: $0.signal == 0 ? $0.exitCode : nil,
+                chunk: $0.chunk, attempt: $0.attempt, stalled: $0.isStalled)
         }
+        redone = report.redone
+        quarantined = report.quarantined
+        vacant_ranks = report.vacantRanks
+        server_deaths = report.serverDeaths
+        cancelled = report.isCancelled
     }
 }

@@ -66,7 +66,7 @@ struct StatsReport {
 
     /// All loops together.
     var audit: AuditReport {
-        audits.dropFirst().reduce(audits[0].audit) { $0.joined(by: $1.audit) }
+        audits.dropFirst().reduce(audits[0].audit) { $0 + $1.audit }
     }
 
     /// What a reader should know of the numbers.

@@ -121,13 +121,13 @@ extension Team {
                     let (counts, report) = try counts(
                         of: numbers, pass, schedule, channel: channel, of: layouts[index])
                     all =
-                        all.map { (zip($0.0, counts).map(+), $0.1.joined(by: report)) }
+                        all.map { (zip($0.0, counts).map(+), $0.1 + report) }
                         ?? (counts, report)
                 }
                 return all!
             }
             found.append(one.result)
-            total = total.map { $0.joined(by: one.report) } ?? one.report
+            total = total.map { $0 + one.report } ?? one.report
             passes += one.passes
         }
         guard let total else { throw invalid(files.paths[0], "axis \(axis) has no channels") }

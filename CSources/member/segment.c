@@ -134,6 +134,8 @@ int muster__member_attach(int fd, struct muster_segment *segment, struct muster_
 
 int muster__array_memory(const char *name, uint64_t size_bytes)
 {
+    /* Whole pages of this host: an emulator maps no part of one, it copies the part. */
+    const uint64_t page = muster__os_page_bytes();
     uint64_t available = 0;
     /* So that a lack of memory is an error now and no SIGBUS or out-of-memory kill later. A race
      * with what others take remains. */
@@ -142,8 +144,9 @@ int muster__array_memory(const char *name, uint64_t size_bytes)
     int fd = muster__os_memfd(name);
     if (fd < 0)
         return fd;
-    int status =
-        size_bytes > UINT64_MAX - PAGE ? -ENOMEM : muster__os_truncate(fd, rounded(size_bytes));
+    int status = size_bytes > UINT64_MAX - page
+                     ? -ENOMEM
+                     : muster__os_truncate(fd, (size_bytes + page - 1) / page * page);
     if (status == 0)
         status = muster__os_seal_size(fd);
     if (status < 0) {

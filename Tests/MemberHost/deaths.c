@@ -93,6 +93,28 @@ static int dying(struct team *team, uint32_t rank, uint32_t incarnation)
     return muster_leave(me);
 }
 
+/* Rank 1 dies once all are in a loop: rank 0, which waits until it is known, is told at its next
+ * chunk. */
+static int bereaved(struct team *team, uint32_t rank, uint32_t incarnation)
+{
+    struct muster_member *me = join_as(team, rank);
+    struct muster_member_loop_options options = {
+        .size_bytes = sizeof options, .elements = 100, .grain = 1};
+    struct muster_member_loop *loop;
+    struct muster_chunk chunk;
+    (void)incarnation;
+    CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 1);
+    if (rank == 1)
+        kill(getpid(), SIGKILL);
+    while (__atomic_load_n(loop->cursor.breaks, __ATOMIC_ACQUIRE) == loop->cursor.watched)
+        usleep(1000);
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EOWNERDEAD);
+    CHECK_STATUS(muster_member_loop_next_call(loop, &chunk), -EOWNERDEAD);
+    CHECK_STATUS(muster_member_loop_end(loop, NULL), -EOWNERDEAD);
+    return muster_leave(me);
+}
+
 int deaths(int count, char **arguments)
 {
     static const uint32_t points[] = {
@@ -133,6 +155,10 @@ int deaths(int count, char **arguments)
                 end_team(&team);
                 done++;
             }
+    struct team team = {.size = 2, .program = bereaved};
+    run_team(&team);
+    CHECK(ended_well(&team, 0) && was_killed(&team, 1));
+    end_team(&team);
     printf("deaths %u\n", done);
     return 0;
 }

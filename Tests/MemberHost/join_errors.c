@@ -300,6 +300,7 @@ static void raised(void)
 
 int join_errors(int count, char **arguments)
 {
+    const bool is_emulated = getenv("MUSTER_TEST_EMULATED") != NULL;
     (void)count;
     (void)arguments;
     watch(60);
@@ -310,9 +311,14 @@ int join_errors(int count, char **arguments)
         liars();
         twice();
         held_ranks();
-        under_limits();
+        /* An emulator keeps no limit of addresses, and executes no program of its own kind. */
+        if (!is_emulated)
+            under_limits();
     }
-    raised();
+    if (is_emulated)
+        printf("skipped: limits and a set-user-ID program, in an emulator\n");
+    else
+        raised();
 
     char text[8];
     CHECK_STATUS(muster_join_advice(-EBUSY, text, 0), -EINVAL);

@@ -23,7 +23,7 @@ import numpy as np
 from exact_arrays import FLOATS, INTEGERS, Exact, bits, draw
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-SOURCES = ("variants", "portable", "avx2", "avx512", "exact")
+SOURCES = ("base/types", "kernels/choice", "kernels/portable", "kernels/avx2", "kernels/avx512", "kernels/exact")
 CODES = {name: code for code, name in enumerate(FLOATS + INTEGERS, start=1)} | {"b1": 12}
 WORDS, SQUARE_WORDS = 34, 68
 
@@ -66,7 +66,7 @@ class Kernels(ctypes.Structure):
 
 def build(folder):
     path = os.path.join(folder, "libkernels.so")
-    sources = [os.path.join(ROOT, "CSources", "kernels", f"{name}.c") for name in SOURCES]
+    sources = [os.path.join(ROOT, "CSources", f"{name}.c") for name in SOURCES]
     include, core = os.path.join(ROOT, "include"), os.path.join(ROOT, "CSources")
     subprocess.run(
         ["gcc", "-std=gnu11", "-O2", "-fPIC", "-shared", f"-I{include}", f"-I{core}", "-o", path, *sources, "-lm"],

@@ -107,10 +107,16 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write)
     if (!muster__is_refusal(result) &&
         (result != -EINVAL || taken(madvise(address, 0, advice), errno_before) == 0))
         return (int)result;
-    /* Before Linux 5.14, or where madvise is refused: page by page. Adding 0 keeps what is there;
-     * what is only to be read comes when it is read. */
-    for (uint64_t at = 0; write && at < size_bytes; at += muster__os_page_bytes())
-        __atomic_fetch_add((unsigned char *)address + at, 0, __ATOMIC_RELAXED);
+    /* Before Linux 5.14, or if madvise is refused: page by page. Adding 0 keeps what is there.
+     * Reading maps the page here, which asking for its node needs (move_pages(2): -ENOENT
+     * otherwise). */
+    for (uint64_t at = 0; at < size_bytes; at += muster__os_page_bytes()) {
+        unsigned char *byte = (unsigned char *)address + at;
+        if (write)
+            __atomic_fetch_add(byte, 0, __ATOMIC_RELAXED);
+        else
+            (void)*(volatile const unsigned char *)byte;
+    }
     return 0;
 }
 

@@ -164,7 +164,11 @@ struct AuditTotal {
     private var total: AuditReport?
 
     mutating func add(_ report: AuditReport) {
-        total = total.map { $0 + report } ?? report
+        if total == nil {
+            total = report
+        } else {
+            total! += report
+        }
     }
 
     /// Precondition: a loop has run.

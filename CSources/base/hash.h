@@ -1,6 +1,6 @@
 /* hash.h - FNV-1a with 64 bits, by bytes or by words. Private. Source: draft-eastlake-fnv. */
-#ifndef MUSTER_HASH_H
-#define MUSTER_HASH_H
+#ifndef MUSTER_BASE_HASH_H
+#define MUSTER_BASE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Pure functions over one NUL-terminated text each, the whole of a file. Those that return an int
  * return 0, or -EUCLEAN for a text that is not such a value. Lists: see muster_list_parse.
  */
-#ifndef MUSTER_TOPOLOGY_TEXT_H
-#define MUSTER_TOPOLOGY_TEXT_H
+#ifndef MUSTER_BASE_TEXT_H
+#define MUSTER_BASE_TEXT_H
 
 #include <muster/base.h>
 

@@ -1,7 +1,7 @@
 /* line_table.h - DWARF line tables, versions 2 to 5. Private to the C core.
  * Source: DWARF Debugging Information Format, version 5, section 6.2. */
-#ifndef MUSTER_LINE_TABLE_H
-#define MUSTER_LINE_TABLE_H
+#ifndef MUSTER_CRASH_LINE_TABLE_H
+#define MUSTER_CRASH_LINE_TABLE_H
 
 #include <muster/core/symbol.h>
 

@@ -1,6 +1,6 @@
 /* note.h - what the rest of the core adds to a rank's note of its crash. Private. */
-#ifndef MUSTER_FAULT_NOTE_H
-#define MUSTER_FAULT_NOTE_H
+#ifndef MUSTER_CRASH_NOTE_H
+#define MUSTER_CRASH_NOTE_H
 
 #include <muster/core/fault.h>
 

@@ -5,8 +5,8 @@
  * kept here, once for a thread however many teams it leads, so that a second team made meanwhile
  * sees the whole host, and that teams may end in any order.
  */
-#ifndef MUSTER_AFFINITY_H
-#define MUSTER_AFFINITY_H
+#ifndef MUSTER_HOST_AFFINITY_H
+#define MUSTER_HOST_AFFINITY_H
 
 #include <muster/base.h>
 

@@ -1,10 +1,10 @@
 /* read.h - the files of one host, live or recorded, below one root, and the notes about
  * them. Private to the C core.
  *
- * What the topology_*.c files share while a host is read.
+ * What the files of this room share while a host is read.
  */
-#ifndef MUSTER_TOPOLOGY_READ_H
-#define MUSTER_TOPOLOGY_READ_H
+#ifndef MUSTER_HOST_READ_H
+#define MUSTER_HOST_READ_H
 
 #include <muster/core/topology.h>
 

@@ -1,6 +1,6 @@
 /* exact.h - exact sums for the kernels: what is added to them. Private to the C core. */
-#ifndef MUSTER__EXACT_H
-#define MUSTER__EXACT_H
+#ifndef MUSTER_KERNELS_EXACT_H
+#define MUSTER_KERNELS_EXACT_H
 
 #include <muster/exact.h>
 

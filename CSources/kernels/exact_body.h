@@ -1,4 +1,4 @@
-/* exact_body.h - the part of kernels_body.h that adds doubles without error.
+/* exact_body.h - the part of body.h that adds doubles without error.
  *
  * A block's numbers are added to a running value that is so large that its last bit does not move
  * (extraction by a large number; muster/exact.h names the sources). t = large + x rounds x to a

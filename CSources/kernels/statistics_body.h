@@ -1,4 +1,4 @@
-/* statistics_body.h - the second half of kernels_body.h: numbers of any type, block by block.
+/* statistics_body.h - the second half of body.h: numbers of any type, block by block.
  *
  * Each block is turned into doubles, in a buffer that stays in the first-level cache unless the run
  * already is aligned doubles, and everything after that is one piece of code for all types.

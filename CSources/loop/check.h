@@ -2,8 +2,8 @@
  *
  * Functions that take a check may be called with NULL, and then do nothing.
  */
-#ifndef MUSTER_CHECK_PRIVATE_H
-#define MUSTER_CHECK_PRIVATE_H
+#ifndef MUSTER_LOOP_CHECK_H
+#define MUSTER_LOOP_CHECK_H
 
 #include <muster/core/check.h>
 #include <muster/core/segment.h>

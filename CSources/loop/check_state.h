@@ -1,6 +1,6 @@
 /* check_state.h - what a rank knows of the loop that it checks. Private to check*.c. */
-#ifndef MUSTER_CHECK_STATE_H
-#define MUSTER_CHECK_STATE_H
+#ifndef MUSTER_LOOP_CHECK_STATE_H
+#define MUSTER_LOOP_CHECK_STATE_H
 
 #include "loop/check.h"
 

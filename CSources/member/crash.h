@@ -1,8 +1,8 @@
 /* crash.h - what a rank of a launched program notes of its own crash, and what its launcher reads.
  * Private to members and launchers.
  */
-#ifndef MUSTER_MEMBER_FAULT_H
-#define MUSTER_MEMBER_FAULT_H
+#ifndef MUSTER_MEMBER_CRASH_H
+#define MUSTER_MEMBER_CRASH_H
 
 #include <muster/core/fault.h>
 #include <muster/member.h>

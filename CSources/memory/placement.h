@@ -1,6 +1,6 @@
 /* placement.h - what placement.c, residency.c and commit.c share. Private. */
-#ifndef MUSTER_PLACEMENT_PRIVATE_H
-#define MUSTER_PLACEMENT_PRIVATE_H
+#ifndef MUSTER_MEMORY_PLACEMENT_H
+#define MUSTER_MEMORY_PLACEMENT_H
 
 #include <muster/core/placement.h>
 

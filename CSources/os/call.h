@@ -1,4 +1,5 @@
-/* call.h - how os*.c turn a system call into the contract of os.h. Private to them.
+/* call.h - how the files of this room turn a system call into the contract of os.h. Private to
+ * them.
  *
  * Raw return values become 0-or-count / negative errno here and nowhere else. `errno` is saved and
  * restored, since it belongs to the program that links us.

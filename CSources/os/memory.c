@@ -107,13 +107,15 @@ int muster__os_populate(void *address, uint64_t size_bytes, bool write)
     if (!muster__is_refusal(result) &&
         (result != -EINVAL || taken(madvise(address, 0, advice), errno_before) == 0))
         return (int)result;
-    /* Before Linux 5.14, or if madvise is refused: page by page. Adding 0 keeps what is there.
-     * Reading maps the page here, which asking for its node needs (move_pages(2): -ENOENT
-     * otherwise). */
+    /* Before Linux 5.14, or if madvise is refused: page by page. A 0 that becomes 0 is written, and
+     * keeps what is there. (Adding 0 does too, but clang takes that for nothing, and touches no
+     * page.) Reading maps the page here, which asking for its node needs (move_pages(2): -ENOENT).
+     */
     for (uint64_t at = 0; at < size_bytes; at += muster__os_page_bytes()) {
-        unsigned char *byte = (unsigned char *)address + at;
+        unsigned char *byte = (unsigned char *)address + at, zero = 0;
         if (write)
-            __atomic_fetch_add(byte, 0, __ATOMIC_RELAXED);
+            (void)__atomic_compare_exchange_n(byte, &zero, 0, false, __ATOMIC_RELAXED,
+                                              __ATOMIC_RELAXED);
         else
             (void)*(volatile const unsigned char *)byte;
     }

@@ -1,4 +1,4 @@
-/* numa.c - see os_numa.h. */
+/* numa.c - see numa.h. */
 #define _GNU_SOURCE
 #include "os/numa.h"
 

@@ -1,5 +1,5 @@
 /* numa.h - the kernel's calls about memory policy, for which the C library has no functions.
- * Private to os*.c.
+ * Private to this room.
  *
  * Not libnuma's: it reads the host when it is loaded, and where it is refused what it wants, it
  * prints to stderr and leaves the process with masks of size 0, before main has begun.

@@ -3,11 +3,11 @@
  * The contract: 0, a count or a descriptor on success; negative errno on failure; outputs set on
  * success only; EINTR is retried except where the caller waits for events; descriptors are
  * close-on-exec; `errno` is left as it was. Each function first asks the fault injector
- * (muster/testing.h), so tests can make the n-th call of a process fail. Nothing outside os*.c
+ * (muster/testing.h), so tests can make the n-th call of a process fail. Nothing outside this room
  * calls the kernel; a function here does one system call and decides nothing.
  */
-#ifndef MUSTER_OS_H
-#define MUSTER_OS_H
+#ifndef MUSTER_OS_OS_H
+#define MUSTER_OS_OS_H
 
 #include <muster/base.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* otherwise.c - other ways to what a refused system call would have done (os_call.h). */
+/* otherwise.c - other ways to what a refused system call would have done (os/call.h). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

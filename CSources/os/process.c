@@ -1,4 +1,4 @@
-/* process.c - the system calls of os_process.h. */
+/* process.c - the system calls of process.h. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* process_stat.h - what /proc/PID/stat says of a process. Private to the C core. */
-#ifndef MUSTER_PROCESS_STAT_H
-#define MUSTER_PROCESS_STAT_H
+#ifndef MUSTER_OS_PROCESS_STAT_H
+#define MUSTER_OS_PROCESS_STAT_H
 
 #include <muster/base.h>
 

@@ -19,7 +19,7 @@
 
 static const struct call {
     const char *name;      /* the kernel's */
-    const char *functions; /* by which os*.c make it, with spaces between */
+    const char *functions; /* by which the files of this room make it, with spaces between */
     const char *words;
     long number;
     bool may_be_kernels; /* EPERM, with arguments that it does not like */

@@ -1,7 +1,7 @@
 /* refusal.h - the kernel's calls that Muster makes, for which a refusal has words.
  *
  * One line for each: the kernel's name of the call, the functions of the C library (and of
- * os/numa.h) by which os*.c make it, and what an EPERM means:
+ * os/numa.h) by which the files of this room make it, and what an EPERM means:
  *
  *   FILTER  only a filter answers so
  *   EITHER  the kernel itself may, where the arguments are not to its liking: it is asked again

@@ -1,6 +1,6 @@
 /* roll_layout.h - where the parts of a roll lie, and a validated view of one. Private. */
-#ifndef MUSTER_ROLL_LAYOUT_H
-#define MUSTER_ROLL_LAYOUT_H
+#ifndef MUSTER_PROOF_ROLL_LAYOUT_H
+#define MUSTER_PROOF_ROLL_LAYOUT_H
 
 #include <muster/core/roll.h>
 

@@ -1,8 +1,8 @@
 /* protocol.h - what leader and fork server say to each other, and what the leader knows
  * of its server. Private.
  */
-#ifndef MUSTER_SERVER_STATE_H
-#define MUSTER_SERVER_STATE_H
+#ifndef MUSTER_SERVER_PROTOCOL_H
+#define MUSTER_SERVER_PROTOCOL_H
 
 #include <muster/core/server.h>
 

@@ -1,6 +1,6 @@
 /* guard.h - the processes that a supervisor leaves in its own place. Private to the C core. */
-#ifndef MUSTER_GUARD_H
-#define MUSTER_GUARD_H
+#ifndef MUSTER_SUPERVISOR_GUARD_H
+#define MUSTER_SUPERVISOR_GUARD_H
 
 #include <muster/base.h>
 

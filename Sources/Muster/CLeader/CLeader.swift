@@ -61,7 +61,7 @@ func notLeader(_ subject: String) -> MusterError {
     MusterError(
         .system, subject: subject,
         reason: "this process was forked by the leader's, and only that one leads the team",
-        errorNumber: 1)
+        errorNumber: EPERM)
 }
 
 func invalid(_ subject: String, _ reason: String) -> MusterError {

@@ -178,17 +178,48 @@ public protocol MemberNumber: BitwiseCopyable, Numeric {
 }
 
 extension Double: MemberNumber {
+    /// `MUSTER_TYPE_F64`.
     public static var _memberType: UInt32 { MUSTER_TYPE_F64.rawValue }
 }
-extension Float: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_F32.rawValue } }
-extension Int: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
-extension Int64: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue } }
+extension Float: MemberNumber {
+    /// `MUSTER_TYPE_F32`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_F32.rawValue }
+}
+extension Int: MemberNumber {
+    /// `MUSTER_TYPE_I64`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue }
+}
+extension Int64: MemberNumber {
+    /// `MUSTER_TYPE_I64`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_I64.rawValue }
+}
 extension UInt64: MemberNumber {
+    /// `MUSTER_TYPE_U64`.
     public static var _memberType: UInt32 { MUSTER_TYPE_U64.rawValue }
 }
-extension Int32: MemberNumber { public static var _memberType: UInt32 { MUSTER_TYPE_I32.rawValue } }
+extension Int32: MemberNumber {
+    /// `MUSTER_TYPE_I32`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_I32.rawValue }
+}
 extension UInt32: MemberNumber {
+    /// `MUSTER_TYPE_U32`.
     public static var _memberType: UInt32 { MUSTER_TYPE_U32.rawValue }
+}
+extension Int16: MemberNumber {
+    /// `MUSTER_TYPE_I16`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_I16.rawValue }
+}
+extension UInt16: MemberNumber {
+    /// `MUSTER_TYPE_U16`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_U16.rawValue }
+}
+extension Int8: MemberNumber {
+    /// `MUSTER_TYPE_I8`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_I8.rawValue }
+}
+extension UInt8: MemberNumber {
+    /// `MUSTER_TYPE_U8`.
+    public static var _memberType: UInt32 { MUSTER_TYPE_U8.rawValue }
 }
 
 /// What a member, its arrays and its loop hold together: the membership ends with the last of them.

@@ -103,7 +103,7 @@ extension TeamCore {
                 reason:
                     "this process has not come to the line that a fork server needs: make "
                     + "Team.serveIfAsked() the first line of main, or the program a TeamProgram",
-                errorNumber: 1)
+                errorNumber: EPERM)
         }
         guard status != -EACCES else {
             throw MusterError(
@@ -139,7 +139,9 @@ extension TeamCore {
                     + "was killed: make it the first line of main, and reach it in every run",
                 errorNumber: ETIMEDOUT)
         }
-        if trouble.died != 0 {
+        // A server that a refused call keeps from its leader has died of that.
+        var call: UnsafePointer<CChar>?
+        if trouble.died != 0, muster_refused_call(trouble.status, &call) == 0 {
             return MusterError(
                 .serverDied, subject: subject,
                 reason: "\(end(of: trouble)) before rank \(rank) of \(size) had started",

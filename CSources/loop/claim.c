@@ -190,7 +190,8 @@ void muster_loop_cancel(struct muster_loop *loop)
 
 uint64_t muster_loop_end(struct muster_loop *loop)
 {
-    muster__loop_uncheck(loop);
+    if (__builtin_expect(loop->check != NULL, 0))
+        muster__loop_uncheck(loop);
     MUSTER__POINT(MUSTER_POINT_LOOP_ENDED);
     return muster_roll_tally(&loop->roll);
 }
@@ -303,7 +304,8 @@ void muster_loop_poison(struct muster_loop *loop, uint64_t chunk, uint32_t array
 int muster_loop_undo(struct muster_loop *loop, uint64_t chunk)
 {
     uint64_t saved;
-    muster__loop_uncheck(loop);
+    if (__builtin_expect(loop->check != NULL, 0))
+        muster__loop_uncheck(loop);
     if (!loop->journaled ||
         !muster_journal_chunk(loop->journal.journal, loop->roll.roll->job, &saved) ||
         saved != chunk)

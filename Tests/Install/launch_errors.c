@@ -1,5 +1,6 @@
 /* launch_errors.c - each error that leader.h documents of teams and arrays, and of what a loop is
- * refused for before it begins. Those of loops in progress are in launch_loops.c. */
+ * refused for before it begins. Those of loops in progress are in launch_loops.c and
+ * launch_failures.c. */
 #define _GNU_SOURCE
 #include "launch_check.h"
 

@@ -129,6 +129,11 @@ static int lead_from_a_rank(const struct muster_work *work)
 static void ranks_lead_nothing(void)
 {
     uint32_t size = muster_leader_size(leader);
+    /* The first ranks were forked before `leader` was set: others take their places. */
+    for (uint32_t rank = 0; rank < size; rank++)
+        kill(muster_leader_process(leader, rank), SIGKILL);
+    prepare(step, MUSTER_ACCESS_IN_PLACE, NONE, 0);
+    CHECK(muster_leader_run(leader, &loop, &error) == 0 && stepped_except(-1));
     struct muster_array *statuses = array(leader, sizeof(int), size);
     struct muster_use use = {.array = statuses, .access = MUSTER_ACCESS_OUTPUT};
     struct muster_loop_options each = {.size_bytes = sizeof each,

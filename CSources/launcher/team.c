@@ -230,23 +230,7 @@ int muster_launcher_audited(const struct muster_launcher *launcher, uint32_t ind
     int status = muster__noted(launcher->parts.notes, launcher->plan.size, index, &noted);
     if (status <= 0)
         return status;
-    const struct muster__counts *counts = &noted.counts;
-    *audit = (struct muster_launcher_audit){
-        .loops = counts->loops,
-        .failed = counts->failed,
-        .chunks = counts->chunks,
-        .exactly_once = counts->exactly_once,
-        .missing = counts->missing,
-        .repeated = counts->repeated,
-        .adopted = counts->adopted,
-        .deaths = counts->deaths,
-        .first_finding = counts->first_finding,
-        .first_finding_ranks = {counts->first_finding_ranks[0], counts->first_finding_ranks[1]},
-        .interrupted = counts->interrupted,
-        .interrupted_chunks = counts->interrupted_chunks,
-        .interrupted_committed = counts->interrupted_committed,
-        .interrupted_by = counts->interrupted_by,
-    };
+    audit->report = noted.counts.report;
     memcpy(audit->name, noted.name, sizeof audit->name);
     return 1;
 }

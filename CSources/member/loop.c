@@ -228,7 +228,7 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
 /* -- the end -------------------------------------------------------------------------------- */
 
 /* Audits the loop. Returns: 0, -EBADMSG, -EUCLEAN, -ENOMEM. */
-static int audit(struct muster_member *me, struct muster_member_report *report)
+static int audit(struct muster_member *me, struct muster_report *report)
 {
     struct muster_audit found;
     struct muster_finding first = {0, 0, 0, 0};
@@ -240,7 +240,8 @@ static int audit(struct muster_member *me, struct muster_member_report *report)
     report->exactly_once = found.exactly_once;
     report->missing = found.missing;
     report->repeated = found.repeated;
-    report->first_finding_ranks[0] = report->first_finding_ranks[1] = UINT32_MAX;
+    report->clean = findings == 0;
+    report->failed = findings > 0;
     if (findings == 0)
         return 0;
     report->first_finding = first;
@@ -270,7 +271,7 @@ static int meet_at_end(struct muster_member *me)
     return status;
 }
 
-int muster_member_loop_end(struct muster_member_loop *seen, struct muster_member_report *report)
+int muster_member_loop_end(struct muster_member_loop *seen, struct muster_report *report)
 {
     struct muster__member_loop *loop = private_of(seen);
     struct muster_member *me = loop->member;
@@ -291,10 +292,17 @@ int muster_member_loop_end(struct muster_member_loop *seen, struct muster_member
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_AUDITING);
-    struct muster_member_report made = {.size_bytes = sizeof made,
-                                        .deaths = (uint32_t)me->loop_deaths,
-                                        .adopted = me->loop_adopted,
-                                        .own = loop->own};
+    struct muster_report made = {.size_bytes = sizeof made,
+                                 .size = me->size,
+                                 .loops = 1,
+                                 .adopted = me->loop_adopted,
+                                 .own = loop->own,
+                                 .elements = loop->loop.cursor.elements,
+                                 .grain = loop->loop.cursor.grain,
+                                 .schedule = loop->loop.schedule,
+                                 .interrupted_by = UINT32_MAX,
+                                 .first_finding_ranks = {UINT32_MAX, UINT32_MAX},
+                                 .death_count = me->loop_deaths};
     status = audit(me, &made);
     if (status < 0 && status != -EBADMSG) {
         muster__timeline_over(me, false);

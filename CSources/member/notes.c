@@ -133,26 +133,14 @@ static void put(struct muster__note *note, const struct muster__counts *counts)
     __atomic_store_n(&note->changes, changes + 1, __ATOMIC_RELEASE);
 }
 
-void muster__note_audit(struct muster_member *me, const struct muster_member_report *report)
+void muster__note_audit(struct muster_member *me, const struct muster_report *report)
 {
-    bool failed = report->exactly_once != report->chunks;
-    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, failed);
+    struct muster__note *note = find(&me->parts.notes[me->rank], me->loop_name, report->failed > 0);
     if (!note)
         return;
     struct muster__counts counts = counts_of(note);
-    if (failed && counts.failed == 0) {
-        counts.first_finding = report->first_finding;
-        memcpy(counts.first_finding_ranks, report->first_finding_ranks,
-               sizeof counts.first_finding_ranks);
-    }
-    counts.loops++;
-    counts.failed += failed;
-    counts.chunks += report->chunks;
-    counts.exactly_once += report->exactly_once;
-    counts.missing += report->missing;
-    counts.repeated += report->repeated;
-    counts.adopted += report->adopted;
-    counts.deaths += report->deaths;
+    (void)muster_report_add(&counts.report, report);
+    counts.report.own = 0; /* the launcher goes by the notes of any rank */
     counts.last_number = me->loop_number;
     put(note, &counts);
 }
@@ -163,15 +151,16 @@ static void note_interruption(struct muster__note *note, const struct muster__me
                               uint64_t chunks, uint32_t by)
 {
     struct muster__counts counts = counts_of(note);
-    counts.interrupted++;
-    counts.interrupted_chunks = chunks;
-    counts.interrupted_committed = 0;
-    counts.interrupted_by = by;
+    struct muster_report ended = {.size_bytes = sizeof ended,
+                                  .interrupted = 1,
+                                  .interrupted_chunks = chunks,
+                                  .interrupted_by = by};
     counts.interrupted_number = number;
     for (uint32_t rank = 0; rank < plan->size; rank++) {
         const void *roll = parts->rolls + rank * plan->roll_bytes;
-        counts.interrupted_committed += muster_roll_progress(roll, plan->roll_capacity, number);
+        ended.interrupted_committed += muster_roll_progress(roll, plan->roll_capacity, number);
     }
+    (void)muster_report_add(&counts.report, &ended);
     put(note, &counts);
 }
 
@@ -202,8 +191,8 @@ void muster__note_lost(const struct muster__member_parts *parts,
     struct muster__note *note = find(notes, loop.name, true);
     /* Killed after it had noted the end, and before it said that the loop is over. */
     struct muster__counts counts = note ? counts_of(note) : (struct muster__counts){0};
-    bool is_noted = (counts.loops > 0 && counts.last_number >= loop.number) ||
-                    (counts.interrupted > 0 && counts.interrupted_number == loop.number);
+    bool is_noted = (counts.report.loops > 0 && counts.last_number >= loop.number) ||
+                    (counts.report.interrupted > 0 && counts.interrupted_number == loop.number);
     if (note && !is_noted)
         note_interruption(note, parts, plan, *number, loop.chunks, *by);
     note_over(notes);
@@ -227,21 +216,28 @@ static int load_guarded(const uint64_t *guard, const void *shared, size_t size_b
 }
 
 /* Whether counts can be such: readers add them up, as signed numbers too. */
-static bool is_sound(const struct muster__counts *counts)
+static bool is_sound(const struct muster_report *report)
 {
-    const uint64_t all[] = {counts->loops,
-                            counts->failed,
-                            counts->chunks,
-                            counts->exactly_once,
-                            counts->missing,
-                            counts->repeated,
-                            counts->adopted,
-                            counts->deaths,
-                            counts->first_finding.first,
-                            counts->first_finding.end,
-                            counts->interrupted,
-                            counts->interrupted_chunks,
-                            counts->interrupted_committed};
+    const uint64_t all[] = {report->loops,
+                            report->failed,
+                            report->chunks,
+                            report->exactly_once,
+                            report->missing,
+                            report->repeated,
+                            report->redone,
+                            report->adopted,
+                            report->own,
+                            report->elements,
+                            report->grain,
+                            report->first_finding.first,
+                            report->first_finding.end,
+                            report->interrupted,
+                            report->interrupted_chunks,
+                            report->interrupted_committed,
+                            report->death_count,
+                            report->finding_count,
+                            report->quarantined_count,
+                            report->vacant_count};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] > MUSTER__COUNT_MOST)
             return false;
@@ -261,8 +257,15 @@ static int read_note(const struct muster__notes *notes, uint64_t index, struct m
     uint64_t changes;
     int status = load_guarded(&note->changes, note->counts, sizeof *note->counts, 2, &noted->counts,
                               &changes);
-    if (status < 0 || !memchr(noted->name, 0, sizeof noted->name) || !is_sound(&noted->counts))
+    struct muster_report *report = &noted->counts.report;
+    if (status < 0 || !memchr(noted->name, 0, sizeof noted->name) || !is_sound(report))
         return -EUCLEAN;
+    /* Addresses that another process wrote mean nothing here. */
+    report->findings = NULL;
+    report->deaths = NULL;
+    report->quarantined = NULL;
+    report->vacant = NULL;
+    report->text = NULL;
     return 1;
 }
 
@@ -285,7 +288,7 @@ static int look_up(const struct muster__notes *notes, const char *name, uint64_t
 /* Whether a rank has noted an end of a loop. Else it was killed before it could count the first. */
 static bool is_end(const struct muster__counts *counts)
 {
-    return counts->loops > 0 || counts->interrupted > 0;
+    return counts->report.loops > 0 || counts->report.interrupted > 0;
 }
 
 /* Whether a rank before this one has noted an end of this name. Returns: 1, 0, or -EUCLEAN. */
@@ -306,18 +309,18 @@ static int named_before(const struct muster__notes *notes, const char *name, uin
 static bool says_more(const struct muster__counts *counts, const struct muster__counts *others,
                       uint64_t audited)
 {
-    bool is_one = counts->interrupted > 0 && counts->interrupted_number != audited;
-    bool other_is_one = others->interrupted > 0 && others->interrupted_number != audited;
+    bool is_one = counts->report.interrupted > 0 && counts->interrupted_number != audited;
+    bool other_is_one = others->report.interrupted > 0 && others->interrupted_number != audited;
     if (is_one != other_is_one)
         return is_one;
     if (counts->interrupted_number != others->interrupted_number)
         return counts->interrupted_number > others->interrupted_number;
-    return counts->interrupted_committed > others->interrupted_committed;
+    return counts->report.interrupted_committed > others->report.interrupted_committed;
 }
 
 /* What all ranks have noted of a name. Returns: 0 or -EUCLEAN. */
 static int sum_up(const struct muster__notes *notes, uint32_t size, const char *name, uint64_t hint,
-                  struct muster__counts *all)
+                  struct muster_report *all)
 {
     struct muster__noted noted;
     struct muster__counts fullest = {0}, broken = {0};
@@ -328,27 +331,30 @@ static int sum_up(const struct muster__notes *notes, uint32_t size, const char *
             return status;
         if (status == 0)
             continue;
-        const struct muster__counts *counts = &noted.counts;
-        if (counts->loops > fullest.loops)
-            fullest = *counts;
-        if (counts->loops + counts->interrupted > ended)
-            ended = counts->loops + counts->interrupted;
-        if (counts->loops > 0 && counts->last_number > audited)
-            audited = counts->last_number;
+        const struct muster_report *report = &noted.counts.report;
+        if (report->loops > fullest.report.loops)
+            fullest = noted.counts;
+        if (report->loops + report->interrupted > ended)
+            ended = report->loops + report->interrupted;
+        if (report->loops > 0 && noted.counts.last_number > audited)
+            audited = noted.counts.last_number;
     }
-    for (uint32_t rank = 0; rank < size && ended > fullest.loops; rank++) {
+    for (uint32_t rank = 0; rank < size && ended > fullest.report.loops; rank++) {
         int status = look_up(&notes[rank], name, hint, &noted);
         if (status < 0)
             return status;
         if (status > 0 && says_more(&noted.counts, &broken, audited))
             broken = noted.counts;
     }
-    bool is_broken = ended > fullest.loops;
-    *all = fullest;
-    all->interrupted = is_broken ? ended - fullest.loops : 0;
-    all->interrupted_chunks = is_broken ? broken.interrupted_chunks : 0;
-    all->interrupted_committed = is_broken ? broken.interrupted_committed : 0;
-    all->interrupted_by = is_broken ? broken.interrupted_by : UINT32_MAX;
+    bool is_broken = ended > fullest.report.loops;
+    *all = fullest.report;
+    all->size_bytes = sizeof *all;
+    all->size = size;
+    all->interrupted = is_broken ? ended - fullest.report.loops : 0;
+    all->interrupted_chunks = is_broken ? broken.report.interrupted_chunks : 0;
+    all->interrupted_committed = is_broken ? broken.report.interrupted_committed : 0;
+    all->interrupted_by = is_broken ? broken.report.interrupted_by : UINT32_MAX;
+    all->clean = all->failed == 0 && !is_broken;
     return 0;
 }
 
@@ -367,7 +373,7 @@ int muster__noted(const struct muster__notes *notes, uint32_t size, uint32_t ind
                 return before;
             if (before > 0 || found++ != index)
                 continue;
-            status = sum_up(notes, size, noted->name, i, &noted->counts);
+            status = sum_up(notes, size, noted->name, i, &noted->counts.report);
             return status < 0 ? status : 1;
         }
         if (status < 0)
@@ -401,7 +407,7 @@ int muster__noted_audited(const struct muster__notes *notes, uint32_t size,
             status = look_up(&notes[rank], OTHERS, MUSTER__NOTES_FIRST, &noted);
         if (status < 0)
             return status;
-        if (status > 0 && noted.counts.loops > 0 && noted.counts.last_number >= loop->number)
+        if (status > 0 && noted.counts.report.loops > 0 && noted.counts.last_number >= loop->number)
             return 1;
     }
     return 0;

@@ -96,21 +96,7 @@ struct muster__post {
 
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
-    uint64_t loops; /* audited; the next seven are about them */
-    uint64_t failed;
-    uint64_t chunks;
-    uint64_t exactly_once;
-    uint64_t missing;
-    uint64_t repeated;
-    uint64_t adopted;
-    uint64_t deaths;
-    struct muster_finding first_finding;
-    uint32_t first_finding_ranks[2];
-    uint64_t interrupted;           /* ended with -EOWNERDEAD, so not audited */
-    uint64_t interrupted_chunks;    /* of the last of them */
-    uint64_t interrupted_committed; /* by all ranks, as far as this one saw */
-    uint32_t interrupted_by;        /* the rank that was gone; UINT32_MAX: not seen which */
-    uint32_t reserved;
+    struct muster_report report; /* the sum, without lists; interruptions as far as this rank saw */
     uint64_t last_number;        /* of the last loop that was audited: numbers rise */
     uint64_t interrupted_number; /* of the last that was interrupted */
 };
@@ -426,7 +412,7 @@ int muster__timeline_read(const struct muster__member_plan *plan,
 void muster__note_begun(struct muster_member *me);
 void muster__note_over(struct muster_member *me);
 /* Notes what an audit found. */
-void muster__note_audit(struct muster_member *me, const struct muster_member_report *report);
+void muster__note_audit(struct muster_member *me, const struct muster_report *report);
 /* Notes that a death has ended the loop, before anything is done about it. */
 void muster__note_interruption(struct muster_member *me);
 

@@ -9,7 +9,7 @@ enum { ELEMENTS = 100000 };
 
 /* Fills the array, and adds it up by what each chunk leaves behind. Returns: 0, or a status. */
 static int run(struct muster_member *me, double *values, enum muster_schedule schedule,
-               struct muster_member_report *report, double *sum)
+               struct muster_report *report, double *sum)
 {
     struct muster_member_loop_options options = {.size_bytes = sizeof options,
                                                  .schedule = schedule,
@@ -41,7 +41,7 @@ int main(void)
     if (status == 0)
         status = muster_member_array(me, "values", ELEMENTS * sizeof(double), &values);
     for (unsigned schedule = 0; status == 0 && schedule < 5; schedule++) {
-        struct muster_member_report report = {.size_bytes = sizeof report};
+        struct muster_report report = {.size_bytes = sizeof report};
         double sum = 0;
         status = run(me, values, (enum muster_schedule)schedule, &report, &sum);
         if (status == 0 && muster_member_rank(me) == 0)

@@ -28,8 +28,7 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         #expect(leaky.status == 1, "\(leaky)")
         #expect(
             leaky.errors
-                == "muster: audit  leaky  9 of 10 chunks exactly once; 1 missing, 0 repeated; first: 3, "
-                + "by nobody\n")
+                == "muster: audit  leaky  9 of 10 chunks exactly once, by 3 ranks; 1 missing: 3\n")
         let report = try CommandResult(
             output: String(contentsOfFile: path, encoding: .utf8)
         ).json()
@@ -38,9 +37,11 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         #expect(missing.isEmpty, "not in JSONReports.md: \(missing.sorted())")
         #expect(report["error"] as? String == "an audit failed")
         let loops = try #require(report["verified_loops"] as? [[String: Any]])
-        #expect(loops.count == 1 && loops[0]["missing_count"] as? Int == 1)
-        let fault = try #require(loops[0]["first_fault"] as? [String: Any])
-        #expect(fault["first"] as? Int == 3 && fault["last"] as? Int == 3)
+        #expect(loops.count == 1 && loops[0]["name"] as? String == "leaky")
+        let audit = try #require(loops[0]["audit"] as? [String: Any])
+        #expect(Set(audit.keys) == AuditKeys.all && audit["missing_count"] as? Int == 1)
+        let missed = try #require(audit["missing"] as? [[String: Int]])
+        #expect(missed == [["first": 3, "last": 3]])
         let ranks = try #require(report["ranks"] as? [[String: Any]])
         #expect(ranks.allSatisfy { $0["joined"] as? Bool == true })
     }
@@ -67,7 +68,7 @@ let testHost = URL(fileURLWithPath: CommandRunner.muster).deletingLastPathCompon
         let run = try member(["-n", "3"], "leave-in-loop")
         #expect(run.status == 0, "\(run)")
         let line =
-            "muster: audit  left  10 chunks, each exactly once, by 3 ranks; 1 death, 2 adopted\n"
+            "muster: audit  left  10 chunks, each exactly once, by 3 ranks; 1 death; 2 adopted\n"
         #expect(run.errors == line, "\(run)")
     }
 

@@ -63,8 +63,8 @@ static void check_notes(struct input *input)
             if (index >= notes[rank].used)
                 break;
             note->changes = take_below(input, 4);
-            note->counts[note->changes % 2].loops = take_below(input, 3);
-            note->counts[note->changes % 2].interrupted = take_below(input, 3);
+            note->counts[note->changes % 2].report.loops = take_below(input, 3);
+            note->counts[note->changes % 2].report.interrupted = take_below(input, 3);
             note->counts[note->changes % 2].last_number = take_below(input, 3);
             memset(note->name, 'a' + (int)take_below(input, 3), take_below(input, 2) ? 64 : 3);
         }
@@ -142,7 +142,7 @@ static void check_calls(struct input *input)
                 scribble(me, input);
         }
         HOLDS(status >= 0 || status == -EUCLEAN, "status %d", status);
-        struct muster_member_report report = {.size_bytes = sizeof report};
+        struct muster_report report = {.size_bytes = sizeof report};
         status = muster_member_loop_end(loop, &report);
         HOLDS(status == 0 || status == -EBADMSG || status == -EUCLEAN, "status %d", status);
         double sum = 0;

@@ -88,7 +88,7 @@ private func everything(rank: Int, size: Int) throws {
     }
     let report = try loop.end()
     try claim(report.chunks == 100 && report.exactlyOnce == 100, "\(report)")
-    try claim(report.description == "100 chunks, each exactly once", "\(report)")
+    try claim(report.description == "100 chunks, each exactly once, by \(size) ranks", "\(report)")
     try claim(x[9_999] == 1 / 10_000, "the last element")
     let sum = try loop.reduce(Double.self, .sum)
     try claim(try me.allReduce(sum, .min) == sum, "the same bits in all")
@@ -122,7 +122,8 @@ private func dying(rank: Int, size: Int) throws {
         part.commit()
     }
     let report = try loop.end()
-    try claim(report.deaths == 1 && report.adopted >= 3 && report.exactlyOnce == 100, "\(report)")
+    try claim(
+        report.deathCount == 1 && report.adopted >= 3 && report.exactlyOnce == 100, "\(report)")
     for i in 0..<1000 { try claim(x[i] == Int32(i / 10), "element \(i)") }
     let death = try refusal("a barrier without a dead rank") { try me.barrier() }
     try claim(death.code == .rankDied, "\(death)")
@@ -174,10 +175,10 @@ func swiftMembers(_ arguments: [String]) throws {
 
     let (statuses, deaths, audits) = try launch(3) { try everything(rank: $0, size: 3) }
     try claim(statuses == [0, 0, 0] && deaths == 0, "\(statuses)")
-    try claim(audits.map(\.loops) == [1, 1, 1], "\(audits.map(\.loops))")
-    try claim(audits.map(\.failed) == [0, 0, 1], "\(audits.map(\.failed))")
+    try claim(audits.map(\.report.loops) == [1, 1, 1], "\(audits.map(\.report.loops))")
+    try claim(audits.map(\.report.failed) == [0, 0, 1], "\(audits.map(\.report.failed))")
 
     let (ends, _, adopted) = try launch(3) { try dying(rank: $0, size: 3) }
     try claim(ends == [0, 0, -1], "\(ends)")
-    try claim(adopted.count == 1 && adopted[0].adopted >= 3, "\(adopted)")
+    try claim(adopted.count == 1 && adopted[0].report.adopted >= 3, "\(adopted)")
 }

@@ -59,7 +59,7 @@ static int increment(struct team *team, uint32_t rank, uint32_t incarnation)
     uint64_t *x = memory;
     for (uint32_t round = 1; round <= 2; round++) {
         struct muster_member_loop *loop;
-        struct muster_member_report report = {.size_bytes = sizeof report};
+        struct muster_report report = {.size_bytes = sizeof report};
         struct muster_chunk chunk;
         int status;
         CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);

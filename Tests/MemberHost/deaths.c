@@ -206,7 +206,7 @@ static int adopting(struct team *team, uint32_t rank, uint32_t incarnation)
         usleep(50); /* so that every rank has a part, and dies in it */
     }
     CHECK_STATUS(status, 0);
-    struct muster_member_report report = {.size_bytes = sizeof report};
+    struct muster_report report = {.size_bytes = sizeof report};
     CHECK_STATUS(muster_member_loop_end(loop, &report), 0);
     uint64_t chunks = (ELEMENTS + 6) / 7;
     CHECK(report.chunks == chunks && report.exactly_once == chunks);
@@ -247,8 +247,10 @@ static uint64_t adopt_once(uint32_t size, struct adoption wanted)
     /* One of the survivors' notes, also if another one died while it wrote its own. */
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
-    CHECK(strcmp(audit.name, "adopting") == 0 && audit.loops == 1 && audit.failed == 0);
-    CHECK(audit.exactly_once == (ELEMENTS + 6) / 7 && audit.adopted == adoption->adopted);
+    CHECK(strcmp(audit.name, "adopting") == 0 && audit.report.loops == 1 &&
+          audit.report.failed == 0);
+    CHECK(audit.report.exactly_once == (ELEMENTS + 6) / 7 &&
+          audit.report.adopted == adoption->adopted);
     CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
     if (wanted.schedule == MUSTER_SCHEDULE_STATIC && wanted.points[0] == MUSTER_POINT_CURRENT)
         CHECK(adoption->adopted > 0);

@@ -279,7 +279,7 @@ static int do_loop(struct muster_member *me, struct shared_history *history, uin
         memcpy(muster_member_loop_partial(loop, &chunk), &value, 8);
         muster_member_loop_commit(loop, &chunk);
     }
-    struct muster_member_report report = {.size_bytes = sizeof report};
+    struct muster_report report = {.size_bytes = sizeof report};
     int ended = muster_member_loop_end(loop, &report);
     if (step->adopts) {
         CHECK_STATUS(status, 0);
@@ -289,7 +289,7 @@ static int do_loop(struct muster_member *me, struct shared_history *history, uin
         return ended;
     uint64_t chunks = (step->elements + step->grain - 1) / step->grain, total = 0;
     CHECK(report.chunks == chunks && report.exactly_once == chunks && report.missing == 0);
-    CHECK(step->adopts || (report.deaths == 0 && report.adopted == 0));
+    CHECK(step->adopts || (report.death_count == 0 && report.adopted == 0));
     CHECK_STATUS(muster_member_loop_reduce(loop, MUSTER_TYPE_F64, MUSTER_OP_SUM, &total), 0);
     static uint64_t values[601];
     for (uint32_t i = 0; i < chunks; i++)

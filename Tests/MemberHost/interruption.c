@@ -91,10 +91,11 @@ static void cut_off(uint32_t rounds, bool goes_on)
     CHECK(team.died == rounds && cut->status == (rounds == 1 ? SIGKILL : SIGTERM));
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
-    CHECK(strcmp(audit.name, "cut") == 0 && audit.loops == 1 && audit.failed == 0);
-    CHECK(audit.chunks == CHUNKS && audit.exactly_once == CHUNKS);
-    CHECK(audit.interrupted == rounds && audit.interrupted_chunks == CHUNKS);
-    CHECK(audit.interrupted_committed == CHUNKS - CHUNKS / 3 + 1 && audit.interrupted_by == 1);
+    CHECK(strcmp(audit.name, "cut") == 0 && audit.report.loops == 1 && audit.report.failed == 0);
+    CHECK(audit.report.chunks == CHUNKS && audit.report.exactly_once == CHUNKS);
+    CHECK(audit.report.interrupted == rounds && audit.report.interrupted_chunks == CHUNKS);
+    CHECK(audit.report.interrupted_committed == CHUNKS - CHUNKS / 3 + 1 &&
+          audit.report.interrupted_by == 1);
     CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
     char name[MUSTER_NAME_BYTES];
     for (uint32_t rank = 0; rank < 3; rank++)
@@ -119,9 +120,10 @@ static void cut_off_all(void)
     CHECK(team.died == 3);
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
-    CHECK(strcmp(audit.name, "cut") == 0 && audit.loops == 0 && audit.interrupted == 1);
-    CHECK(audit.interrupted_chunks == CHUNKS && audit.interrupted_by == 1);
-    CHECK(audit.interrupted_committed == CHUNKS - CHUNKS / 3 + 1);
+    CHECK(strcmp(audit.name, "cut") == 0 && audit.report.loops == 0 &&
+          audit.report.interrupted == 1);
+    CHECK(audit.report.interrupted_chunks == CHUNKS && audit.report.interrupted_by == 1);
+    CHECK(audit.report.interrupted_committed == CHUNKS - CHUNKS / 3 + 1);
     CHECK_STATUS(muster_launcher_audited(team.launcher, 1, &audit), 0);
     end_team(&team);
 }
@@ -133,8 +135,8 @@ static void noted_before(void)
     struct muster_launcher *launcher;
     CHECK_STATUS(muster_launcher_create(&options, &launcher), 0);
     const struct muster__counts ends[] = {
-        {.loops = 1, .chunks = 9, .exactly_once = 9, .last_number = 5},
-        {.interrupted = 1, .interrupted_chunks = 9, .interrupted_number = 5}};
+        {.report = {.loops = 1, .chunks = 9, .exactly_once = 9}, .last_number = 5},
+        {.report = {.interrupted = 1, .interrupted_chunks = 9}, .interrupted_number = 5}};
     for (uint32_t rank = 0; rank < 2; rank++) {
         struct muster__notes *notes = &launcher->parts.notes[rank];
         const char *name = rank == 0 ? "audited" : "interrupted";
@@ -152,9 +154,9 @@ static void noted_before(void)
     }
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
-    CHECK(audit.loops == 1 && audit.interrupted == 0);
+    CHECK(audit.report.loops == 1 && audit.report.interrupted == 0);
     CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 1);
-    CHECK(audit.loops == 0 && audit.interrupted == 1);
+    CHECK(audit.report.loops == 0 && audit.report.interrupted == 1);
     muster_launcher_destroy(launcher);
 }
 
@@ -201,9 +203,10 @@ static void gone_in_a_loop(enum way_out way_out)
         CHECK(ended_well(&team, rank));
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
-    CHECK(strcmp(audit.name, "left") == 0 && audit.failed == 0 && audit.interrupted == 0);
-    CHECK(audit.loops == (way_out == ALL_FORGET ? 2 : 3));
-    CHECK(audit.adopted == (way_out == ALL_FORGET ? 0 : CHUNKS / 3 - 1));
+    CHECK(strcmp(audit.name, "left") == 0 && audit.report.failed == 0 &&
+          audit.report.interrupted == 0);
+    CHECK(audit.report.loops == (way_out == ALL_FORGET ? 2 : 3));
+    CHECK(audit.report.adopted == (way_out == ALL_FORGET ? 0 : CHUNKS / 3 - 1));
     char name[MUSTER_NAME_BYTES];
     for (uint32_t rank = 0; rank < 3; rank++)
         CHECK_STATUS(muster_launcher_unended(team.launcher, rank, name), way_out == ALL_FORGET);
@@ -224,37 +227,40 @@ static void torn_notes(void)
     strcpy(first->notes[1].name, "some");
     first->notes[1].changes = 1;
     first->notes[1].counts[1] = (struct muster__counts){
-        .interrupted = 1, .interrupted_chunks = 9, .interrupted_committed = 4};
+        .report = {.interrupted = 1, .interrupted_chunks = 9, .interrupted_committed = 4}};
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
-    CHECK(strcmp(audit.name, "some") == 0 && audit.loops == 0 && audit.interrupted == 1);
-    CHECK(audit.interrupted_committed == 4 && audit.interrupted_by == 0);
+    CHECK(strcmp(audit.name, "some") == 0 && audit.report.loops == 0 &&
+          audit.report.interrupted == 1);
+    CHECK(audit.report.interrupted_committed == 4 && audit.report.interrupted_by == 0);
     CHECK_STATUS(muster_launcher_audited(launcher, 1, &audit), 0);
     /* One rank was interrupted in the very loop that another one has audited. */
     second->used = 1;
     strcpy(second->notes[0].name, "some");
     second->notes[0].changes = 1;
     second->notes[0].counts[1] =
-        (struct muster__counts){.loops = 1, .chunks = 9, .exactly_once = 9};
+        (struct muster__counts){.report = {.loops = 1, .chunks = 9, .exactly_once = 9}};
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
-    CHECK(audit.loops == 1 && audit.interrupted == 0 && audit.interrupted_chunks == 0);
-    CHECK(audit.interrupted_by == UINT32_MAX);
+    CHECK(audit.report.loops == 1 && audit.report.interrupted == 0 &&
+          audit.report.interrupted_chunks == 0);
+    CHECK(audit.report.interrupted_by == UINT32_MAX);
     /* One was killed before it could note the audit of the loop that they ran after recovering. */
-    first->notes[1].counts[1] = (struct muster__counts){.loops = 1,
-                                                        .chunks = 9,
-                                                        .exactly_once = 9,
+    first->notes[1].counts[1] = (struct muster__counts){.report = {.loops = 1,
+                                                                   .chunks = 9,
+                                                                   .exactly_once = 9,
+                                                                   .interrupted = 1,
+                                                                   .interrupted_chunks = 9,
+                                                                   .interrupted_committed = 4},
                                                         .last_number = 2,
-                                                        .interrupted = 1,
-                                                        .interrupted_chunks = 9,
-                                                        .interrupted_committed = 4,
                                                         .interrupted_number = 1};
-    second->notes[0].counts[1] = (struct muster__counts){.interrupted = 2,
-                                                         .interrupted_chunks = 9,
-                                                         .interrupted_committed = 9,
-                                                         .interrupted_by = 1,
+    second->notes[0].counts[1] = (struct muster__counts){.report = {.interrupted = 2,
+                                                                    .interrupted_chunks = 9,
+                                                                    .interrupted_committed = 9,
+                                                                    .interrupted_by = 1},
                                                          .interrupted_number = 2};
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
-    CHECK(audit.loops == 1 && audit.interrupted == 1 && audit.interrupted_committed == 4);
-    CHECK(audit.interrupted_by == 0);
+    CHECK(audit.report.loops == 1 && audit.report.interrupted == 1 &&
+          audit.report.interrupted_committed == 4);
+    CHECK(audit.report.interrupted_by == 0);
     muster_launcher_destroy(launcher);
 }
 

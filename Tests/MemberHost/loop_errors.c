@@ -86,7 +86,7 @@ int loop_errors(int count, char **arguments)
     }
     CHECK_STATUS(status, 0);
     CHECK_STATUS(muster_member_loop_next(loop, &chunk), 0);
-    struct muster_member_report report = {.size_bytes = sizeof report};
+    struct muster_report report = {.size_bytes = sizeof report};
     CHECK_STATUS(muster_member_loop_end(loop, &report), -EBADMSG);
     CHECK(report.chunks == 10 && report.exactly_once == 8 && report.missing == 1 &&
           report.repeated == 1 && report.first_finding.first == 3 &&

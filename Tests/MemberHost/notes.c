@@ -17,14 +17,17 @@
 static _Noreturn void note_audits(const char *address)
 {
     struct muster_join_options options = {.size_bytes = sizeof options, .address = address};
-    struct muster_member_report report = {.chunks = 100,
-                                          .exactly_once = 60,
-                                          .missing = 30,
-                                          .repeated = 10,
-                                          .adopted = 2,
-                                          .deaths = 1,
-                                          .first_finding = {.first = 7, .end = 9},
-                                          .first_finding_ranks = {5, 5}};
+    struct muster_report report = {.size_bytes = sizeof report,
+                                   .loops = 1,
+                                   .failed = 1,
+                                   .chunks = 100,
+                                   .exactly_once = 60,
+                                   .missing = 30,
+                                   .repeated = 10,
+                                   .adopted = 2,
+                                   .death_count = 1,
+                                   .first_finding = {.first = 7, .end = 9},
+                                   .first_finding_ranks = {5, 5}};
     struct muster_member *me;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     CHECK_STATUS(muster_join_with(&options, &me), 0);
@@ -42,8 +45,12 @@ static _Noreturn void note_audits(const char *address)
 /* Notes one loop of a name. missing: its chunks that nobody has committed. */
 static void note_one(struct muster_member *me, const char *name, uint64_t missing)
 {
-    struct muster_member_report report = {
-        .chunks = 10, .exactly_once = 10 - missing, .missing = missing};
+    struct muster_report report = {.size_bytes = sizeof report,
+                                   .loops = 1,
+                                   .failed = missing > 0,
+                                   .chunks = 10,
+                                   .exactly_once = 10 - missing,
+                                   .missing = missing};
     snprintf(me->loop_name, sizeof me->loop_name, "%s", name);
     me->loop_number++;
     muster__note_begun(me);
@@ -68,11 +75,11 @@ static void many_names(void)
     for (int number = 0; number < APART; number++)
         note_number(me, number, 0);
     CHECK_STATUS(muster_launcher_audited(&launcher, APART - 1, &audit), 1);
-    CHECK(strcmp(audit.name, "loop 246") == 0 && audit.loops == 1);
+    CHECK(strcmp(audit.name, "loop 246") == 0 && audit.report.loops == 1);
     CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 0);
     note_number(me, 500, 1); /* before there were others */
     CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
-    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.failed == 1);
+    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.report.failed == 1);
     CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1, &audit), 0);
     for (int number = APART; number < 400; number++)
         note_number(me, number, 0);
@@ -85,23 +92,25 @@ static void many_names(void)
     note_number(me, 500, 0);
     note_number(me, 5, 4);
     CHECK_STATUS(muster_launcher_audited(&launcher, 5, &audit), 1);
-    CHECK(strcmp(audit.name, "loop 5") == 0 && audit.loops == 2 && audit.failed == 1);
+    CHECK(strcmp(audit.name, "loop 5") == 0 && audit.report.loops == 2 && audit.report.failed == 1);
     CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
     CHECK(strcmp(audit.name, "other loops") == 0);
-    CHECK(audit.loops == 400 - APART + 2 && audit.failed == 1 && audit.missing == 3);
+    CHECK(audit.report.loops == 400 - APART + 2 && audit.report.failed == 1 &&
+          audit.report.missing == 3);
     CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1, &audit), 1);
-    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.loops == 2 && audit.failed == 1);
+    CHECK(strcmp(audit.name, "loop 500") == 0 && audit.report.loops == 2 &&
+          audit.report.failed == 1);
     for (uint32_t i = 1; i < 8; i++) {
         char name[MUSTER_NAME_BYTES];
         snprintf(name, sizeof name, "loop %u", 500 + i);
         CHECK_STATUS(muster_launcher_audited(&launcher, APART + 1 + i, &audit), 1);
-        CHECK(strcmp(audit.name, name) == 0 && audit.failed == (i < 7) &&
-              audit.interrupted == (i == 7));
+        CHECK(strcmp(audit.name, name) == 0 && audit.report.failed == (i < 7) &&
+              audit.report.interrupted == (i == 7));
     }
     CHECK_STATUS(muster_launcher_audited(&launcher, APART + 9, &audit), 0);
     note_one(me, "other loops", 0); /* a name as any */
     CHECK_STATUS(muster_launcher_audited(&launcher, APART, &audit), 1);
-    CHECK(strcmp(audit.name, "other loops") == 0 && audit.loops == 400 - APART + 3);
+    CHECK(strcmp(audit.name, "other loops") == 0 && audit.report.loops == 400 - APART + 3);
 
     /* Another rank has left in a loop that this one has audited among the others, or has not. */
     struct muster__notes *both = calloc(2, sizeof *both);
@@ -148,16 +157,17 @@ int notes(int count, char **arguments)
         int status = muster_launcher_audited(launcher, 0, &audit);
         CHECK(status >= 0 && (status == 1 || last == 0));
         if (status == 1) {
-            uint64_t loops = audit.loops;
+            uint64_t loops = audit.report.loops;
             CHECK(loops >= last);
             seen += loops > last;
             last = loops;
-            CHECK(audit.failed == loops && audit.chunks == 100 * loops &&
-                  audit.exactly_once == 60 * loops && audit.missing == 30 * loops &&
-                  audit.repeated == 10 * loops && audit.adopted == 2 * loops &&
-                  audit.deaths == loops);
-            CHECK(audit.first_finding.first == 7 && audit.first_finding.end == 9 &&
-                  audit.first_finding_ranks[0] == 5 && audit.first_finding_ranks[1] == 5);
+            CHECK(audit.report.failed == loops && audit.report.chunks == 100 * loops &&
+                  audit.report.exactly_once == 60 * loops && audit.report.missing == 30 * loops &&
+                  audit.report.repeated == 10 * loops && audit.report.adopted == 2 * loops &&
+                  audit.report.death_count == loops);
+            CHECK(audit.report.first_finding.first == 7 && audit.report.first_finding.end == 9 &&
+                  audit.report.first_finding_ranks[0] == 5 &&
+                  audit.report.first_finding_ranks[1] == 5);
             CHECK(strlen(audit.name) == MUSTER_NAME_BYTES - 1);
         }
         char name[MUSTER_NAME_BYTES] = "";
@@ -174,7 +184,7 @@ int notes(int count, char **arguments)
 
     /* A rank was killed before it could count its first loop: others' names are found behind it. */
     struct muster__notes *noted = launcher->parts.notes;
-    noted->notes[0].counts[0].loops = noted->notes[0].counts[1].loops = 0;
+    noted->notes[0].counts[0].report.loops = noted->notes[0].counts[1].report.loops = 0;
     struct muster_launcher_audit audit;
     CHECK_STATUS(muster_launcher_audited(launcher, 0, &audit), 1);
     CHECK(audit.name[0] == 'b');
@@ -186,20 +196,27 @@ int notes(int count, char **arguments)
     CHECK_STATUS(muster_launcher_unended(launcher, 0, name), -EUCLEAN);
     CHECK_STATUS(muster_launcher_unended(launcher, 1, name), -EINVAL);
     /* Counts that nobody can add up, each of the words. */
-    struct muster__counts *counts = &noted->notes[1].counts[noted->notes[1].changes % 2];
-    uint64_t *const words[] = {&counts->loops,
-                               &counts->failed,
-                               &counts->chunks,
-                               &counts->exactly_once,
-                               &counts->missing,
-                               &counts->repeated,
-                               &counts->adopted,
-                               &counts->deaths,
-                               &counts->interrupted,
-                               &counts->interrupted_chunks,
-                               &counts->first_finding.first,
-                               &counts->first_finding.end,
-                               &counts->interrupted_committed};
+    struct muster_report *report = &noted->notes[1].counts[noted->notes[1].changes % 2].report;
+    uint64_t *const words[] = {&report->loops,
+                               &report->failed,
+                               &report->chunks,
+                               &report->exactly_once,
+                               &report->missing,
+                               &report->repeated,
+                               &report->redone,
+                               &report->adopted,
+                               &report->own,
+                               &report->elements,
+                               &report->grain,
+                               &report->first_finding.first,
+                               &report->first_finding.end,
+                               &report->interrupted,
+                               &report->interrupted_chunks,
+                               &report->interrupted_committed,
+                               &report->death_count,
+                               &report->finding_count,
+                               &report->quarantined_count,
+                               &report->vacant_count};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         uint64_t before = *words[i];
         *words[i] = MUSTER__COUNT_MOST + 1ull;

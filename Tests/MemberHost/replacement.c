@@ -68,9 +68,9 @@ static int begin_early(struct team *team, uint32_t rank, uint32_t incarnation)
             }
         }
         CHECK_STATUS(status, 0);
-        struct muster_member_report report = {.size_bytes = sizeof report};
+        struct muster_report report = {.size_bytes = sizeof report};
         CHECK_STATUS(muster_member_loop_end(loop, &report), 0);
-        CHECK(report.exactly_once == CHUNKS && report.deaths == 1 && report.adopted > 0);
+        CHECK(report.exactly_once == CHUNKS && report.death_count == 1 && report.adopted > 0);
         muster_testing_add(&meanwhile->finished, 1);
     }
     CHECK_STATUS(muster_recover(me), 0);

@@ -93,7 +93,7 @@ static int program(struct team *team, uint32_t rank, uint32_t incarnation)
                 plate[i] = turn * (double)i;
             muster_member_loop_commit(loop, &chunk);
         }
-        struct muster_member_report report = {.size_bytes = sizeof report};
+        struct muster_report report = {.size_bytes = sizeof report};
         CHECK_STATUS(muster_member_loop_end(loop, &report), 0);
         CHECK(report.exactly_once == (ROWS + 6) / 7);
         for (uint64_t i = 0; i < (uint64_t)ROWS * WIDTH; i++)

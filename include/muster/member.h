@@ -286,20 +286,6 @@ struct muster_member_loop {
 /* Chunks of a loop. */
 uint64_t muster_member_loop_chunks(const struct muster_member_loop *loop);
 
-/* What the audit of a loop found: the same in every rank, but for `own`. */
-struct muster_member_report {
-    uint32_t size_bytes;                 /* in: sizeof this struct, as the caller was compiled */
-    uint32_t deaths;                     /* ranks that died or gave up while the loop ran */
-    uint64_t chunks;                     /* that the loop has */
-    uint64_t exactly_once;               /* of them, committed once */
-    uint64_t missing;                    /* never committed */
-    uint64_t repeated;                   /* committed more than once */
-    uint64_t adopted;                    /* left by dead ranks and run by survivors */
-    uint64_t own;                        /* committed by this rank */
-    struct muster_finding first_finding; /* lowest chunks with a fault; first == end: none */
-    uint32_t first_finding_ranks[2];     /* that committed them, UINT32_MAX: none */
-};
-
 /* Begins a loop. Collective. Room for partial results, chunks x partial_bytes rounded up to a power
  * of two, is kept for later loops of that size until the team ends.
  *
@@ -390,7 +376,7 @@ void *muster_member_loop_partial_call(const struct muster_member_loop *loop,
  * ranks called different functions, or no loop is open. -ECONNRESET: the launcher is gone.
  * -EUCLEAN: the team's memory has been overwritten. -ENOMEM: for the audit. -EPERM: this process
  * was forked by the member's. The loop is over, also after an error, but for -EPERM. */
-int muster_member_loop_end(struct muster_member_loop *loop, struct muster_member_report *report);
+int muster_member_loop_end(struct muster_member_loop *loop, struct muster_report *report);
 
 /* Combines the partial results of an ended loop, in a binary tree over chunk numbers: the same bits
  * in every rank, for any number of ranks, and as Team.run gives in Swift. Not collective: every

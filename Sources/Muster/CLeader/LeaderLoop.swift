@@ -68,8 +68,6 @@ final class CRepeatedLoop {
     }
 }
 
-private let schedules: [Schedule] = [.static, .cyclic, .dynamic, .guided, .staticSteal]
-
 extension CLeader {
     /// Runs a loop and keeps its report.
     fileprivate func run(
@@ -135,7 +133,7 @@ extension CLeader {
             given, least: MemoryLayout<muster_loop_options>.size, empty: muster_loop_options(),
             "loop options")
         guard let kernel = options.kernel else { throw invalid("kernel", "is NULL") }
-        guard Int(options.schedule) < schedules.count else {
+        guard let schedule = Schedule(code: options.schedule) else {
             throw invalid("schedule \(options.schedule)", "is none that a loop can be asked for")
         }
         guard options.recovery <= MUSTER_RECOVERY_FAIL.rawValue else {
@@ -154,7 +152,7 @@ extension CLeader {
         }
         var plan = LoopPlan(
             count: isByRank ? team.size : count, grain: grain == 0 ? nil : grain,
-            schedule: schedules[Int(options.schedule)])
+            schedule: schedule)
         if isByRank {
             plan.grain = 1
             plan.schedule = .static
@@ -315,21 +313,14 @@ final class CReport {
         vacant = copy(report.vacantRanks.map { UInt32($0) })
         text = copyText("\(report)")
         raw = .allocate(capacity: 1)
-        raw.initialize(
-            to: muster_report(
-                chunks: UInt64(report.chunks), exactly_once: UInt64(report.exactlyOnce),
-                missing: UInt64(report.missingCount), repeated: UInt64(report.repeatedCount),
-                redone: UInt64(report.redone), elements: UInt64(report.elements),
-                grain: UInt64(report.grain), size: UInt32(report.size),
-                schedule: report.schedule.code, clean: report.isClean ? 1 : 0,
-                cancelled: report.isCancelled ? 1 : 0,
-                findings: UnsafePointer(findings.baseAddress),
-                finding_count: UInt64(findings.count),
-                deaths: UnsafePointer(deaths.baseAddress), death_count: UInt64(deaths.count),
-                quarantined: UnsafePointer(quarantined.baseAddress),
-                quarantined_count: UInt64(quarantined.count),
-                vacant: UnsafePointer(vacant.baseAddress), vacant_count: UInt64(vacant.count),
-                text: UnsafePointer(text)))
+        var one = report.counts
+        one.finding_count = UInt64(findings.count)
+        one.findings = UnsafePointer(findings.baseAddress)
+        one.deaths = UnsafePointer(deaths.baseAddress)
+        one.quarantined = UnsafePointer(quarantined.baseAddress)
+        one.vacant = UnsafePointer(vacant.baseAddress)
+        one.text = UnsafePointer(text)
+        raw.initialize(to: one)
     }
 
     deinit {

@@ -201,7 +201,9 @@ package struct LaunchReport: Sendable {
     }
 
     /// Every verified loop was ended, and committed each chunk exactly once.
-    package var auditIsClean: Bool { unended.isEmpty && loops.allSatisfy { $0.failed == 0 } }
+    package var auditIsClean: Bool {
+        unended.isEmpty && loops.allSatisfy { $0.report.failedLoops == 0 }
+    }
 
     /// What the launcher exits with. nil: by SIGPIPE, as programs end whose output nobody reads.
     package var exitStatus: Int? {
@@ -222,29 +224,6 @@ package struct LaunchReport: Sendable {
 /// What the audits of all loops of one name amount to (`muster_launcher_audited`).
 package struct LaunchAudit: Sendable {
     package let name: String
-    /// Loops that ended and were audited, and those of them at fault.
-    package let loops: Int
-    package let failed: Int
-    package let chunks: Int
-    package let exactlyOnce: Int
-    package let missing: Int
-    package let repeated: Int
-    /// Chunks left by dead ranks and run by survivors.
-    package let adopted: Int
-    package let deaths: Int
-    /// Of the first loop at fault, the first range of chunks at fault.
-    package let finding: Range<Int>?
-    /// The ranks that committed it.
-    package let findingRanks: [Int]
-    /// Loops that a death has ended: nobody audited them, and they are in no count above.
-    package let interruption: Interruption?
-
-    package struct Interruption: Sendable {
-        package let loops: Int
-        /// Of the last of them, and how many of these ranks had committed.
-        package let chunks: Int
-        package let committed: Int
-        /// The rank that was gone; nil: nobody saw which.
-        package let rank: Int?
-    }
+    /// A sum; `loops` is 0 where a death has ended each of them.
+    package let report: AuditReport
 }

@@ -121,7 +121,10 @@ final class LaunchTeam {
                 throw .system(.audit, "the team's audits", "can't be read", status: status)
             }
             if status == 0 { return audits }
-            audits.append(LaunchAudit(raw))
+            audits.append(
+                LaunchAudit(
+                    name: withUnsafeBytes(of: raw.name) { String(upToNUL: $0) },
+                    report: AuditReport(raw.report)))
         }
     }
 
@@ -139,31 +142,6 @@ final class LaunchTeam {
                 .init(rank: rank, name: name.withUnsafeBytes { String(upToNUL: $0) }))
         }
         return found
-    }
-}
-
-extension LaunchAudit {
-    init(_ raw: muster_launcher_audit) {
-        name = withUnsafeBytes(of: raw.name) { String(upToNUL: $0) }
-        loops = Int(raw.loops)
-        failed = Int(raw.failed)
-        chunks = Int(raw.chunks)
-        exactlyOnce = Int(raw.exactly_once)
-        missing = Int(raw.missing)
-        repeated = Int(raw.repeated)
-        adopted = Int(raw.adopted)
-        deaths = Int(raw.deaths)
-        let (first, end) = (Int(raw.first_finding.first), Int(raw.first_finding.end))
-        finding = first < end ? first..<end : nil
-        findingRanks = [raw.first_finding_ranks.0, raw.first_finding_ranks.1]
-            .filter { $0 != .max }.map(Int.init)
-        interruption =
-            raw.interrupted == 0
-            ? nil
-            : Interruption(
-                loops: Int(raw.interrupted), chunks: Int(raw.interrupted_chunks),
-                committed: Int(min(raw.interrupted_committed, raw.interrupted_chunks)),
-                rank: raw.interrupted_by == .max ? nil : Int(raw.interrupted_by))
     }
 }
 

@@ -119,11 +119,3 @@ private struct MemberLoops {
         }
     }
 }
-
-extension Schedule {
-    /// By its number in a job slot (`enum muster_schedule`).
-    fileprivate init?(code: UInt32) {
-        guard let found = Schedule.allCases.first(where: { $0.code == code }) else { return nil }
-        self = found
-    }
-}

@@ -2,7 +2,8 @@
 
 internal import MusterCore
 
-/// How often each chunk of a loop was committed, read from what the ranks recorded.
+/// How often each chunk of a loop was committed, read from what the ranks recorded (`struct
+/// muster_report`). A team's loops have one, and those of a launched program's members; reports add up.
 public struct AuditReport: Sendable, CustomStringConvertible {
     /// Neighbouring chunks that were committed more than once.
     public struct Repeat: Sendable, Hashable {
@@ -56,6 +57,22 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         }
     }
 
+    /// Loops that a death has ended, so that nobody audited them.
+    public struct Interruption: Sendable, Hashable {
+        /// How many.
+        public let loops: Int
+        /// Chunks of the last of them.
+        public let chunks: Int
+        /// Of those chunks, committed by all ranks together.
+        public let committed: Int
+        /// The rank that was gone; nil: nobody saw which.
+        public let rank: Int?
+    }
+
+    /// Loops that were audited: 1, or more in a sum.
+    public package(set) var loops = 1
+    /// Of them, loops with a chunk that was not committed exactly once.
+    public var failedLoops: Int { trouble.failedLoops ?? (isClean ? 0 : 1) }
     /// Chunks that the loop has.
     public var chunks: Int
     /// Of them, committed exactly once.
@@ -69,6 +86,24 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var repeated: [Repeat] {
         get { trouble.repeated }
         set { trouble.repeated = newValue }
+    }
+    /// How many workers died during the loop. ``deaths`` names those that a leader has seen; members
+    /// know only how many ranks were gone.
+    public var deathCount: Int { trouble.deaths.count + trouble.unnamedDeaths }
+    /// Chunks of a member's loop that dead ranks had left and survivors have run.
+    public package(set) var adopted: Int {
+        get { trouble.adopted }
+        set { trouble.adopted = newValue }
+    }
+    /// Chunks of a member's loop that this rank has committed; a leader, which holds no rank, has 0.
+    public package(set) var own: Int {
+        get { trouble.own }
+        set { trouble.own = newValue }
+    }
+    /// Loops of a launched program that a death has ended: they are in no count of this report.
+    public package(set) var interruption: Interruption? {
+        get { trouble.interruption }
+        set { trouble.interruption = newValue }
     }
     /// Deaths during the loop, in the order seen.
     public var deaths: [Death] {
@@ -111,9 +146,11 @@ public struct AuditReport: Sendable, CustomStringConvertible {
 
     /// A report over rolls that are no team's, to be completed by the caller.
     package static func outsideTeam(chunks: Int, exactlyOnce: Int, processes: Int) -> AuditReport {
-        AuditReport(
+        var report = AuditReport(
             chunks: chunks, exactlyOnce: exactlyOnce, size: processes, schedule: .dynamic, grain: 1,
             elements: chunks)
+        if chunks == 0 { report.loops = 0 }
+        return report
     }
 
     /// Every chunk exactly once.
@@ -153,6 +190,12 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         var vacantRanks: [Int] = []
         var missingCount = 0
         var repeatedCount = 0
+        var unnamedDeaths = 0
+        var adopted = 0
+        var own = 0
+        var interruption: Interruption?
+        /// Of a sum; nil: of one loop, where the chunks tell.
+        var failedLoops: Int?
     }
 
     /// Empty, or the loop's trouble: a report is made and passed on in each of a program's shortest
@@ -176,6 +219,8 @@ public struct AuditReport: Sendable, CustomStringConvertible {
 
     /// `+`, in place: it copies nothing, for benchmarks that add in each loop.
     public static func += (sum: inout AuditReport, second: AuditReport) {
+        let failed = second.troubles.isEmpty ? 0 : sum.failedLoops + second.failedLoops
+        sum.loops += second.loops
         sum.chunks += second.chunks
         sum.exactlyOnce += second.exactlyOnce
         sum.elements += second.elements
@@ -192,6 +237,15 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         sum.vacantRanks = Set(sum.vacantRanks + second.vacantRanks).sorted()
         sum.missingCount += second.missingCount
         sum.repeatedCount += second.repeatedCount
+        sum.trouble.failedLoops = failed
+        sum.trouble.unnamedDeaths += second.trouble.unnamedDeaths
+        sum.adopted += second.adopted
+        sum.own += second.own
+        if let last = second.interruption {
+            sum.interruption = Interruption(
+                loops: (sum.interruption?.loops ?? 0) + last.loops, chunks: last.chunks,
+                committed: last.committed, rank: last.rank)
+        }
     }
 
     /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
@@ -207,6 +261,38 @@ public struct AuditReport: Sendable, CustomStringConvertible {
     public var description: String {
         let team = size == 1 ? "1 rank" : "\(size) ranks"
         let count = chunks == 1 ? "1 chunk" : "\(chunks) chunks"
+        let died = losses
+        if isClean {
+            return (loops == 1 ? "" : "\(loops) loops, ")
+                + (chunks == 1 ? "\(count), exactly once" : "\(count), each exactly once")
+                + ", by \(team)\(died)"
+        }
+        var text =
+            (loops == 1 ? "" : "\(failedLoops) of \(loops) loops at fault, ")
+            + "\(exactlyOnce) of \(count) exactly once, by \(team)"
+        if missingCount > 0 {
+            text += "; \(missingCount) missing: " + AuditReport.list(missing, of: missingCount)
+        }
+        if !quarantined.isEmpty {
+            text +=
+                "; quarantined: "
+                + AuditReport.list(quarantined.map { $0..<$0 + 1 })
+        }
+        if repeatedCount > 0 {
+            let worst = repeated.prefix(3).map { fault in
+                let ranks = fault.ranks.prefix(8).map(String.init).joined(separator: " and ")
+                return "\(AuditReport.list([fault.chunks])) by rank \(ranks)"
+            }
+            let named = repeated.prefix(3).reduce(0) { $0 + $1.chunks.count }
+            text += "; \(repeatedCount) repeated"
+            if !worst.isEmpty { text += ": \(worst.joined(separator: ", "))" }
+            if !worst.isEmpty && named < repeatedCount { text += ", ..." }
+        }
+        return text + died
+    }
+
+    /// "; died: rank 3 (signal 9); 1 redone", or nothing.
+    private var losses: String {
         let losses = deaths.prefix(4).map { death in
             let cause = death.signal == 0 ? "exit \(death.exitCode)" : "signal \(death.signal)"
             return "rank \(death.rank) (\(cause))"
@@ -214,40 +300,97 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         let more = deaths.count > 4 ? ", ... (\(deaths.count) deaths)" : ""
         var died = deaths.isEmpty ? "" : "; died: \(losses.joined(separator: ", "))\(more)"
         for end in serverDeaths.prefix(2) { died += "; the fork server \(end)" }
+        if deaths.isEmpty && deathCount > 0 {
+            died += deathCount == 1 ? "; 1 death" : "; \(deathCount) deaths"
+        }
         if redone > 0 { died += "; \(redone) redone" }
+        if adopted > 0 { died += "; \(adopted) adopted" }
         if !vacantRanks.isEmpty {
             let ranks = vacantRanks.prefix(8).map(String.init).joined(separator: ", ")
             died += "; vacant: rank \(ranks)\(vacantRanks.count > 8 ? ", ..." : "")"
         }
-        if isClean {
-            return (chunks == 1 ? "\(count), exactly once" : "\(count), each exactly once")
-                + ", by \(team)\(died)"
-        }
-        var text = "\(exactlyOnce) of \(count) exactly once, by \(team)"
-        if !missing.isEmpty {
-            text += "; \(missingCount) missing: \(AuditReport.list(missing))"
-        }
-        if !quarantined.isEmpty {
-            text +=
-                "; quarantined: "
-                + AuditReport.list(quarantined.map { $0..<$0 + 1 })
-        }
-        if !repeated.isEmpty {
-            let worst = repeated.prefix(3).map { fault in
-                let ranks = fault.ranks.prefix(8).map(String.init).joined(separator: " and ")
-                return "\(AuditReport.list([fault.chunks])) by rank \(ranks)"
-            }
-            text += "; \(repeatedCount) repeated: \(worst.joined(separator: ", "))"
-            text += repeated.count > 3 ? ", ..." : ""
-        }
-        return text + died
+        return died
     }
 
-    /// "3, 7-9, ...": at most four ranges.
-    static func list(_ ranges: [Range<Int>]) -> String {
+    /// "3, 7-9, ...": at most four ranges, of so many chunks; nil: of as many as stand in the ranges.
+    static func list(_ ranges: [Range<Int>], of count: Int? = nil) -> String {
         let shown = ranges.prefix(4).map { range in
             range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound - 1)"
         }
-        return shown.joined(separator: ", ") + (ranges.count > 4 ? ", ..." : "")
+        let named = ranges.prefix(4).reduce(0) { $0 + $1.count }
+        let hasMore = ranges.count > 4 || named < count ?? 0
+        return (shown + (hasMore ? ["..."] : [])).joined(separator: ", ")
+    }
+}
+
+extension AuditReport {
+    /// A report of a member's or a launcher's: numbers, and the first finding.
+    init(_ raw: muster_report) {
+        self.init(
+            chunks: Int(raw.chunks), exactlyOnce: Int(raw.exactly_once), size: Int(raw.size),
+            schedule: Schedule(code: raw.schedule) ?? .static, grain: Int(raw.grain),
+            elements: Int(raw.elements))
+        loops = Int(raw.loops)
+        isCancelled = raw.cancelled != 0
+        missingCount = Int(raw.missing)
+        repeatedCount = Int(raw.repeated)
+        let (first, end) = (Int(raw.first_finding.first), Int(raw.first_finding.end))
+        if first < end && raw.first_finding.repeated == 0 { missing = [first..<end] }
+        if first < end && raw.first_finding.repeated != 0 {
+            let ranks = [raw.first_finding_ranks.0, raw.first_finding_ranks.1]
+            repeated = [
+                Repeat(chunks: first..<end, ranks: ranks.filter { $0 != .max }.map(Int.init))
+            ]
+        }
+        if raw.redone > 0 { redone = Int(raw.redone) }
+        if raw.adopted > 0 { adopted = Int(raw.adopted) }
+        if raw.own > 0 { own = Int(raw.own) }
+        if raw.death_count > 0 { trouble.unnamedDeaths = Int(raw.death_count) }
+        if raw.loops != 1 { trouble.failedLoops = Int(raw.failed) }
+        if raw.interrupted > 0 {
+            interruption = Interruption(
+                loops: Int(raw.interrupted), chunks: Int(raw.interrupted_chunks),
+                committed: Int(min(raw.interrupted_committed, raw.interrupted_chunks)),
+                rank: raw.interrupted_by == .max ? nil : Int(raw.interrupted_by))
+        }
+    }
+
+    /// As C has it, without lists.
+    var counts: muster_report {
+        var one = muster_report()
+        one.size_bytes = UInt32(MemoryLayout<muster_report>.size)
+        one.size = UInt32(size)
+        one.loops = UInt64(loops)
+        one.failed = UInt64(failedLoops)
+        one.chunks = UInt64(chunks)
+        one.exactly_once = UInt64(exactlyOnce)
+        one.missing = UInt64(missingCount)
+        one.repeated = UInt64(repeatedCount)
+        one.redone = UInt64(redone)
+        one.adopted = UInt64(adopted)
+        one.own = UInt64(own)
+        one.elements = UInt64(elements)
+        one.grain = UInt64(grain)
+        one.schedule = schedule.code
+        one.clean = isClean && interruption == nil ? 1 : 0
+        one.cancelled = isCancelled ? 1 : 0
+        one.interrupted = UInt64(interruption?.loops ?? 0)
+        one.interrupted_chunks = UInt64(interruption?.chunks ?? 0)
+        one.interrupted_committed = UInt64(interruption?.committed ?? 0)
+        one.interrupted_by = interruption?.rank.map { UInt32($0) } ?? .max
+        let lowest = missing.first.map(\.lowerBound) ?? .max
+        let isMissing = lowest <= repeated.first.map(\.chunks.lowerBound) ?? .max
+        let found = isMissing ? missing.first : repeated.first?.chunks
+        if let found {
+            one.first_finding = muster_finding(
+                first: UInt64(found.lowerBound), end: UInt64(found.upperBound),
+                repeated: isMissing ? 0 : 1, reserved: 0)
+        }
+        let ranks = isMissing ? [] : repeated.first?.ranks.prefix(2).map { UInt32($0) } ?? []
+        one.first_finding_ranks = (ranks.first ?? .max, ranks.dropFirst().first ?? .max)
+        one.death_count = UInt64(deathCount)
+        one.quarantined_count = UInt64(quarantined.count)
+        one.vacant_count = UInt64(vacantRanks.count)
+        return one
     }
 }

@@ -35,6 +35,12 @@ public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable 
         self = found
     }
 
+    /// A schedule by its ``code``; nil: there is none.
+    init?(code: UInt32) {
+        guard let found = Schedule.allCases.first(where: { $0.code == code }) else { return nil }
+        self = found
+    }
+
     /// The number in a job slot (`enum muster_schedule`).
     var code: UInt32 {
         switch self {

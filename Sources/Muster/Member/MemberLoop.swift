@@ -66,18 +66,18 @@ public final class MemberLoop {
     ///
     /// Throws `.audit` where a chunk was not committed exactly once; `.rankDied`.
     @discardableResult
-    public func end() throws(MusterError) -> MemberReport {
-        var raw = muster_member_report()
-        raw.size_bytes = UInt32(MemoryLayout<muster_member_report>.size)
+    public func end() throws(MusterError) -> AuditReport {
+        var raw = muster_report()
+        raw.size_bytes = UInt32(MemoryLayout<muster_report>.size)
         let status = muster_member_loop_end(pointer, &raw)
         if status == -EBADMSG {
             throw MusterError(
-                .audit, subject: "loop \"\(name)\"", reason: MemberReport(raw).description,
+                .audit, subject: "loop \"\(name)\"", reason: AuditReport(raw).description,
                 errorNumber: -status)
         }
         let worst = status < 0 ? status : failure
         if worst < 0 { throw stopped(worst) }
-        return MemberReport(raw)
+        return AuditReport(raw)
     }
 
     private func checkPartials(_ bytes: Int) throws(MusterError) {
@@ -193,57 +193,6 @@ extension MemberLoop: Sequence {
         }
         var chunk = chunk
         muster_member_loop_partial(pointer, &chunk)!.storeBytes(of: partial, as: Partial.self)
-    }
-}
-
-/// What the audit of a loop found, the same in every rank.
-public struct MemberReport: Sendable, CustomStringConvertible {
-    /// Chunks that the loop has.
-    public let chunks: Int
-    /// Of them, committed exactly once.
-    public let exactlyOnce: Int
-    /// Never committed.
-    public let missing: Int
-    /// Committed more than once.
-    public let repeated: Int
-    /// Ranks that died or gave up while the loop ran.
-    public let deaths: Int
-    /// Chunks that dead ranks have left and survivors have run.
-    public let adopted: Int
-    /// Chunks that this rank committed.
-    public let own: Int
-    /// The lowest chunks with a fault; nil: none.
-    public let firstFault: Range<Int>?
-    /// Up to two ranks that committed them.
-    public let firstFaultRanks: [Int]
-
-    init(_ raw: muster_member_report) {
-        chunks = Int(raw.chunks)
-        exactlyOnce = Int(raw.exactly_once)
-        missing = Int(raw.missing)
-        repeated = Int(raw.repeated)
-        deaths = Int(raw.deaths)
-        adopted = Int(raw.adopted)
-        own = Int(raw.own)
-        let fault = Int(raw.first_finding.first)..<Int(raw.first_finding.end)
-        firstFault = fault.isEmpty ? nil : fault
-        firstFaultRanks = [raw.first_finding_ranks.0, raw.first_finding_ranks.1]
-            .filter { $0 != UInt32.max }.map { Int($0) }
-    }
-
-    /// "64 chunks, each exactly once", or what is wrong.
-    public var description: String {
-        var text = "\(chunks) chunks, "
-        if let fault = firstFault {
-            text += "\(exactlyOnce) exactly once, \(missing) missing, \(repeated) repeated"
-            text += fault.count == 1 ? "; chunk \(fault.lowerBound)" : "; chunks \(fault)"
-            let ranks = firstFaultRanks.map { "\($0)" }.joined(separator: " and ")
-            text += ranks.isEmpty ? " by nobody" : " by rank \(ranks)"
-        } else {
-            text += "each exactly once"
-        }
-        if adopted > 0 { text += ", \(adopted) in place of \(deaths) dead" }
-        return text
     }
 }
 

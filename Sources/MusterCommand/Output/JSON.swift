@@ -135,8 +135,16 @@ struct AuditJSON: Codable, Sendable {
     @OrNull var vacant_ranks: [Int]?
     @OrNull var server_deaths: [String]?
     @OrNull var cancelled: Bool?
+    @OrNull var loops: Int?
+    @OrNull var failed_loops: Int?
+    @OrNull var death_count: Int?
+    @OrNull var adopted: Int?
 
     init(_ report: AuditReport) {
+        loops = report.loops
+        failed_loops = report.failedLoops
+        death_count = report.deathCount
+        adopted = report.adopted
         chunks = report.chunks
         exactly_once = report.exactlyOnce
         missing_count = report.missingCount

@@ -83,11 +83,11 @@ enum RunReport {
             return "audit  \(name)\(padding)  \(verdict)"
         }
         let open = Dictionary(grouping: report.unended, by: \.name).sorted { $0.key < $1.key }
-        let audited = report.loops.filter { $0.loops > 0 }
+        let audited = report.loops.filter { $0.report.loops > 0 }
         let interrupted = report.loops.compactMap { loop in
-            loop.interruption.map { line(loop.name, interruption($0)) }
+            loop.report.interruption.map { line(loop.name, interruption($0)) }
         }
-        return audited.map { line($0.name, verdict($0, ranks: report.ranks.count)) } + interrupted
+        return audited.map { line($0.name, $0.report.description) } + interrupted
             + open.map { name, ranks in
                 let numbers = ranks.map { String($0.rank) }.joined(separator: ", ")
                 return line(
@@ -98,7 +98,7 @@ enum RunReport {
     }
 
     /// "interrupted, rank 2 was gone: 120 of 256 chunks committed, not audited"
-    private static func interruption(_ of: LaunchAudit.Interruption) -> String {
+    private static func interruption(_ of: AuditReport.Interruption) -> String {
         let gone = of.rank.map { "rank \($0) was gone" } ?? "a rank was gone"
         if of.committed == of.chunks && of.chunks > 0 {
             let times = of.loops == 1 ? "" : "\(of.loops) times; the last time "
@@ -111,33 +111,6 @@ enum RunReport {
             (of.loops == 1
             ? "interrupted\(rank): " : "interrupted \(of.loops) times; the last time\(rank): ")
             + "\(of.committed) of \(chunks) committed, not audited"
-    }
-
-    /// "2 loops, 512 chunks, each exactly once, by 8 ranks"
-    private static func verdict(_ loop: LaunchAudit, ranks: Int) -> String {
-        let loops = loop.loops == 1 ? "" : "\(loop.loops) loops, "
-        let chunks = loop.chunks == 1 ? "1 chunk" : "\(loop.chunks) chunks"
-        var text: String
-        if loop.failed == 0 {
-            let each = loop.chunks == 1 ? "exactly once" : "each exactly once"
-            text = "\(loops)\(chunks), \(each), by \(ranks == 1 ? "1 rank" : "\(ranks) ranks")"
-        } else {
-            text =
-                "\(loops)\(loop.exactlyOnce) of \(chunks) exactly once; \(loop.missing) missing, "
-                + "\(loop.repeated) repeated"
-            if let finding = loop.finding, !finding.isEmpty {
-                let range =
-                    finding.count == 1
-                    ? "\(finding.lowerBound)" : "\(finding.lowerBound)-\(finding.upperBound - 1)"
-                let by = loop.findingRanks.map(String.init).joined(separator: " and ")
-                text += "; first: \(range)" + (by.isEmpty ? ", by nobody" : " by rank \(by)")
-            }
-        }
-        if loop.deaths > 0 {
-            text += "; \(loop.deaths) \(loop.deaths == 1 ? "death" : "deaths")"
-        }
-        if loop.adopted > 0 { text += ", \(loop.adopted) adopted" }
-        return text
     }
 }
 
@@ -190,21 +163,8 @@ struct RunJSON: Encodable, Sendable {
         let reason: String
     }
     struct Loop: Encodable, Sendable {
-        struct Finding: Encodable, Sendable {
-            let first: Int
-            let last: Int
-            let ranks: [Int]
-        }
         let name: String
-        let loops: Int
-        let loops_at_fault: Int
-        let chunks: Int
-        let exactly_once: Int
-        let missing_count: Int
-        let repeated_count: Int
-        let adopted: Int
-        let death_count: Int
-        @OrNull var first_fault: Finding?
+        let audit: AuditJSON
     }
 
     struct Interrupted: Encodable, Sendable {
@@ -270,21 +230,14 @@ struct RunJSON: Encodable, Sendable {
         }
         refused = report.refusals.map { Refusal(rank: $0.rank, pid: $0.pid, reason: $0.reason) }
         interrupted_loops = report.loops.compactMap { loop in
-            loop.interruption.map {
+            loop.report.interruption.map {
                 Interrupted(
                     name: loop.name, loops: $0.loops, chunks: $0.chunks, committed: $0.committed,
                     rank: $0.rank)
             }
         }
-        verified_loops = report.loops.filter { $0.loops > 0 }.map { loop in
-            Loop(
-                name: loop.name, loops: loop.loops, loops_at_fault: loop.failed,
-                chunks: loop.chunks, exactly_once: loop.exactlyOnce, missing_count: loop.missing,
-                repeated_count: loop.repeated, adopted: loop.adopted, death_count: loop.deaths,
-                first_fault: loop.finding.map {
-                    Loop.Finding(
-                        first: $0.lowerBound, last: $0.upperBound - 1, ranks: loop.findingRanks)
-                })
+        verified_loops = report.loops.filter { $0.report.loops > 0 }.map {
+            Loop(name: $0.name, audit: AuditJSON($0.report))
         }
         unended_loops = report.unended.map { Unended(name: $0.name, rank: $0.rank) }
         let endedBy: String? =

@@ -48,7 +48,7 @@ static int begin(struct muster_member *me, double *rod)
 
 /* One step. change: receives how much the point changed that changed most. */
 static int step(struct muster_member *me, const double *from, double *to, double *change,
-                struct muster_member_report *report)
+                struct muster_report *report)
 {
     struct muster_member_loop_options how = options("step");
     struct muster_member_loop *loop;
@@ -75,7 +75,7 @@ static int step(struct muster_member *me, const double *from, double *to, double
 static int work(struct muster_member *me)
 {
     void *memory[2];
-    struct muster_member_report report = {.size_bytes = sizeof report};
+    struct muster_report report = {.size_bytes = sizeof report};
     double change = 1000;
     unsigned steps = 0;
     int status = muster_member_array(me, "even", POINTS * sizeof(double), &memory[0]);

@@ -27,7 +27,7 @@ using Member = std::unique_ptr<muster_member, Leave>;
 constexpr std::uint64_t samples = 1 << 22;
 
 // Draws this rank's share. Returns: as the functions of member.h.
-int draw(muster_member *me, double &pi, muster_member_report &report)
+int draw(muster_member *me, double &pi, muster_report &report)
 {
     muster_member_loop_options options{};
     options.size_bytes = sizeof options;
@@ -79,7 +79,7 @@ int main()
     Member me(joined);
 
     double pi = 0;
-    muster_member_report report{};
+    muster_report report{};
     status = draw(me.get(), pi, report);
     // A rank died where it was needed, or this process takes the place of one: meet the others, and
     // begin again.

@@ -17,7 +17,7 @@ func smallPrimes() -> [Int] {
     return (2...root).filter { number in !(2..<number).contains { number % $0 == 0 } }
 }
 
-func sieve(_ me: borrowing Member) throws(MusterError) -> (count: Int, report: MemberReport) {
+func sieve(_ me: borrowing Member) throws(MusterError) -> (count: Int, report: AuditReport) {
     let isPrime = try me.array("is prime", of: UInt8.self, count: limit)
     let primes = smallPrimes()
     let loop = try me.loop(

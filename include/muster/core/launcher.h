@@ -66,24 +66,10 @@ struct muster_launcher_event {
                        waitpid, -1: the kernel does not say; otherwise 0 */
 };
 
-/* What the audits of all loops of one name amount to. */
+/* What the audits of all loops of one name amount to: a sum. */
 struct muster_launcher_audit {
     char name[MUSTER_NAME_BYTES];
-    uint64_t loops;  /* that ended and were audited */
-    uint64_t failed; /* of them, not each chunk exactly once */
-    uint64_t chunks; /* of all of them */
-    uint64_t exactly_once;
-    uint64_t missing;
-    uint64_t repeated;
-    uint64_t adopted;                    /* left by dead ranks and run by survivors */
-    uint64_t deaths;                     /* ranks that died while one ran */
-    struct muster_finding first_finding; /* of the first that failed; first == end: none */
-    uint32_t first_finding_ranks[2];     /* that committed it, UINT32_MAX: none */
-    uint64_t interrupted;                /* loops that ended with -EOWNERDEAD: in no count above */
-    uint64_t interrupted_chunks;         /* of the last of them */
-    uint64_t interrupted_committed;      /* of those, by all ranks together */
-    uint32_t interrupted_by;             /* rank that was gone; UINT32_MAX: not known which */
-    uint32_t reserved;
+    struct muster_report report;
 };
 
 /* Makes a team's shared memory and its socket. No process is started.

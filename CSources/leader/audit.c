@@ -62,7 +62,7 @@ uint64_t muster_team_progress(const struct muster_team *team)
     return chunks;
 }
 
-bool muster_team_finish(struct muster_team *team)
+bool muster_team_finish(struct muster_team *team, int64_t timeout_ns)
 {
-    return muster_team_join(team, -1) == MUSTER_JOIN_ENDED && muster_team_is_clean(team);
+    return muster_team_join(team, timeout_ns) == MUSTER_JOIN_ENDED && muster_team_is_clean(team);
 }

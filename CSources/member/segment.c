@@ -14,7 +14,7 @@
 
 _Static_assert(sizeof(struct muster__member_block) == 4 * MUSTER_LINE_BYTES, "one writer a line");
 _Static_assert(sizeof(struct muster__post) == 2 * MUSTER_LINE_BYTES, "one writer a line");
-_Static_assert(sizeof(struct muster__counts) == 256, "notes are shared");
+_Static_assert(sizeof(struct muster__counts) == 272, "notes are shared");
 _Static_assert(sizeof(struct muster__member_fault) % 8 == 0, "notes of crashes are shared");
 _Static_assert(sizeof(struct muster__hello) == 96, "messages are shared");
 _Static_assert(sizeof(struct muster__answer) == 32, "messages are shared");

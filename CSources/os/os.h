@@ -173,9 +173,11 @@ void muster__os_name_thread(const char *name);
 void muster__os_rehearse_worker(void);
 _Noreturn void muster__os_exit(int status);
 
-/* Executes this program once more, with `fd` as its descriptor `as_fd` and none above. Returns: the
- * new process's pid. SIGINT, SIGTERM and SIGHUP are blocked in it. (os/spawn.c) */
-int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *const environment[]);
+/* Executes a program, with `fd` as its descriptor `as_fd` and none above. path: NULL: this program
+ * once more. Returns: the new process's pid. SIGINT, SIGTERM and SIGHUP are blocked in it.
+ * (os/spawn.c) */
+int muster__os_spawn(const char *path, int fd, int as_fd, char *const arguments[],
+                     char *const environment[]);
 int muster__os_wake_with_parent(void); /* SIGCONT when the thread that started us ends */
 
 /* -- waiting -------------------------------------------------------------------------------- */

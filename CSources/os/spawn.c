@@ -22,7 +22,8 @@ static int blame_call(int status)
     return status;
 }
 
-int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *const environment[])
+int muster__os_spawn(const char *path, int fd, int as_fd, char *const arguments[],
+                     char *const environment[])
 {
     INJECT();
     ENTER();
@@ -54,10 +55,11 @@ int muster__os_spawn_self(int fd, int as_fd, char *const arguments[], char *cons
     posix_spawnattr_setsigmask(&attributes, &leaders);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     pid_t pid = 0;
-    /* This link leads to the file that runs even where its name has gone. posix_spawn shares the
+    /* The link leads to the file that runs even where its name has gone. posix_spawn shares the
      * memory until the exec, so it takes as long for a large leader as for a small one. */
     if (status == 0)
-        status = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environment);
+        status = posix_spawn(&pid, path ? path : "/proc/self/exe", &actions, &attributes, arguments,
+                             environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     errno = errno_before;

@@ -49,11 +49,6 @@ uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t
     return grain;
 }
 
-uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes)
-{
-    return muster_schedule_grain_of_rows(elements, wanted, partial_bytes, 0);
-}
-
 struct muster_interval muster_schedule_take_guided(uint64_t *counter, uint64_t count,
                                                    uint64_t batch, uint32_t size)
 {

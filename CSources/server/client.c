@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <muster/core/binding.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,8 +17,7 @@
  * it, and the machine may be busy. A program that never comes to it must not go on for ever. */
 #define LINE_WAIT_MS 30000
 
-#define ARGUMENTS_MOST   (8u << 20) /* above what Linux lets a program have (execve(2), ARG_MAX) */
-#define CLD_KILLED_VALUE 2          /* CLD_KILLED of waitid(2) */
+#define CLD_KILLED_VALUE 2 /* CLD_KILLED of waitid(2) */
 
 /* -- losing it ------------------------------------------------------------------------------ */
 
@@ -137,81 +135,6 @@ static int ask(struct muster_team *team, struct muster__server_request *request,
 
 /* -- starting it ---------------------------------------------------------------------------- */
 
-/* The program's arguments, as the kernel has them: NUL after each. Returns: bytes, or a negative
- * errno. Ownership: free. */
-static int64_t read_arguments(char **text)
-{
-    for (size_t capacity = 4096; capacity <= ARGUMENTS_MOST; capacity *= 4) {
-        char *room = malloc(capacity);
-        if (!room)
-            return -ENOMEM;
-        int64_t length = muster__os_read_text("/proc/self/cmdline", room, capacity);
-        if (length >= 0) {
-            *text = room;
-            return length;
-        }
-        free(room);
-        if (length != -EFBIG)
-            return length;
-    }
-    return -E2BIG;
-}
-
-/* A NULL-ended list of the texts that stand one after the other. Ownership: free. */
-static char **list_arguments(char *text, int64_t length)
-{
-    size_t count = 0;
-    for (int64_t i = 0; i < length; i++)
-        count += text[i] == '\0';
-    if (length > 0 && text[length - 1] != '\0')
-        count++; /* a program that has overwritten its arguments */
-    char **list = calloc(count + 2, sizeof *list);
-    if (!list)
-        return NULL;
-    size_t at = 0;
-    for (char *next = text; at < count; next += strlen(next) + 1)
-        list[at++] = next;
-    if (at == 0)
-        list[0] = text; /* a program always has a name, be it empty */
-    return list;
-}
-
-/* This process's environment with the server's variable. Ownership: free. */
-static char **list_environment(char *variable)
-{
-    size_t count = 0, at = 0;
-    while (environ && environ[count])
-        count++;
-    char **list = calloc(count + 2, sizeof *list);
-    if (!list)
-        return NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], MUSTER_SERVER_VARIABLE "=", sizeof MUSTER_SERVER_VARIABLE) != 0)
-            list[at++] = environ[i];
-    list[at] = variable;
-    return list;
-}
-
-static int execute(int socket)
-{
-    char variable[64];
-    snprintf(variable, sizeof variable, MUSTER_SERVER_VARIABLE "=%u:%d", MUSTER_LAYOUT_VERSION,
-             muster__os_pid());
-    char *text = NULL;
-    int64_t length = read_arguments(&text);
-    if (length < 0)
-        return (int)length;
-    char **arguments = list_arguments(text, length);
-    char **environment = list_environment(variable);
-    int pid = -ENOMEM;
-    if (arguments && environment)
-        pid = muster__os_spawn_self(socket, MUSTER__SERVER_SOCKET, arguments, environment);
-    free(environment);
-    free(arguments);
-    free(text);
-    return pid;
-}
-
 /* Starts the process. On success the server's end of the socket is its own alone. */
 static int begin(struct muster_team *team)
 {
@@ -220,7 +143,7 @@ static int begin(struct muster_team *team)
     int status = muster__os_socketpair(ends);
     if (status < 0)
         return status;
-    int pid = execute(ends[1]);
+    int pid = muster__server_execute(server, ends[1]);
     muster__os_close(ends[1]);
     if (pid < 0) {
         muster__os_close(ends[0]);
@@ -301,13 +224,22 @@ static int start(struct muster_team *team)
 
 /* -- what the leader asks for ---------------------------------------------------------------- */
 
-int muster_team_use_server(struct muster_team *team, const uint32_t *cpus)
+static void free_server(struct muster__server *server)
 {
-    if (!muster_server_is_possible())
+    free(server->mappings);
+    free(server->cpus);
+    free(server->program);
+    free(server);
+}
+
+int muster_team_use_server(struct muster_team *team, const uint32_t *cpus,
+                           const char *const *program)
+{
+    if (!program && !muster_server_is_possible())
         return -EPERM;
     /* Executed once more, such a program would have privileges that this process may have dropped,
      * or take its environment for a stranger's and run its own job again. */
-    if (muster__os_is_raised() || muster__os_program_raises() != 0)
+    if (muster__os_is_raised() || (!program && muster__os_program_raises() != 0))
         return -EACCES;
     struct muster__server *made = calloc(1, sizeof *made);
     if (!made)
@@ -315,10 +247,9 @@ int muster_team_use_server(struct muster_team *team, const uint32_t *cpus)
     made->pidfd = made->socket = -1;
     made->mappings = calloc(MUSTER_ARRAYS_MAX + 1, sizeof *made->mappings);
     made->cpus = cpus ? calloc(team->plan.size, sizeof *made->cpus) : NULL;
-    if (!made->mappings || (cpus && !made->cpus)) {
-        free(made->mappings);
-        free(made->cpus);
-        free(made);
+    made->program = program ? muster__server_copy_program(program) : NULL;
+    if (!made->mappings || (cpus && !made->cpus) || (program && !made->program)) {
+        free_server(made);
         return -ENOMEM;
     }
     for (uint32_t rank = 0; cpus && rank < team->plan.size; rank++)
@@ -456,9 +387,7 @@ void muster__server_destroy(struct muster_team *team)
 {
     if (!team->server)
         return;
-    free(team->server->mappings);
-    free(team->server->cpus);
-    free(team->server);
+    free_server(team->server);
     team->server = NULL;
 }
 

@@ -50,6 +50,7 @@ struct muster__server_mapping {
 struct muster__server {
     int pid, pidfd, socket; /* pidfd -1: none is running */
     int32_t *cpus;          /* CPU of each rank; NULL: none is bound */
+    char **program;         /* that it executes, in one block; NULL: this one */
     struct muster__server_mapping *mappings;
     uint32_t mapping_count;
     bool in_trouble;
@@ -57,6 +58,14 @@ struct muster__server {
     uint32_t troubles; /* servers that were lost */
     struct muster_server_trouble trouble;
 };
+
+/* Executes the server's program with `socket` as its MUSTER__SERVER_SOCKET. Returns: its pid, or a
+ * negative errno. (program.c) */
+int muster__server_execute(const struct muster__server *server, int socket);
+
+/* A NULL-ended list of arguments, in one block. Returns: NULL: no memory. Ownership: free.
+ * (program.c) */
+char **muster__server_copy_program(const char *const *program);
 
 /* Notes that this program has come to its line. (line.c) */
 void muster__server_line_reached(void);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct muster_work_use) == 56, "uses follow each other without gaps");
-_Static_assert(sizeof(struct muster_work_order) == 24, "uses follow the head");
+_Static_assert(sizeof(struct muster_work_order) == 40, "uses follow the head");
 _Static_assert(sizeof(struct muster_work_order) + MUSTER_USES_MAX * sizeof(struct muster_work_use) +
                        MUSTER_WORK_ARGUMENT_BYTES_MAX + 256 <=
                    MUSTER_ARGUMENT_BYTES_MAX,
@@ -74,20 +74,32 @@ static int read_order(struct muster_work_state *state, struct muster_work_order 
     return 0;
 }
 
-static muster_kernel find(const struct muster_work_order *order)
+/* The function's address in this process. Asking takes longer than an empty loop, so not for the
+ * kernel that ran last: for each thread, since ranks may be threads. */
+static int find(const struct muster_work_order *order, muster_kernel *kernel)
 {
-    const void *address = order->in_program ? muster_program_address((int64_t)order->kernel)
-                                            : (const void *)(uintptr_t)order->kernel;
-    /* Asking takes longer than an empty loop, so not for the kernel that ran last. */
-    static const void *known;
-    if (!order->in_program && address != __atomic_load_n(&known, __ATOMIC_RELAXED)) {
-        if (!muster_address_is_static(address))
-            return NULL; /* from a library loaded since the fork */
-        __atomic_store_n(&known, address, __ATOMIC_RELAXED);
+    static _Thread_local struct muster_work_order known;
+    static _Thread_local const void *known_address;
+    const struct muster_place place = {
+        .offset = order->kernel, .build = order->build, .name = order->name};
+    const void *address = known_address;
+    if (!address || order->kernel != known.kernel || order->build != known.build ||
+        order->naming != known.naming) {
+        int status = 0;
+        address = (const void *)(uintptr_t)order->kernel;
+        if (order->naming == MUSTER_WORK_IN_FILE)
+            status = muster_place_address(&place, &address);
+        else if (order->naming == MUSTER_WORK_IN_PROGRAM)
+            address = muster_program_address((int64_t)order->kernel);
+        else if (!muster_address_is_static(address))
+            address = NULL; /* from a library loaded since the fork */
+        if (status < 0 || !address)
+            return status == -ESTALE ? -ESTALE : -ENOEXEC;
+        known = *order;
+        known_address = address;
     }
-    muster_kernel kernel;
-    memcpy(&kernel, &address, sizeof kernel); /* a cast between the two is no ISO C */
-    return kernel;
+    memcpy(kernel, &address, sizeof *kernel); /* a cast between the two is no ISO C */
+    return 0;
 }
 
 int muster_work_run(struct muster_loop *loop, const void *order_address, uint64_t order_bytes,
@@ -100,9 +112,10 @@ int muster_work_run(struct muster_loop *loop, const void *order_address, uint64_
     int status = read_order(&state, &order, (const unsigned char *)order_address, order_bytes);
     if (status < 0)
         return status;
-    muster_kernel kernel = find(&order);
-    if (!kernel)
-        return -ENOEXEC;
+    muster_kernel kernel;
+    status = find(&order, &kernel);
+    if (status < 0)
+        return status;
     struct muster_work work = {
         .rank = loop->rank, .size = loop->size, .arguments = state.arguments, .state = &state};
     while (muster_loop_next(loop, &work.chunk)) {

@@ -387,9 +387,15 @@ static void servers(void)
     struct muster_leader *served = team(2, MUSTER_START_SERVER);
     struct muster_loop_options loop = {.size_bytes = sizeof loop, .kernel = nothing, .count = 100};
     CHECK(muster_leader_run(served, &loop, &error) == 0);
-    int (*abs_function)(int) = abs; /* of the C library: any function that is not this program's */
+    /* Of the C library, which both have loaded: a function that is not this program's. */
+    int (*abs_function)(int) = abs;
     memcpy(&loop.kernel, &abs_function, sizeof loop.kernel);
+    CHECK_FAILS(MUSTER_ERROR_KERNEL, "the kernel returned",
+                muster_leader_run(served, &loop, &error));
+    void *made = malloc(16); /* as a function is that was made at run time */
+    memcpy(&loop.kernel, &made, sizeof loop.kernel);
     CHECK_FAILS(MUSTER_ERROR_NO_KERNEL, "fork server", muster_leader_run(served, &loop, &error));
+    free(made);
     muster_leader_destroy(served);
     /* The next copy of this program leaves before its line: see main. */
     CHECK(setenv("LEAVE_EARLY", "1", 1) == 0);

@@ -115,6 +115,41 @@ private let mebibyte: UInt64 = 1 << 20
     }
 }
 
+@Suite struct PlaceTests {
+    @Test func aPlaceInALibraryIsFoundAgain() {
+        let address = dlsym(nil, "gnu_get_libc_version")
+        var place = muster_place()
+        #expect(muster_place_find(address, &place) == 0)
+        #expect(place.build != 0)
+        var found: UnsafeRawPointer?
+        #expect(muster_place_address(&place, &found) == 0)
+        #expect(found == UnsafeRawPointer(address))
+    }
+
+    @Test func anotherBuildIsToldFromNoSuchFile() {
+        var place = muster_place()
+        #expect(muster_place_find(dlsym(nil, "gnu_get_libc_version"), &place) == 0)
+        var found: UnsafeRawPointer?
+        place.build ^= 2
+        #expect(muster_place_address(&place, &found) == -ESTALE)
+        place.name ^= 1
+        #expect(muster_place_address(&place, &found) == -ENOENT)
+        place.build ^= 2
+        place.offset = 1 << 46
+        #expect(muster_place_address(&place, &found) == -ENOENT)
+        #expect(found == nil)
+    }
+
+    @Test func whatIsInNoFileHasNoPlace() {
+        let heap = malloc(16)!
+        defer { free(heap) }
+        var place = muster_place()
+        #expect(muster_place_find(heap, &place) == -ENOENT)
+        #expect(muster_place_find(nil, &place) == -ENOENT)
+        #expect(place.build == 0)
+    }
+}
+
 @Suite struct ServerTests {
     /// A test runner has no such line.
     @Test func withoutTheLineThereIsNoServer() throws {
@@ -129,7 +164,7 @@ private let mebibyte: UInt64 = 1 << 20
         defer { muster_team_destroy(team) }
         #expect(!muster_server_is_possible())
         #expect(!muster_server_is_stray())
-        #expect(muster_team_use_server(team, nil) == -EPERM)
+        #expect(muster_team_use_server(team, nil, nil) == -EPERM)
         #expect(muster_team_server_process(team) == 0)
         var trouble = muster_server_trouble()
         #expect(!muster_team_server_trouble(team, &trouble))

@@ -42,7 +42,7 @@ extern "C" {
 
 /* Version of everything that lies in shared memory: raised with any change of layout or protocol.
  */
-#define MUSTER_LAYOUT_VERSION 11u
+#define MUSTER_LAYOUT_VERSION 12u
 
 /* Most ranks in a team. Well above any host's CPUs; a rank slot takes 768 bytes. */
 #define MUSTER_RANKS_MAX 4096u

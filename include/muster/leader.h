@@ -25,10 +25,12 @@
  *
  * Workers are copies. Ranks that are forked see the program's memory as it was when they were
  * forked, a replacement for a dead one as it was later; ranks of a fork server are other processes
- * of the same program. So give a kernel what it needs as argument bytes and arrays. A pointer among
- * the arguments means something only in forked ranks, and only to memory that has been there, and
- * has not changed, since before muster_leader_create. A kernel is a function of the program or of a
- * library that was loaded by then; for a fork server, of the program itself.
+ * of the same program, or of the one that muster_leader_options.server names. So give a kernel what
+ * it needs as argument bytes and arrays. A pointer among the arguments means something only in
+ * forked ranks, and only to memory that has been there, and has not changed, since before
+ * muster_leader_create. A kernel is a function of the program or of a library that was loaded by
+ * then. For a fork server, the server must have loaded the same file before muster_leader_serve, or
+ * its ranks since then; they find a function by the file's build-id and its place in the file.
  *
  * Functions that a call is given for the leader's process (progress, combine) must not leave by
  * longjmp or by an exception, nor call back into the leader, but for muster_leader_cancel and
@@ -96,8 +98,9 @@ struct muster_error {
 /* Where a team's ranks come from. */
 enum muster_start {
     MUSTER_START_FORK = 0, /* by fork: this process must have one thread; ranks see its variables */
-    MUSTER_START_SERVER = 1 /* by a clean copy of this program: needs muster_leader_serve; in its
-                               ranks each global variable has its initial value */
+    MUSTER_START_SERVER = 1 /* by a clean copy of this program, or by another one: it needs
+                               muster_leader_serve; in its ranks each global variable has its
+                               initial value */
 };
 
 /* How a team should be. */
@@ -112,25 +115,37 @@ struct muster_leader_options {
     uint32_t check; /* enum muster_check_mode: whether a kernel can touch only its chunk. The leader
                        of a team that is checked waits, for any value of `works` */
     uint32_t wait;  /* enum muster_wait: how ranks wait for the next loop */
+    const char *const *server; /* MUSTER_START_SERVER: the program that is executed as the server,
+                                  its path and its arguments, NULL-ended; NULL: this program. For
+                                  leaders in an interpreter, whose copy would run the user's script
+                                  a second time */
 };
 
 /* Serves, where this process was started as a fork server; returns at once everywhere else.
  *
  * For MUSTER_START_SERVER it must be the first line of `main`, before anything starts a thread:
  * such a team executes this program once more, with the same arguments, directory and environment,
- * and there this call does not return. */
+ * and there this call does not return. A program that muster_leader_options.server names must come
+ * to this call within 30 seconds, with one thread; it can first load what its ranks need. */
 void muster_leader_serve(void);
 
 /* Starts a team.
  *
  * Returns: 0. MUSTER_ERROR_ARGUMENT: a size of 0 or above MUSTER_RANKS_MAX, an unknown start, a
- * binding that makes no sense here, or a size_bytes that this library does not know.
- * MUSTER_ERROR_START: also if MUSTER_START_SERVER is asked for and muster_leader_serve was not
- * called. MUSTER_ERROR_THREADS; MUSTER_ERROR_MEMORY; MUSTER_ERROR_SERVER; MUSTER_ERROR_SYSTEM.
- * Ownership: muster_leader_destroy. Concurrency: the ranks die with the thread that makes the team.
+ * binding that makes no sense here, a `server` without a path or for another start, or a size_bytes
+ * that this library does not know. MUSTER_ERROR_START: also if MUSTER_START_SERVER is asked for
+ * without `server`, and muster_leader_serve was not called. MUSTER_ERROR_THREADS;
+ * MUSTER_ERROR_MEMORY; MUSTER_ERROR_SERVER; MUSTER_ERROR_SYSTEM. Ownership: muster_leader_destroy.
+ * Concurrency: the ranks die with the thread that makes the team.
  */
 int muster_leader_create(const struct muster_leader_options *options, struct muster_leader **leader,
                          struct muster_error *error);
+
+/* Ends the ranks of a team. Its arrays and its report stay until muster_leader_destroy: the leader
+ * reads and writes the arrays as before, and makes no new ones. A loop is then
+ * MUSTER_ERROR_ARGUMENT. A second call does nothing; NULL is allowed. In a process that the
+ * leader's has forked nothing happens. Must not be called while a loop runs. */
+void muster_leader_end(struct muster_leader *leader);
 
 /* Ends a team and frees its arrays and its report. NULL is allowed. In a process that the leader's
  * has forked nothing happens. Must not be called while a loop runs. */
@@ -160,9 +175,9 @@ struct muster_array_options {
  * Returns: 0. MUSTER_ERROR_ARGUMENT: elements of 0 bytes, more bytes than a number can hold, a
  * placement or pages that are none of those, or a size_bytes that this library does not know.
  * MUSTER_ERROR_MEMORY: the machine or a cgroup has not enough, or the team has MUSTER_ARRAYS_MAX
- * arrays. MUSTER_ERROR_PLACEMENT; MUSTER_ERROR_NOT_LEADER. MUSTER_ERROR_START,
- * MUSTER_ERROR_THREADS: all ranks died at it, and none could be started again. Ownership:
- * muster_array_destroy, or with the leader. */
+ * arrays. MUSTER_ERROR_ARGUMENT: also of a team that has ended. MUSTER_ERROR_PLACEMENT;
+ * MUSTER_ERROR_NOT_LEADER. MUSTER_ERROR_START, MUSTER_ERROR_THREADS: all ranks died at it, and none
+ * could be started again. Ownership: muster_array_destroy, or with the leader. */
 int muster_array_create(struct muster_leader *leader, const struct muster_array_options *options,
                         struct muster_array **array, struct muster_error *error);
 
@@ -178,8 +193,8 @@ struct muster_file_options {
  *
  * Returns: 0. MUSTER_ERROR_FILE: it can't be opened or mapped, is no whole number of elements, no
  * .npy file in C order and this host's byte order, or of another dtype. MUSTER_ERROR_ARGUMENT: a
- * size_bytes or dtype that this library does not know. MUSTER_ERROR_MEMORY;
- * MUSTER_ERROR_NOT_LEADER. Ownership: as muster_array_create. */
+ * size_bytes or dtype that this library does not know, or a team that has ended.
+ * MUSTER_ERROR_MEMORY; MUSTER_ERROR_NOT_LEADER. Ownership: as muster_array_create. */
 int muster_array_map(struct muster_leader *leader, const char *path,
                      const struct muster_file_options *options, struct muster_array **array,
                      struct muster_error *error);
@@ -202,9 +217,10 @@ const char *muster_array_notes(const struct muster_array *array);
  * reads one is refused after a call of muster_array_elements, until this is called; what is written
  * through the pointer later is for the next call. Any other array is what it is: nothing happens.
  *
- * Returns: 0; MUSTER_ERROR_ARGUMENT: no array; MUSTER_ERROR_MEMORY: a rank could not make its copy,
- * or was killed at it again and again; MUSTER_ERROR_START, MUSTER_ERROR_THREADS: all ranks died at
- * it, and none could be started again; MUSTER_ERROR_NOT_LEADER. */
+ * Returns: 0; MUSTER_ERROR_ARGUMENT: no array, or a team that has ended; MUSTER_ERROR_MEMORY: a
+ * rank could not make its copy, or was killed at it again and again; MUSTER_ERROR_START,
+ * MUSTER_ERROR_THREADS: all ranks died at it, and none could be started again;
+ * MUSTER_ERROR_NOT_LEADER. */
 int muster_array_mirror(struct muster_array *array, struct muster_error *error);
 
 /* Frees an array: for files, changes are in the page cache. NULL is allowed. In a process that the
@@ -265,8 +281,8 @@ struct muster_loop_options {
     uint32_t reserved;
     uint64_t stall_ns; /* longest that a chunk may take: its worker is then killed, and that counts
                           as any death; 0: no limit. Not for a leader that works */
-    /* Called about ten times a second while the leader waits, with progress_context. Returns: 0;
-     * else the loop is cancelled. NULL: never. */
+    /* Called about ten times a second while the leader waits, first after some 100 ms, with
+     * progress_context. Returns: 0; else the loop is cancelled. NULL: never. */
     int (*progress)(void *progress_context, const struct muster_progress *progress);
     void *progress_context;
 };
@@ -276,16 +292,18 @@ struct muster_loop_options {
  * Returns: 0: every chunk was done exactly once, and muster_leader_report says by whom, also which
  * workers have died on the way. Else, with a report: MUSTER_ERROR_KERNEL (in-place arrays then have
  * that chunk's old contents); MUSTER_ERROR_STRAY (in check mode, in-place arrays alike);
- * MUSTER_ERROR_NO_KERNEL; MUSTER_ERROR_DEATH (with MUSTER_RECOVERY_FAIL, or
+ * MUSTER_ERROR_NO_KERNEL (a rank has not loaded the kernel's file, or another build of it);
+ * MUSTER_ERROR_DEATH (with MUSTER_RECOVERY_FAIL, or
  * where nobody is left and nobody can be started); MUSTER_ERROR_QUARANTINE; MUSTER_ERROR_SERVER;
  * MUSTER_ERROR_CANCELLED; MUSTER_ERROR_FILE_SHRANK; MUSTER_ERROR_AUDIT. Before the loop, without a
  * report: MUSTER_ERROR_NOT_LEADER; MUSTER_ERROR_NO_KERNEL: a kernel that is in no file that the
- * ranks have. MUSTER_ERROR_START, MUSTER_ERROR_THREADS: no rank has a process, and none could be
- * started. MUSTER_ERROR_ARGUMENT: no kernel; a count that does not fit the arrays (see struct
- * muster_use); an array of another team; an array that is used twice and not only read. Also: an
- * array that is written and mapped for reading; too many uses, argument bytes or chunks; a chunk
- * too large for the journal. Also: an enumerator, flag or size_bytes that this library does not
- * know. A kernel must stay loaded between loops that use it. */
+ * ranks can have, or, for a fork server, in a library without a build-id. MUSTER_ERROR_START,
+ * MUSTER_ERROR_THREADS: no rank has a process, and none could be started. MUSTER_ERROR_ARGUMENT: no
+ * kernel; a count that does not fit the arrays (see struct muster_use); an array of another team;
+ * an array that is used twice and not only read. Also: an array that is written and mapped for
+ * reading; too many uses, argument bytes or chunks; a chunk too large for the journal. Also: an
+ * enumerator, flag or size_bytes that this library does not know. A kernel must stay loaded between
+ * loops that use it. */
 int muster_leader_run(struct muster_leader *leader, const struct muster_loop_options *options,
                       struct muster_error *error);
 

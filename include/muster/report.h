@@ -59,6 +59,10 @@ struct muster_report {
     uint64_t finding_count;
     uint64_t quarantined_count;
     uint64_t vacant_count;
+    uint64_t failed_chunk; /* of a leader's loop: whose kernel returned other than 0; UINT64_MAX: no
+                              kernel did */
+    uint32_t failed_rank;  /* of a leader's loop: that ran it; UINT32_MAX: no kernel did */
+    uint32_t reserved;
     /* Lists of a leader's loop, by rising chunk or rank, deaths in the order seen; NULL in other
      * reports and in sums, which have the numbers alone. Of many findings the first thousand of
      * each kind. */
@@ -72,9 +76,9 @@ struct muster_report {
 
 /* Adds a report to a sum: of several loops, or of parts of one loop that several teams have run.
  *
- * sum: all zero before the first; counts are added, lists and text become NULL. report: any, with a
- * size_bytes that this header knows. Returns: 0; -EINVAL: report has another size_bytes, and sum is
- * left alone. */
+ * sum: all zero before the first; counts are added, lists and text become NULL; a failed chunk is
+ * of one loop only, and there is none in a sum. report: any, with a size_bytes that this header
+ * knows. Returns: 0; -EINVAL: report has another size_bytes, and sum is left alone. */
 static inline int muster_report_add(struct muster_report *sum, const struct muster_report *report)
 {
     if (report->size_bytes != sizeof *report)
@@ -103,6 +107,8 @@ static inline int muster_report_add(struct muster_report *sum, const struct must
     sum->own += report->own;
     sum->elements += report->elements;
     sum->cancelled |= report->cancelled;
+    sum->failed_chunk = UINT64_MAX;
+    sum->failed_rank = UINT32_MAX;
     if (report->interrupted > 0) {
         sum->interrupted += report->interrupted;
         sum->interrupted_chunks = report->interrupted_chunks;

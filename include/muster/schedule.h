@@ -23,6 +23,17 @@ enum muster_schedule {
                                         largest remainder among its nearest neighbours */
 };
 
+/* Chooses the grain of a loop in which one index stands for more than 8 bytes: a row of elements,
+ * say. muster_schedule_grain has the rest of the rules.
+ *
+ * count: indices of the loop. wanted: indices a chunk, or 0 for the default. The default is the
+ * largest power of two that gives at least 64 chunks and makes a chunk of at most 512 KiB and
+ * 65,536 indices. It is at least 1, so that no border ever lies within a row. partial_bytes: as
+ * there, where 8 bytes of a row count as an element. index_bytes: in the widest array that the loop
+ * deals; 0: not known. Returns: indices a chunk, at least 1. */
+uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t partial_bytes,
+                                       uint64_t index_bytes);
+
 /* Chooses the grain of a loop.
  *
  * elements: of the loop. wanted: elements a chunk, which is what it gets, also where that gives
@@ -31,17 +42,11 @@ enum muster_schedule {
  * MUSTER_CHUNKS_MAX chunks. It also grows until partial results above 1 MiB in all take less than a
  * sixteenth of one byte an element. partial_bytes: what each chunk of a reduction leaves behind, or
  * 0. Returns: elements a chunk, at least 1. */
-uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted, uint64_t partial_bytes);
-
-/* The same for a loop in which one index stands for more than 8 bytes: a row of elements, say.
- *
- * count: indices of the loop. wanted: indices a chunk, or 0 for the default. The default is the
- * largest power of two that gives at least 64 chunks and makes a chunk of at most 512 KiB and
- * 65,536 indices. It is at least 1, so that no border ever lies within a row. partial_bytes: as
- * above, where 8 bytes of a row count as an element. index_bytes: in the widest array that the loop
- * deals; 0: not known. Returns: indices a chunk, at least 1. */
-uint64_t muster_schedule_grain_of_rows(uint64_t count, uint64_t wanted, uint64_t partial_bytes,
-                                       uint64_t index_bytes);
+MUSTER_INLINE uint64_t muster_schedule_grain(uint64_t elements, uint64_t wanted,
+                                             uint64_t partial_bytes)
+{
+    return muster_schedule_grain_of_rows(elements, wanted, partial_bytes, 0);
+}
 
 #ifdef __cplusplus
 }

@@ -54,6 +54,12 @@ final class CLeader {
     func checkLeader(_ subject: String) throws(MusterError) {
         guard team.core.isLeader else { throw notLeader(subject) }
     }
+
+    /// Throws where nothing new can be made, also since the team has ended.
+    func checkCanMake(_ subject: String) throws(MusterError) {
+        try checkLeader(subject)
+        guard !team.core.hasEnded else { throw invalid(subject, "the team has ended") }
+    }
 }
 
 /// `.system` with EPERM: no other error of a leader's has that number.
@@ -176,8 +182,8 @@ package func muster_leader_create(
     report(error) { () throws(MusterError) in
         guard let leader else { throw invalid("leader", "is NULL: no place for the new one") }
         let options = try options(
-            given, least: MemoryLayout<muster_leader_options>.size, empty: muster_leader_options(),
-            "leader options")
+            given, least: MemoryLayout<muster_leader_options>.offset(of: \.check)!,
+            empty: muster_leader_options(), "leader options")
         let starts: [Team.Start] = [.fork, .forkServer]
         guard Int(options.start) < starts.count else {
             throw invalid("start \(options.start)", "is none of enum muster_start")
@@ -195,12 +201,33 @@ package func muster_leader_create(
         guard Int(options.wait) < waits.count else {
             throw invalid("wait \(options.wait)", "is none of enum muster_wait")
         }
+        let server = try readServer(options)
         let team = try Team(
             size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
             start: starts[Int(options.start)], wait: waits[Int(options.wait)],
-            check: checks[Int(options.check)])
+            check: checks[Int(options.check)], serverProgram: server)
         leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
     }
+}
+
+/// The program and the arguments of a server that is not this program.
+private func readServer(_ options: muster_leader_options) throws(MusterError) -> [String]? {
+    guard let server = options.server else { return nil }
+    guard options.start == MUSTER_START_SERVER.rawValue else {
+        throw invalid("server", "is for start = MUSTER_START_SERVER only: leave it NULL")
+    }
+    var arguments: [String] = []
+    while let argument = server[arguments.count] { arguments.append(String(cString: argument)) }
+    guard let path = arguments.first, !path.isEmpty else {
+        throw invalid("server", "has no path: its first string is the program's")
+    }
+    return arguments
+}
+
+@c @implementation
+package func muster_leader_end(_ leader: OpaquePointer!) {
+    guard let leader, CLeader.at(leader).team.core.isLeader else { return }
+    CLeader.at(leader).team.core.end()
 }
 
 @c @implementation

@@ -63,6 +63,7 @@ final class CArray {
 
     func mirror() throws(MusterError) {
         guard bytes.core.isLeader else { throw notLeader("mirrored array") }
+        guard !bytes.core.hasEnded else { throw invalid("mirrored array", "the team has ended") }
         try bytes.mirror()
     }
 }
@@ -87,7 +88,7 @@ package func muster_array_create(
             given, least: MemoryLayout<muster_array_options>.size, empty: muster_array_options(),
             "array options")
         let subject = "array of \(options.count) elements of \(options.element_bytes) bytes"
-        try leader.checkLeader(subject)
+        try leader.checkCanMake(subject)
         guard options.element_bytes > 0 else {
             throw invalid(subject, "an element has 1 or more bytes")
         }
@@ -137,7 +138,7 @@ package func muster_array_map(
         guard let path = path.map({ String(fileName: $0) }) else {
             throw invalid("path", "is NULL")
         }
-        try leader.checkLeader(path)
+        try leader.checkCanMake(path)
         // One opening for header and elements: the name may be another file's a moment later.
         let file = try BackingFile(opening: path, writable: options.writable != 0)
         do throws(MusterError) {

@@ -47,7 +47,7 @@ final class CRepeatedLoop {
         guard
             unsafeBitCast(other.kernel, to: UInt.self)
                 == unsafeBitCast(given.kernel, to: UInt.self),
-            other.progress == nil, other.schedule == given.schedule, other.count == given.count,
+            other.schedule == given.schedule, other.count == given.count,
             other.grain == given.grain, other.use_count == given.use_count,
             other.argument_bytes == given.argument_bytes, other.by_rank == given.by_rank,
             other.recovery == given.recovery, other.redo_limit == given.redo_limit,
@@ -80,15 +80,7 @@ extension CLeader {
         repeated = nil
         let loop = try read(given)
         let core = team.core
-        if let progress = loop.given.progress {
-            let context = loop.given.progress_context
-            core.onProgress = { now in
-                var raw = muster_progress(
-                    done: UInt64(now.done), chunks: UInt64(now.chunks),
-                    elapsed_ns: now.elapsedNanoseconds)
-                if progress(context, &raw) != 0 { now.cancel() }
-            }
-        }
+        listen(loop.given.progress, loop.given.progress_context)
         defer { core.onProgress = nil }
         do throws(MusterError) {
             let entry = core.kernels.entry(for: CKernel.self)
@@ -97,7 +89,7 @@ extension CLeader {
                 let made = try core.run(
                     entry, bytes, order.accesses, loop.plan, partialBytes, collect: collect)
                 audit = made
-                if partialBytes > 0 || loop.given.progress != nil { return }
+                if partialBytes > 0 { return }
                 core.remember(CKernel.self, bytes, loop.plan, entry, order.accesses, made)
                 if core.repeated != nil {
                     repeated = CRepeatedLoop(loop.given, loop.plan, bytes)
@@ -109,11 +101,31 @@ extension CLeader {
         }
     }
 
+    /// Calls a function of C's now and then while the leader waits.
+    private func listen(
+        _ progress: (
+            @convention(c) (UnsafeMutableRawPointer?, UnsafePointer<muster_progress>?) -> CInt
+        )?,
+        _ context: UnsafeMutableRawPointer?
+    ) {
+        guard let progress else { return }
+        team.core.onProgress = { now in
+            var raw = muster_progress(
+                done: UInt64(now.done), chunks: UInt64(now.chunks),
+                elapsed_ns: now.elapsedNanoseconds)
+            if progress(context, &raw) != 0 { now.cancel() }
+        }
+    }
+
     /// Runs a loop like the last one. Returns false, and has done nothing, where it is another.
     private func runAgain(
         _ given: UnsafePointer<muster_loop_options>
     ) throws(MusterError) -> Bool {
         guard let repeated, repeated.matches(given) else { return false }
+        if let progress = given.pointee.progress {
+            listen(progress, given.pointee.progress_context)
+        }
+        defer { if team.core.onProgress != nil { team.core.onProgress = nil } }
         do throws(MusterError) {
             guard
                 try team.core.runAgain(
@@ -228,20 +240,10 @@ extension CLeader {
                     handle: handle, elementBytes: array.elementBytes, kind: kind, flags: use.flags,
                     elementsPerIndex: max(1, use.elements_per_index)))
         }
-        let address = UInt64(UInt(bitPattern: unsafeBitCast(kernel, to: Int.self)))
-        let pointer = UnsafeRawPointer(bitPattern: UInt(address))
-        let isByServer = team.core.start == .server
-        let place = muster_program_offset(pointer)
-        guard isByServer ? place >= 0 : muster_address_is_static(pointer) else {
-            throw MusterError(
-                .kernelUnknown, subject: "kernel",
-                reason: isByServer
-                    ? "it is no function of this program, and ranks of a fork server know no other: "
-                        + "call it from one that is, or start the team by fork"
-                    : "it is in no file that this program has mapped, so the ranks don't have it")
-        }
+        let place = try CKernelPlace(
+            unsafeBitCast(kernel, to: UnsafeRawPointer.self), in: team.core)
         return CKernelOrder(
-            kernel: isByServer ? UInt64(place) : address, inProgram: isByServer, uses: uses,
+            kernel: place, uses: uses,
             arguments: .init(start: options.arguments, count: Int(options.argument_bytes)))
     }
 }

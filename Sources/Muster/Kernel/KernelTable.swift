@@ -83,6 +83,8 @@ struct KernelTable {
     private var numbers: [ObjectIdentifier: Int] = [:]
     /// Whether the ranks are other processes of this program, not forked from this one.
     var isForServer = false
+    /// Whether they are processes of another program, which has the library but not this image.
+    var isForOtherProgram = false
 
     /// The entry of a type, made on its first use.
     mutating func entry<Work: _Work>(for type: Work.Type) -> KernelEntry {
@@ -91,7 +93,9 @@ struct KernelTable {
         let accesses = KernelTable.accesses(in: type, &hidesAccesses)
         let entry = KernelEntry(
             id: UInt32(entries.count), type: type,
-            lookup: isForServer ? KernelTable.lookupAcross(type) : KernelTable.lookup(type),
+            lookup: isForServer
+                ? KernelTable.lookupAcross(type, isOther: isForOtherProgram)
+                : KernelTable.lookup(type),
             accesses: accesses, hidesAccesses: hidesAccesses)
         numbers[ObjectIdentifier(type)] = entries.count
         entries.append(entry)

@@ -48,6 +48,7 @@ struct RankPart {
             outcome = run(type, muster_job_arguments(job)!, number)
             tally = muster_loop_end(loop)
         } else {
+            slot.pointee.outcome_status = 0
             _ = muster_loop_end(loop)
         }
         // Not before: the leader looks for `done` in this line, which each store takes from it.

@@ -133,6 +133,11 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         get { trouble.vacantRanks }
         set { trouble.vacantRanks = newValue }
     }
+    /// The chunk whose kernel failed, and the rank that ran it; nil: none failed.
+    package var failure: (chunk: Int, rank: Int)? {
+        get { trouble.failure }
+        set { trouble.failure = newValue }
+    }
     /// Ranks of the team.
     public var size: Int
     /// How the chunks were dealt.
@@ -185,6 +190,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
         var repeated: [Repeat] = []
         var deaths: [Death] = []
         var redone = 0
+        var failure: (chunk: Int, rank: Int)?
         var quarantined: [Int] = []
         var serverDeaths: [String] = []
         var vacantRanks: [Int] = []
@@ -388,6 +394,8 @@ extension AuditReport {
         }
         let ranks = isMissing ? [] : repeated.first?.ranks.prefix(2).map { UInt32($0) } ?? []
         one.first_finding_ranks = (ranks.first ?? .max, ranks.dropFirst().first ?? .max)
+        one.failed_chunk = failure.map { UInt64($0.chunk) } ?? .max
+        one.failed_rank = failure.map { UInt32($0.rank) } ?? .max
         one.death_count = UInt64(deathCount)
         one.quarantined_count = UInt64(quarantined.count)
         one.vacant_count = UInt64(vacantRanks.count)

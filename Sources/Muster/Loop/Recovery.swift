@@ -280,8 +280,9 @@ extension TeamCore {
         chunks: Int, _ losses: inout Losses, _ stall: inout StallWatch?, isByRank: Bool
     ) throws(MusterError) {
         let started = monotonicNanoseconds()
-        var nextProgress = started + 100_000_000
-        var timeout: Int64 = onProgress == nil ? -1 : 100_000_000
+        let interval = TeamCore.progressNanoseconds
+        var nextProgress = started + UInt64(interval)
+        var timeout = onProgress == nil ? -1 : interval
         if let stall {
             timeout = min(timeout < 0 ? .max : timeout, Int64(clamping: stall.interval))
         }
@@ -292,7 +293,7 @@ extension TeamCore {
             let now = timeout < 0 ? 0 : monotonicNanoseconds()
             if stall != nil { endStalled(&losses, &stall!, now: now) }
             if onProgress != nil, now >= nextProgress {
-                nextProgress = now + 100_000_000
+                nextProgress = now + UInt64(interval)
                 onProgress?(
                     Progress(
                         done: min(Int(clamping: muster_team_progress(team)), chunks),

@@ -82,7 +82,7 @@ extension TeamCore {
         try checkCanRun()
         guard repeated!.type == ObjectIdentifier(type), repeated!.matches(plan),
             repeated!.arrayChanges == arrays.changes,
-            repeated!.isTraced == isTraced, onProgress == nil, !vacantKnown,
+            repeated!.isTraced == isTraced, !vacantKnown,
             replaceArguments(work, bytes, repeated!.kernel)
         else { return false }
         let now = coarseNanoseconds()
@@ -101,7 +101,9 @@ extension TeamCore {
             ownRank!.run(job, number, type)
             muster_worker_done(team, 0, number)
         }
-        let isClean = muster_team_finish(team)
+        // A loop that takes longer goes the long way from there, which calls for progress.
+        let isClean = muster_team_finish(
+            team, onProgress == nil ? -1 : TeamCore.progressNanoseconds)
         isRunning = false
         if !isClean {
             try finish(number, type, plan, requestsBefore)

@@ -1,6 +1,7 @@
 // Verdict.swift - from what the ranks have recorded to a report or an error in words.
 
 internal import MusterCore
+internal import Glibc
 
 /// A rank's part of a job that ended otherwise than well.
 struct FailedPart {
@@ -152,6 +153,8 @@ extension TeamCore {
         switch muster_outcome(failed.outcome) {
         case MUSTER_OUTCOME_THREW:
             let chunk = Int(clamping: failed.chunk)
+            var report = report
+            report.failure = (chunk, Int(rank))
             let place =
                 chunk < report.chunks ? " (elements \(report.elements(ofChunk: chunk)))" : ""
             // A kernel in C has a status, and may have words for it.
@@ -165,6 +168,18 @@ extension TeamCore {
                 report: report)
             error.kernelStatus = failed.status
             return error
+        case MUSTER_OUTCOME_KERNEL where failed.status == -ESTALE:
+            return MusterError(
+                .kernelUnknown, subject: "rank \(rank)",
+                reason:
+                    "has loaded another build of the kernel's library than the leader: make a new "
+                    + "team after a library is built again", report: report)
+        case MUSTER_OUTCOME_KERNEL where failed.status == -ENOEXEC && serverProgram != nil:
+            return MusterError(
+                .kernelUnknown, subject: "rank \(rank)",
+                reason:
+                    "has not loaded the kernel's library: load it in the server's program, before "
+                    + "its call of Team.serveIfAsked()", report: report)
         case MUSTER_OUTCOME_KERNEL:
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",

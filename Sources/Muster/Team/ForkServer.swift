@@ -95,8 +95,9 @@ extension TeamCore {
 
     /// Makes the server the source of ranks.
     func useServer(cpus: [UInt32]) throws(MusterError) {
-        let status = muster_team_use_server(team, cpus)
+        let status = withServerProgram { muster_team_use_server(team, cpus, $0) }
         kernels.isForServer = true
+        kernels.isForOtherProgram = serverProgram != nil
         guard status != -EPERM else {
             throw MusterError(
                 .start, subject: "fork server",
@@ -119,17 +120,40 @@ extension TeamCore {
         }
     }
 
+    /// The server's program as C has it: NULL-ended, or nil for this program.
+    private func withServerProgram(
+        _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+    ) -> Int32 {
+        guard let serverProgram else { return body(nil) }
+        let texts = serverProgram.map(copyText)
+        defer { for text in texts { text.deallocate() } }
+        return body(texts.map { UnsafePointer($0) } + [nil])
+    }
+
+    /// What errors call the server: by its program, where that is another than this one.
+    private var serverSubject: String {
+        serverProgram.map { "fork server \($0[0])" } ?? "fork server"
+    }
+
     /// The error where a rank could not be started because the server is in trouble; nil: it isn't.
     func serverTrouble(rank: Int) -> MusterError? {
         var trouble = muster_server_trouble()
         guard muster_team_server_trouble(team, &trouble) else { return nil }
-        let subject = "fork server"
+        let subject = serverSubject
+        let isOther = serverProgram != nil
         if trouble.threads > 1 {
             return MusterError(
                 .start, subject: subject,
                 reason:
                     "it has \(trouble.threads) threads, so it can't fork: make Team.serveIfAsked() the "
                     + "first line of main, before anything starts a thread", errorNumber: EBUSY)
+        }
+        if trouble.late != 0, isOther {
+            return MusterError(
+                .start, subject: subject,
+                reason:
+                    "the server's program did not come to Team.serveIfAsked() in 30 s, and was killed: "
+                    + "let it load less before that call", errorNumber: ETIMEDOUT)
         }
         if trouble.late != 0 {
             return MusterError(
@@ -146,6 +170,12 @@ extension TeamCore {
                 .serverDied, subject: subject,
                 reason: "\(end(of: trouble)) before rank \(rank) of \(size) had started",
                 errorNumber: EOWNERDEAD)
+        }
+        if trouble.lost == 0, isOther {
+            return .system(
+                .start, subject,
+                "can't execute the server's program (limits: ulimit -u, ulimit -n, pids.max)",
+                status: trouble.status)
         }
         return .system(
             .start, subject,
@@ -172,7 +202,7 @@ extension TeamCore {
         guard let end = report.serverDeaths.last else { return nil }
         let ranks = report.deaths.count
         return MusterError(
-            .serverDied, subject: "fork server",
+            .serverDied, subject: serverSubject,
             reason:
                 "\(end), and \(ranks == 1 ? "its 1 rank" : "its \(ranks) ranks") with it; "
                 + "\(report.missingCount) of \(report.chunks) chunks are missing",
@@ -197,12 +227,12 @@ extension TeamCore {
 
 extension KernelTable {
     /// How another process of this program finds a type.
-    static func lookupAcross<Work: _Work>(_ type: Work.Type) -> KernelLookup {
+    static func lookupAcross<Work: _Work>(_ type: Work.Type, isOther: Bool) -> KernelLookup {
         let (metadata, witnesses) = words(of: type)
         let places = [metadata, witnesses].map {
             muster_program_offset(UnsafeRawPointer(bitPattern: $0))
         }
-        if isComplete(metadata), places.allSatisfy({ $0 >= 0 }) {
+        if !isOther, isComplete(metadata), places.allSatisfy({ $0 >= 0 }) {
             return .program(UInt(places[0]), UInt(places[1]))
         }
         if let name = _mangledTypeName(type), let found = _typeByName(name),

@@ -76,6 +76,17 @@ public struct Team: ~Copyable {
         self.size = size
     }
 
+    /// For leaders in C, whose fork server may be another program than this one.
+    package init(
+        size: Int, leader: Leader, binding: Binding, start: Start, wait: Wait, check: Check,
+        serverProgram: [String]?
+    ) throws(MusterError) {
+        core = try TeamCore(
+            size: size, leaderWorks: leader == .works, start: start.source, binding: binding,
+            wait: wait, check: check, serverProgram: serverProgram)
+        self.size = size
+    }
+
     /// For tests under a thread sanitizer: ranks are threads of this process.
     package init(threads size: Int, leader: Leader = .waits) throws(MusterError) {
         core = try TeamCore(

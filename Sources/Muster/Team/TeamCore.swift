@@ -24,6 +24,8 @@ final class TeamCore {
     let size: Int
     let leaderWorks: Bool
     let start: RankSource
+    /// What a fork server executes: a path and arguments; nil: this program once more.
+    let serverProgram: [String]?
     // Unchecked: looked at in each loop, where two checks are a tenth of what an empty one costs.
     @exclusivity(unchecked) var kernels = KernelTable()
     @exclusivity(unchecked) var arrays = ArrayTable()
@@ -64,7 +66,7 @@ final class TeamCore {
 
     init(
         size: Int, leaderWorks: Bool, start: RankSource, binding: Binding,
-        wait: Team.Wait = .automatic, check: Team.Check = .off
+        wait: Team.Wait = .automatic, check: Team.Check = .off, serverProgram: [String]? = nil
     ) throws(MusterError) {
         let isChecked = start != .threads && check.isOn
         // A kernel that strays takes its process along: in a checked team the leader waits.
@@ -111,6 +113,7 @@ final class TeamCore {
         self.size = size
         self.leaderWorks = leaderWorks
         self.start = start
+        self.serverProgram = serverProgram
         self.isChecked = isChecked
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
@@ -344,6 +347,9 @@ final class TeamCore {
     }
 
     func noteJoin() { lastSeen = coarseNanoseconds() }
+
+    /// From one call for progress to the next.
+    static let progressNanoseconds: Int64 = 100_000_000
 
     /// How long a look at the ranks' processes is good for. By the coarse clock: until its next tick, 1
     /// to 10 ms.

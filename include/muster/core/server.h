@@ -5,10 +5,13 @@
  * environment), and that clean process, the server, forks the ranks. One server a team, started
  * with the team's first rank.
  *
+ * A leader may name another program to execute: one whose own program is an interpreter has to,
+ * since a copy would run the user's job a second time.
+ *
  * The program takes part with one line at the top of `main` (muster_server_serve): in the server it
  * does not come back, in any other process it returns at once. The leader knows whether this line
- * was reached in its own process, and starts no server otherwise: the program would only run its
- * job a second time.
+ * was reached in its own process, and starts no server of its own program otherwise: that would
+ * only run its job a second time.
  *
  * Protocol. Leader and server talk over one socket, packets kept whole: the leader asks, the server
  * answers, nothing else is ever sent. The server reaps a rank only when it is asked for the rank's
@@ -68,10 +71,13 @@ bool muster_server_is_stray(void);
 /* Makes a team start its ranks by a server. Called before the first muster_team_spawn; starts
  * nothing yet.
  *
- * cpus: CPU of each rank, or MUSTER_NO_CPU; NULL: none is bound. Copied. Returns: 0, -ENOMEM;
- * -EPERM: the line was not reached in this process; -EACCES: this process, or the program's file,
- * has privileges of its own (set-user-ID, set-group-ID, file capabilities, changed ids). */
-int muster_team_use_server(struct muster_team *team, const uint32_t *cpus);
+ * cpus: CPU of each rank, or MUSTER_NO_CPU; NULL: none is bound. Copied. program: the path and the
+ * arguments of the program to execute, NULL-ended; copied. NULL: this program once more. Returns:
+ * 0, -ENOMEM; -EPERM: this program is to be executed, and the line was not reached in this process;
+ * -EACCES: this process, or this program's file, has privileges of its own (set-user-ID,
+ * set-group-ID, file capabilities, changed ids). */
+int muster_team_use_server(struct muster_team *team, const uint32_t *cpus,
+                           const char *const *program);
 
 /* What went wrong with the server since muster_team_forget_deaths.
  *
@@ -90,6 +96,29 @@ int64_t muster_program_offset(const void *address);
 
 /* The address that another process of this program gave as an offset. Returns: NULL: no such. */
 const void *muster_program_address(int64_t offset);
+
+/* -- places in libraries -------------------------------------------------------------------- */
+
+/* A place in a file that another process may have loaded too, at another address: in a library, or
+ * in another program. */
+struct muster_place {
+    uint64_t offset; /* from the address that the file is loaded at */
+    uint64_t build;  /* hash of the file's build-id; never 0 */
+    uint64_t name;   /* hash of the file's name without folders, by which another build is told from
+                        none; 0: it is the program's own file */
+};
+
+/* Where an address lies in the file that it was loaded from.
+ *
+ * Returns: 0; -ENOENT: it lies in no file (heap, stack, made at run time); -ENODATA: the file has
+ * no build-id (`-Wl,--build-id` makes the linker write one). */
+int muster_place_find(const void *address, struct muster_place *place);
+
+/* The address that another process gave as a place.
+ *
+ * Returns: 0; -ENOENT: this process has not loaded the file; -ESTALE: it has loaded a file of that
+ * name, and another build of it. */
+int muster_place_address(const struct muster_place *place, const void **address);
 
 #ifdef __cplusplus
 }

@@ -359,9 +359,9 @@ int64_t muster_team_audit(struct muster_team *team, struct muster_audit *audit,
  * chunk exactly once, every rank held and its part ended well, no death, no cancelling. */
 bool muster_team_is_clean(struct muster_team *team);
 
-/* muster_team_join and then muster_team_is_clean, in one call.
- * Returns: false: not clean, or something has come between: the job may still be going on. */
-bool muster_team_finish(struct muster_team *team);
+/* muster_team_join and then muster_team_is_clean, in one call. timeout_ns: as muster_team_join has
+ * it. Returns: false: not clean, or something has come between: the job may still be going on. */
+bool muster_team_finish(struct muster_team *team, int64_t timeout_ns);
 
 /* muster_audit_ranks for the loop last dispatched. */
 int64_t muster_team_audit_ranks(struct muster_team *team, struct muster_interval interval,

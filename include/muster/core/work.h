@@ -22,10 +22,19 @@ struct muster_work_use {
     uint64_t elements_per_index;
 };
 
+/* How a C kernel's function is named to the ranks. */
+enum muster_work_naming {
+    MUSTER_WORK_BY_ADDRESS = 0, /* ranks were forked from the leader */
+    MUSTER_WORK_IN_PROGRAM =
+        1,                  /* muster_program_offset: ranks are other processes of this program */
+    MUSTER_WORK_IN_FILE = 2 /* struct muster_place: ranks have loaded the same file */
+};
+
 /* The head of a C kernel's bytes in the job slot; uses and then arguments follow. */
 struct muster_work_order {
-    uint64_t kernel;     /* its address; in_program: its place in the program (server.h) */
-    uint32_t in_program; /* ranks are other processes of this program */
+    uint64_t kernel;      /* its address, or its offset in the program or the file */
+    uint64_t build, name; /* MUSTER_WORK_IN_FILE: of struct muster_place */
+    uint32_t naming;      /* enum muster_work_naming */
     uint32_t use_count;
     uint32_t argument_bytes;
     uint32_t reserved;
@@ -41,8 +50,8 @@ struct muster_work_failure {
  *
  * loop: begun. order: in shared memory; validated. order_bytes: room there, all of it readable.
  * Returns: 0; 1: the kernel failed, and *failure says how: the chunk is the one before loop->next,
- * and is to be undone; -ENOEXEC: this process has no such function; -EUCLEAN: the order makes no
- * sense. */
+ * and is to be undone; -ENOEXEC: this process has no such function; -ESTALE: it has loaded another
+ * build of the function's file; -EUCLEAN: the order makes no sense. */
 int muster_work_run(struct muster_loop *loop, const void *order, uint64_t order_bytes,
                     struct muster_work_failure *failure);
 

@@ -125,23 +125,19 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
     /// As the C core has it; nil: a node's number that no kernel can have, or a weight that is none.
     var raw: muster_placement? {
         var raw = muster_placement()
+        raw.kind = code
         switch self {
-        case .firstTouch: raw.kind = MUSTER_FIRST_TOUCH.rawValue
-        case .blocked: raw.kind = MUSTER_BLOCKED.rawValue
-        case .mirrored: raw.kind = MUSTER_MIRRORED.rawValue
+        case .firstTouch, .blocked, .mirrored: break
         case .bind(let node):
             guard let id = UInt32(exactly: node), id < MUSTER_NODES_MAX else { return nil }
-            raw.kind = MUSTER_BIND.rawValue
             raw.node = id
         case .interleave(let nodes):
-            raw.kind = MUSTER_INTERLEAVE.rawValue
             for node in Set(nodes) {
                 guard let id = UInt32(exactly: node), muster_placement_add(&raw, id, 1) == 0 else {
                     return nil
                 }
             }
         case .weighted(let weights):
-            raw.kind = MUSTER_WEIGHTED.rawValue
             guard !weights.isEmpty else { return nil }
             for (node, weight) in weights {
                 guard let id = UInt32(exactly: node), let weight = UInt32(exactly: weight),

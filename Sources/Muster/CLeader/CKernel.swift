@@ -142,22 +142,3 @@ struct CKernelOrder {
     }
 }
 
-extension AccessKind {
-    /// As the C core numbers it.
-    var code: UInt32 {
-        switch self {
-        case .input: MUSTER_ACCESS_INPUT.rawValue
-        case .output: MUSTER_ACCESS_OUTPUT.rawValue
-        case .inPlace: MUSTER_ACCESS_IN_PLACE.rawValue
-        }
-    }
-
-    init?(code: UInt32) {
-        switch muster_access(code) {
-        case MUSTER_ACCESS_INPUT: self = .input
-        case MUSTER_ACCESS_OUTPUT: self = .output
-        case MUSTER_ACCESS_IN_PLACE: self = .inPlace
-        default: return nil
-        }
-    }
-}

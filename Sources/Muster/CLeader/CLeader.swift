@@ -125,46 +125,13 @@ func report(
 }
 
 extension MusterError {
-    /// `enum muster_error_code`.
-    var cCode: Int32 {
-        switch code {
-        case .invalidArgument: MUSTER_ERROR_ARGUMENT.rawValue
-        case .threads: MUSTER_ERROR_THREADS.rawValue
-        case .start: MUSTER_ERROR_START.rawValue
-        case .memory: MUSTER_ERROR_MEMORY.rawValue
-        case .placement: MUSTER_ERROR_PLACEMENT.rawValue
-        case .file: MUSTER_ERROR_FILE.rawValue
-        case .fileShrank: MUSTER_ERROR_FILE_SHRANK.rawValue
-        case .kernelThrew: MUSTER_ERROR_KERNEL.rawValue
-        case .strayAccess: MUSTER_ERROR_STRAY.rawValue
-        case .kernelUnknown: MUSTER_ERROR_NO_KERNEL.rawValue
-        case .workerDied, .rankDied: MUSTER_ERROR_DEATH.rawValue
-        case .quarantined: MUSTER_ERROR_QUARANTINE.rawValue
-        case .serverDied: MUSTER_ERROR_SERVER.rawValue
-        case .cancelled: MUSTER_ERROR_CANCELLED.rawValue
-        case .audit: MUSTER_ERROR_AUDIT.rawValue
-        case .system, .launcher:  // a leader has no launcher
-            errorNumber == 1 ? MUSTER_ERROR_NOT_LEADER.rawValue : MUSTER_ERROR_SYSTEM.rawValue
-        }
-    }
-
-    /// The names that a remedy has in Swift, and in C.
-    private static let names = [
-        (", or the program a TeamProgram", ""), ("Team.serveIfAsked()", "muster_leader_serve()"),
-        ("start: .forkServer", "start = MUSTER_START_SERVER"),
-        ("recovery: .fail", "recovery = MUSTER_RECOVERY_FAIL"),
-        ("mirror() on the array", "muster_array_mirror"),
-    ]
-
     func write(_ code: Int32, to error: UnsafeMutablePointer<muster_error>) {
         var raw = muster_error()
         raw.code = code
         raw.error_number = errorNumber
         raw.kernel_status = kernelStatus
-        var line = description
-        for (swift, c) in MusterError.names { line = line.replacing(swift, with: c) }
         withUnsafeMutableBytes(of: &raw.subject) { copyText(subject, to: $0) }
-        withUnsafeMutableBytes(of: &raw.message) { copyText(line, to: $0) }
+        withUnsafeMutableBytes(of: &raw.message) { copyText(description, to: $0) }
         error.pointee = raw
     }
 }
@@ -184,8 +151,7 @@ package func muster_leader_create(
         let options = try options(
             given, least: MemoryLayout<muster_leader_options>.offset(of: \.check)!,
             empty: muster_leader_options(), "leader options")
-        let starts: [Team.Start] = [.fork, .forkServer]
-        guard Int(options.start) < starts.count else {
+        guard let start = Team.Start(code: options.start) else {
             throw invalid("start \(options.start)", "is none of enum muster_start")
         }
         let spelled = text(options.binding) ?? "spread"
@@ -193,19 +159,16 @@ package func muster_leader_create(
             throw invalid(
                 "binding \(spelled)", "is none of spread, compact, none, and no list of CPUs")
         }
-        let checks: [Team.Check] = [.automatic, .on, .off]
-        guard Int(options.check) < checks.count else {
+        guard let check = Team.Check(code: options.check) else {
             throw invalid("check \(options.check)", "is none of enum muster_check_mode")
         }
-        let waits: [Team.Wait] = [.automatic, .spin, .yield, .sleep]
-        guard Int(options.wait) < waits.count else {
+        guard let wait = Team.Wait(code: options.wait) else {
             throw invalid("wait \(options.wait)", "is none of enum muster_wait")
         }
         let server = try readServer(options)
         let team = try Team(
             size: Int(options.size), leader: options.works == 0 ? .waits : .works, binding: binding,
-            start: starts[Int(options.start)], wait: waits[Int(options.wait)],
-            check: checks[Int(options.check)], serverProgram: server)
+            start: start, wait: wait, check: check, serverProgram: server, caller: .c)
         leader.pointee = OpaquePointer(Unmanaged.passRetained(CLeader(team)).toOpaque())
     }
 }

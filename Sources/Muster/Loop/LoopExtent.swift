@@ -83,7 +83,7 @@ extension TeamCore {
                 .invalidArgument, subject: "\(entry.name)",
                 reason:
                     "a mirrored array of it has been written to since its copies were made: call "
-                    + "mirror() on the array before the loop")
+                    + "\(caller.mirror) before the loop")
         }
         let count = if let asked = plan.count { asked } else { try ownCount(of: dealt, entry) }
         guard count >= 0 else {
@@ -227,7 +227,7 @@ extension TeamCore {
                 .invalidArgument, subject: "chunk of \(grain) elements",
                 reason: "\(entry.name) changes \(formatBytes(bytes)) in place, and the journal for "
                     + "its old contents holds \(formatBytes(most)); use a smaller grain, or run "
-                    + "without redoing (recovery: .fail)")
+                    + "without redoing (\(caller.failInsteadOfRedo))")
         }
         // Small ones are nothing compared with the team's own memory.
         var available: UInt64 = 0

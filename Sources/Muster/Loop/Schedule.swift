@@ -1,7 +1,5 @@
 // Schedule.swift - how chunks are dealt.
 
-internal import MusterCore
-
 /// How the chunks of a loop are dealt to ranks.
 public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable {
     /// Each rank has one block of neighbouring chunks: cheapest, and pages stay with their rank.
@@ -33,22 +31,5 @@ public enum Schedule: Sendable, Hashable, CustomStringConvertible, CaseIterable 
             return nil
         }
         self = found
-    }
-
-    /// A schedule by its ``code``; nil: there is none.
-    init?(code: UInt32) {
-        guard let found = Schedule.allCases.first(where: { $0.code == code }) else { return nil }
-        self = found
-    }
-
-    /// The number in a job slot (`enum muster_schedule`).
-    var code: UInt32 {
-        switch self {
-        case .static: MUSTER_SCHEDULE_STATIC.rawValue
-        case .cyclic: MUSTER_SCHEDULE_CYCLIC.rawValue
-        case .dynamic: MUSTER_SCHEDULE_DYNAMIC.rawValue
-        case .guided: MUSTER_SCHEDULE_GUIDED.rawValue
-        case .staticSteal: MUSTER_SCHEDULE_STATIC_STEAL.rawValue
-        }
     }
 }

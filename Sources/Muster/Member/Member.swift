@@ -145,18 +145,6 @@ public enum Combination: Sendable, Hashable, CaseIterable {
     case sum, product, min, max
     /// Bits; of integers only.
     case and, or, xor
-
-    var code: UInt32 {
-        switch self {
-        case .sum: MUSTER_OP_SUM.rawValue
-        case .product: MUSTER_OP_PRODUCT.rawValue
-        case .min: MUSTER_OP_MIN.rawValue
-        case .max: MUSTER_OP_MAX.rawValue
-        case .and: MUSTER_OP_AND.rawValue
-        case .or: MUSTER_OP_OR.rawValue
-        case .xor: MUSTER_OP_XOR.rawValue
-        }
-    }
 }
 
 /// What a scan leaves with each rank or chunk (`enum muster_scan`).
@@ -165,10 +153,6 @@ public enum ScanExtent: Sendable, Hashable, CaseIterable {
     case through
     /// Everything before its own; with the first, the identity.
     case before
-
-    var code: UInt32 {
-        self == .through ? MUSTER_SCAN_THROUGH.rawValue : MUSTER_SCAN_BEFORE.rawValue
-    }
 }
 
 /// A number that ranks can combine.

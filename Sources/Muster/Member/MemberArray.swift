@@ -53,21 +53,9 @@ public struct MemberArray<Element: BitwiseCopyable> {
         _ access: MemberUse.Access, elementsPerIndex: Int = 1, length: MemberUse.Length = .whole
     ) -> MemberUse {
         precondition(elementsPerIndex >= 1, "an index stands for at least 1 element")
-        let code =
-            switch access {
-            case .input: MUSTER_ACCESS_INPUT
-            case .output: MUSTER_ACCESS_OUTPUT
-            case .inPlace: MUSTER_ACCESS_IN_PLACE
-            }
-        let flags =
-            switch length {
-            case .whole: 0 as UInt32
-            case .prefix: MUSTER_USE_PREFIX.rawValue
-            case .gather: MUSTER_USE_GATHER.rawValue
-            }
         return MemberUse(
             raw: muster_member_use(
-                address: UnsafeRawPointer(start), access: code.rawValue, flags: flags,
+                address: UnsafeRawPointer(start), access: access.code, flags: length.code,
                 element_bytes: UInt32(MemoryLayout<Element>.stride), reserved: 0,
                 elements_per_index: UInt64(elementsPerIndex)))
     }

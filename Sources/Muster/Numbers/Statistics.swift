@@ -159,26 +159,6 @@ extension SharedArray where Element: NPYElement {
     }
 }
 
-extension DType {
-    /// As the C core numbers it.
-    var code: UInt32 {
-        switch self {
-        case .f2: MUSTER_TYPE_F16.rawValue
-        case .f4: MUSTER_TYPE_F32.rawValue
-        case .f8: MUSTER_TYPE_F64.rawValue
-        case .i1: MUSTER_TYPE_I8.rawValue
-        case .i2: MUSTER_TYPE_I16.rawValue
-        case .i4: MUSTER_TYPE_I32.rawValue
-        case .i8: MUSTER_TYPE_I64.rawValue
-        case .u1: MUSTER_TYPE_U8.rawValue
-        case .u2: MUSTER_TYPE_U16.rawValue
-        case .u4: MUSTER_TYPE_U32.rawValue
-        case .u8: MUSTER_TYPE_U64.rawValue
-        case .bool: MUSTER_TYPE_BOOL.rawValue
-        }
-    }
-}
-
 // Neither this nor Binning, nor other work of this library, is private: a worker finds a generic type
 // that it was forked before by name. A private one has no such name, and all ranks would be started
 // again.

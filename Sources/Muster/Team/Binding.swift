@@ -56,21 +56,15 @@ extension Binding {
     func seats(
         size: Int, on host: UnsafeMutablePointer<muster_topology>
     ) throws(MusterError) -> [Seat] {
-        var kind = MUSTER_SPREAD
         var cpus: [UInt32] = []
-        switch self {
-        case .spread: kind = MUSTER_SPREAD
-        case .compact: kind = MUSTER_COMPACT
-        case .none: kind = MUSTER_UNBOUND
-        case .cpus(let list):
-            kind = MUSTER_CPUS
+        if case .cpus(let list) = self {
             // What is no CPU's number at all becomes one that no host has, and is refused as such.
             cpus = list.map { UInt32(exactly: $0) ?? .max }
         }
         var raw = [muster_seat](repeating: muster_seat(), count: size)
         var bad: UInt32 = 0
         let status = muster_binding_assign(
-            host, kind.rawValue, cpus, UInt32(cpus.count), UInt32(size), &raw, &bad)
+            host, code, cpus, UInt32(cpus.count), UInt32(size), &raw, &bad)
         guard status == 0 else { throw refusal(status, size: size, bad: bad) }
         return raw.map {
             Seat(cpu: $0.cpu == .max ? nil : Int($0.cpu), homeNode: Int($0.home))

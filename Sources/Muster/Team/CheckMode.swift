@@ -12,7 +12,7 @@ extension Team {
     /// claimed chunk's elements of arrays that it writes. The first access to any other memory of
     /// the team ends the loop with ``MusterError/Code/strayAccess``. It costs some microseconds a
     /// chunk and array: develop with it, run without.
-    public enum Check: Sendable {
+    public enum Check: Sendable, CaseIterable {
         /// As the environment says: `MUSTER_CHECK=1` is on. In a program with privileges of its own the
         /// environment is not read.
         case automatic

@@ -9,7 +9,7 @@ internal import Glibc
 
 extension Team {
     /// How the ranks of a team become processes.
-    public enum Start: Sendable {
+    public enum Start: Sendable, CaseIterable {
         /// By fork, the default. This process must have one thread. Ranks see what its variables
         /// hold. Each rank takes some 40 ms per GiB of this process's private memory.
         case fork
@@ -83,13 +83,13 @@ extension Team.Start {
 
 extension TeamCore {
     /// A process that was started as a server and went past the line must start nothing.
-    static func refuseInStrayServer(_ subject: String) throws(MusterError) {
+    static func refuseInStrayServer(_ subject: String, _ caller: Caller) throws(MusterError) {
         guard muster_server_is_stray() else { return }
         throw MusterError(
             .start, subject: subject,
             reason:
                 "this process was started as a fork server (\(MUSTER_SERVER_VARIABLE) is in its "
-                + "environment) and is not one: make Team.serveIfAsked() the first line of main, and "
+                + "environment) and is not one: make \(caller.serve) the first line of main, and "
                 + "reach it in every run")
     }
 
@@ -103,7 +103,7 @@ extension TeamCore {
                 .start, subject: "fork server",
                 reason:
                     "this process has not come to the line that a fork server needs: make "
-                    + "Team.serveIfAsked() the first line of main, or the program a TeamProgram",
+                    + caller.serveFirst,
                 errorNumber: EPERM)
         }
         guard status != -EACCES else {
@@ -145,7 +145,7 @@ extension TeamCore {
             return MusterError(
                 .start, subject: subject,
                 reason:
-                    "it has \(trouble.threads) threads, so it can't fork: make Team.serveIfAsked() the "
+                    "it has \(trouble.threads) threads, so it can't fork: make \(caller.serve) the "
                     + "first line of main, before anything starts a thread", errorNumber: EBUSY)
         }
         if trouble.late != 0, isOther {
@@ -159,7 +159,7 @@ extension TeamCore {
             return MusterError(
                 .start, subject: subject,
                 reason:
-                    "the program, executed once more, did not come to Team.serveIfAsked() in 30 s, and "
+                    "the program, executed once more, did not come to \(caller.serve) in 30 s, and "
                     + "was killed: make it the first line of main, and reach it in every run",
                 errorNumber: ETIMEDOUT)
         }

@@ -27,7 +27,7 @@ public struct Team: ~Copyable {
 
     /// What a process of the team does until what it waits for has happened. After a fraction of a
     /// millisecond it sleeps in each case: an idle team costs nothing.
-    public enum Wait: Sendable {
+    public enum Wait: Sendable, CaseIterable {
         /// It spins if every process of the team can have a CPU of its own; otherwise it yields.
         case automatic
         /// It looks again and again: quickest, and keeps the CPU from others.
@@ -36,16 +36,6 @@ public struct Team: ~Copyable {
         case yield
         /// It sleeps at once, and has to be woken: for CPUs that have other things to do.
         case sleep
-
-        /// `enum muster_wait`.
-        var code: UInt32 {
-            switch self {
-            case .automatic: MUSTER_WAIT_AUTOMATIC.rawValue
-            case .spin: MUSTER_WAIT_SPIN.rawValue
-            case .yield: MUSTER_WAIT_YIELD.rawValue
-            case .sleep: MUSTER_WAIT_SLEEP.rawValue
-            }
-        }
     }
 
     let core: TeamCore
@@ -70,20 +60,20 @@ public struct Team: ~Copyable {
         size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .fork,
         wait: Wait = .automatic, check: Check = .automatic
     ) throws(MusterError) {
-        core = try TeamCore(
-            size: size, leaderWorks: leader == .works, start: start.source, binding: binding,
-            wait: wait, check: check)
-        self.size = size
+        try self.init(
+            size: size, leader: leader, binding: binding, start: start, wait: wait, check: check,
+            serverProgram: nil, caller: .swift)
     }
 
-    /// For leaders in C, whose fork server may be another program than this one.
-    package init(
+    /// For leaders in C too, whose errors have words of their own, and whose fork server may be another
+    /// program than this one.
+    init(
         size: Int, leader: Leader, binding: Binding, start: Start, wait: Wait, check: Check,
-        serverProgram: [String]?
+        serverProgram: [String]?, caller: Caller
     ) throws(MusterError) {
         core = try TeamCore(
             size: size, leaderWorks: leader == .works, start: start.source, binding: binding,
-            wait: wait, check: check, serverProgram: serverProgram)
+            wait: wait, check: check, serverProgram: serverProgram, caller: caller)
         self.size = size
     }
 

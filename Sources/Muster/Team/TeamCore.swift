@@ -52,6 +52,8 @@ final class TeamCore {
     var isTraced = false
     /// A kernel can touch only its chunk (CheckMode.swift).
     let isChecked: Bool
+    /// Whose words errors use.
+    let caller: Caller
     /// Where the chunks of the loop in the job slot leave their partial results; nil: it has none.
     var lastPartials: (place: Extent, bytes: Int)?
     /// The accesses of the loop in the job slot.
@@ -66,7 +68,8 @@ final class TeamCore {
 
     init(
         size: Int, leaderWorks: Bool, start: RankSource, binding: Binding,
-        wait: Team.Wait = .automatic, check: Team.Check = .off, serverProgram: [String]? = nil
+        wait: Team.Wait = .automatic, check: Team.Check = .off, serverProgram: [String]? = nil,
+        caller: Caller = .swift
     ) throws(MusterError) {
         let isChecked = start != .threads && check.isOn
         // A kernel that strays takes its process along: in a checked team the leader waits.
@@ -81,7 +84,7 @@ final class TeamCore {
                 .invalidArgument, subject: subject,
                 reason: "a team has at most \(MUSTER_RANKS_MAX) ranks")
         }
-        try TeamCore.refuseInStrayServer(subject)
+        try TeamCore.refuseInStrayServer(subject, caller)
         var host: UnsafeMutablePointer<muster_topology>?
         let read = muster_topology_recall(&host)
         guard read == 0, let host else {
@@ -115,6 +118,7 @@ final class TeamCore {
         self.start = start
         self.serverProgram = serverProgram
         self.isChecked = isChecked
+        self.caller = caller
         self.seats = seats
         homeNodes = seats.map { UInt32($0.homeNode) }
         bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
@@ -227,7 +231,7 @@ final class TeamCore {
                     reason:
                         "this process has \(threadCount) threads, and workers are forked: create "
                         + "the team before anything starts a thread (Dispatch, async, a library), or "
-                        + "ask for start: .forkServer, with Team.serveIfAsked() as the first line of "
+                        + "ask for \(caller.askForServer), with \(caller.serve) as the first line of "
                         + "main; its ranks see each global variable with its initial value")
             }
         }

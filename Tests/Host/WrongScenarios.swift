@@ -105,15 +105,8 @@ func wrongKernel(_ arguments: [String]) throws {
                 // Ranks die at the same time, and one that has a successor may die once more.
                 let deaths = error.report!.deaths
                 try claim(deaths.count <= limit + 2 * size, "\(deaths.count) deaths: \(what)")
-                // Optimised, the calls below the kernel's are others in a rank's first job than later, and
-                // one cause may count as two.
-                #if DEBUG
-                    let most = limit
-                #else
-                    let most = limit + 1
-                #endif
                 if size == 1 && recovery != .fail {
-                    try claim(deaths.count >= limit && deaths.count <= most, "deaths: \(what)")
+                    try claim(deaths.count == limit, "deaths: \(what)")
                 }
             }
             // The team goes on.

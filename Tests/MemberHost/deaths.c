@@ -93,8 +93,8 @@ static int dying(struct team *team, uint32_t rank, uint32_t incarnation)
     return muster_leave(me);
 }
 
-/* Rank 1 dies once all are in a loop: rank 0, which waits until it is known, is told at its next
- * chunk. */
+/* Rank 1 dies once rank 0 has a chunk: rank 0, which waits until the death is known, is told at its
+ * next chunk. */
 static int bereaved(struct team *team, uint32_t rank, uint32_t incarnation)
 {
     struct muster_member *me = join_as(team, rank);
@@ -103,10 +103,15 @@ static int bereaved(struct team *team, uint32_t rank, uint32_t incarnation)
     struct muster_member_loop *loop;
     struct muster_chunk chunk;
     (void)incarnation;
+    uint32_t *has_chunk = team->context;
     CHECK_STATUS(muster_member_loop_begin(me, &options, &loop), 0);
-    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 1);
-    if (rank == 1)
+    if (rank == 1) {
+        while (!__atomic_load_n(has_chunk, __ATOMIC_ACQUIRE))
+            usleep(1000);
         kill(getpid(), SIGKILL);
+    }
+    CHECK_STATUS(muster_member_loop_next(loop, &chunk), 1);
+    __atomic_store_n(has_chunk, 1, __ATOMIC_RELEASE);
     while (__atomic_load_n(loop->cursor.breaks, __ATOMIC_ACQUIRE) == loop->cursor.watched)
         usleep(1000);
     CHECK_STATUS(muster_member_loop_next(loop, &chunk), -EOWNERDEAD);
@@ -155,7 +160,7 @@ int deaths(int count, char **arguments)
                 end_team(&team);
                 done++;
             }
-    struct team team = {.size = 2, .program = bereaved};
+    struct team team = {.size = 2, .program = bereaved, .context = shared(sizeof(uint32_t))};
     run_team(&team);
     CHECK(ended_well(&team, 0) && was_killed(&team, 1));
     end_team(&team);

@@ -52,9 +52,20 @@ extension AuditReport.Death.Fault {
 
 /// The deaths of a loop by what they have died of.
 struct Causes {
+    /// What a death is of.
+    private enum Cause: Hashable {
+        /// A signal at a place in words. Where addresses differ below the kernel, as between a rank's
+        /// first job and later ones in an optimised program, the words are the same.
+        case place(signal: Int32, String)
+        /// `muster_fault_kind`, where no function is known.
+        case kind(UInt64)
+        /// `exit` in a kernel.
+        case exit(Int32)
+    }
+
     /// Chunks that have died of each cause.
-    private var chunks: [UInt64: Set<Int>] = [:]
-    private var ranks: [UInt64: Set<UInt32>] = [:]
+    private var chunks: [Cause: Set<Int>] = [:]
+    private var ranks: [Cause: Set<UInt32>] = [:]
     private var known: [UInt64: AuditReport.Death.Fault] = [:]
     /// The chunks that have shown the kernel to be wrong; empty: nothing has.
     private(set) var tried: Set<Int> = []
@@ -68,17 +79,21 @@ struct Causes {
     private static let tkill: Int32 = -6
 
     /// What a death is of, where that is the kernel's own doing; nil: somebody else's, as with SIGKILL.
-    static func cause(of death: inout muster_death) -> UInt64? {
-        if death.has_fault != 0 {
-            let isOwn = death.fault.code > 0 || death.fault.code == tkill
-            return isOwn && death.fault.stray == 0 ? muster_fault_kind(&death.fault) : nil
+    private mutating func cause(of death: inout muster_death) -> Cause? {
+        guard death.has_fault != 0 else {
+            return death.signal == 0 && death.exit_code > 0 ? .exit(death.exit_code) : nil
         }
-        return death.signal == 0 && death.exit_code > 0 ? UInt64(death.exit_code) : nil
+        let isOwn = death.fault.code > 0 || death.fault.code == Causes.tkill
+        guard isOwn && death.fault.stray == 0 else { return nil }
+        if let fault = fault(of: &death), !fault.place.isEmpty {
+            return .place(signal: death.fault.signal, fault.place)
+        }
+        return .kind(muster_fault_kind(&death.fault))
     }
 
     /// Takes note of a death at a chunk.
     mutating func note(_ death: inout muster_death) {
-        guard death.chunk != .max, let cause = Causes.cause(of: &death) else { return }
+        guard death.chunk != .max, let cause = cause(of: &death) else { return }
         chunks[cause, default: []].insert(Int(death.chunk))
         ranks[cause, default: []].insert(death.rank)
     }
@@ -95,8 +110,10 @@ struct Causes {
 
     /// Whether a chunk that has just died is left for later, so that its rank shows soon whether other
     /// chunks die as well: as long as hardly any chunk is done.
-    func isSuspicious(_ death: inout muster_death, committed: Int, limit: Int) -> Bool {
-        guard tried.isEmpty, let cause = Causes.cause(of: &death), let dead = chunks[cause] else {
+    mutating func isSuspicious(
+        _ death: inout muster_death, committed: Int, limit: Int
+    ) -> Bool {
+        guard tried.isEmpty, let cause = cause(of: &death), let dead = chunks[cause] else {
             return false
         }
         return dead.count < max(limit, Causes.least) && dead.count >= committed

@@ -107,7 +107,7 @@ struct Losses {
     }
 
     /// Whether a death's chunk is left for later.
-    func isForLater(_ death: inout muster_death, committed: Int) -> Bool {
+    mutating func isForLater(_ death: inout muster_death, committed: Int) -> Bool {
         causes.isSuspicious(&death, committed: committed, limit: limit)
     }
 

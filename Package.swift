@@ -29,11 +29,13 @@ let package = Package(
             cSettings: [.headerSearchPath(".")],
             linkerSettings: [.linkedLibrary("dl")]),
         .target(name: "Muster", dependencies: ["CMuster"], swiftSettings: settings),
+        // What `muster run` is: users of the library don't link it.
+        .target(name: "MusterLaunch", dependencies: ["Muster", "CMuster"]),
         .target(name: "MusterBench", dependencies: ["Muster", "CMuster"]),
         .executableTarget(
             name: "MusterCommand",
             dependencies: [
-                "Muster", "MusterBench", "Rainbow", "TextTable",
+                "Muster", "MusterBench", "MusterLaunch", "Rainbow", "TextTable",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -41,7 +43,8 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/Support"),
         // Teams are forked, and a test runner has threads: team tests run in this helper program.
         .executableTarget(
-            name: "muster-test-host", dependencies: ["Muster", "CMuster", "TestSupport"],
+            name: "muster-test-host",
+            dependencies: ["Muster", "MusterLaunch", "CMuster", "TestSupport"],
             path: "Tests/Host",
             swiftSettings: settings),
         // Examples to read and to run; the Python one beside them needs no building.

@@ -4,6 +4,7 @@
 // and `run` only returns or throws once no descendant of this process is left.
 
 internal import MusterCore
+package import Muster
 internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 

@@ -2,6 +2,7 @@
 
 internal import Glibc
 internal import MusterCore
+package import Muster
 internal import MusterCore.Supervision
 
 extension Launch {

@@ -1,6 +1,7 @@
 // LaunchEnvironment.swift - arguments and environment for programs, byte by byte as they came.
 
 internal import MusterCore
+package import Muster
 @preconcurrency internal import Glibc
 
 /// What every rank inherits: this process's environment without what is a rank's own.

@@ -1,6 +1,7 @@
 // LaunchErrors.swift - why a run can't begin, in words.
 
 internal import MusterCore
+package import Muster
 internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 

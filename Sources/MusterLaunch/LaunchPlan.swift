@@ -1,6 +1,7 @@
 // LaunchPlan.swift - what a launch is asked to do, and what became of it.
 
 internal import MusterCore
+package import Muster
 
 /// What is to be started, where, and what a death means.
 package struct LaunchPlan: Sendable {

@@ -1,6 +1,7 @@
 // LaunchTeam.swift - the team that the programs of a launch can join: which process holds which rank.
 
 internal import MusterCore
+package import Muster
 
 /// The launcher's side of a team of members (`muster_launcher_create`).
 final class LaunchTeam {

@@ -5,6 +5,7 @@
 // does not fit is left out.
 
 internal import MusterCore
+package import Muster
 
 extension LaunchTeam {
     /// What members have recorded; nil: they were not asked to. `start`: of the launch.

@@ -1,6 +1,7 @@
 // OuterLauncher.swift - the launcher that started this process as one of several hosts, if one did.
 
 internal import MusterCore
+package import Muster
 
 /// The other launcher that started this process: mpirun, srun and their like
 /// (`muster_environment_read`).

@@ -1,6 +1,7 @@
 // ProcessStart.swift - what the tool's process has from the one that started it.
 
 internal import MusterCore
+package import Muster
 internal import MusterCore.Supervision
 @preconcurrency internal import Glibc
 

@@ -4,6 +4,7 @@ import MusterCore
 import MusterCore.Testing
 import Glibc
 import Muster
+import MusterLaunch
 
 /// A process that joins; throws with the advice where it can't.
 private func joined() throws -> OpaquePointer {

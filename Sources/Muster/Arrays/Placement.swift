@@ -1,6 +1,6 @@
 // Placement.swift - where an array's pages should lie, and where they do.
 
-internal import MusterCore
+package import MusterCore
 
 /// On which NUMA node the pages of an array should lie.
 public enum Placement: Sendable, Hashable, CustomStringConvertible {
@@ -104,7 +104,7 @@ public enum Placement: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The C core's form, checked against this host.
-    func checkedRaw() throws(MusterError) -> muster_placement {
+    package func checkedRaw() throws(MusterError) -> muster_placement {
         var host: UnsafeMutablePointer<muster_topology>?
         let status = muster_topology_create(nil, &host)
         guard status == 0, let host else {

@@ -141,4 +141,3 @@ struct CKernelOrder {
         withUnsafeBytes(of: value) { bytes += $0 }
     }
 }
-

@@ -30,7 +30,7 @@ public struct _ArrayHandle: BitwiseCopyable, Sendable {
 }
 
 /// The kinds of access.
-enum AccessKind: UInt8, Sendable, CaseIterable {
+package enum AccessKind: UInt8, Sendable, CaseIterable {
     case input, output, inPlace
 }
 

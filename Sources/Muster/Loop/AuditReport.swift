@@ -1,6 +1,6 @@
 // AuditReport.swift - what the rolls of all ranks amount to.
 
-internal import MusterCore
+package import MusterCore
 
 /// How often each chunk of a loop was committed, read from what the ranks recorded (`struct
 /// muster_report`). A team's loops have one, and those of a launched program's members; reports add up.
@@ -331,7 +331,7 @@ public struct AuditReport: Sendable, CustomStringConvertible {
 
 extension AuditReport {
     /// A report of a member's or a launcher's: numbers, and the first finding.
-    init(_ raw: muster_report) {
+    package init(_ raw: muster_report) {
         self.init(
             chunks: Int(raw.chunks), exactlyOnce: Int(raw.exactly_once), size: Int(raw.size),
             schedule: Schedule(code: raw.schedule) ?? .static, grain: Int(raw.grain),

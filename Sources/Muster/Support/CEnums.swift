@@ -5,14 +5,14 @@ internal import Glibc
 internal import MusterCore
 
 /// An enum that C has, too.
-protocol CNumbered: CaseIterable {
+package protocol CNumbered: CaseIterable {
     /// The enumerator's value.
     var code: UInt32 { get }
 }
 
 extension CNumbered {
     /// The case with this number; nil: there is none.
-    init?(code: UInt32) {
+    package init?(code: UInt32) {
         guard let found = Self.allCases.first(where: { $0.code == code }) else { return nil }
         self = found
     }
@@ -20,7 +20,7 @@ extension CNumbered {
 
 extension Schedule: CNumbered {
     /// `enum muster_schedule`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .static: MUSTER_SCHEDULE_STATIC.rawValue
         case .cyclic: MUSTER_SCHEDULE_CYCLIC.rawValue
@@ -33,7 +33,7 @@ extension Schedule: CNumbered {
 
 extension Team.Start: CNumbered {
     /// `enum muster_start`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .fork: MUSTER_START_FORK.rawValue
         case .forkServer: MUSTER_START_SERVER.rawValue
@@ -43,7 +43,7 @@ extension Team.Start: CNumbered {
 
 extension Team.Wait: CNumbered {
     /// `enum muster_wait`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .automatic: MUSTER_WAIT_AUTOMATIC.rawValue
         case .spin: MUSTER_WAIT_SPIN.rawValue
@@ -55,7 +55,7 @@ extension Team.Wait: CNumbered {
 
 extension Team.Check: CNumbered {
     /// `enum muster_check_mode`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .automatic: MUSTER_CHECK_AUTOMATIC.rawValue
         case .on: MUSTER_CHECK_ON.rawValue
@@ -66,7 +66,7 @@ extension Team.Check: CNumbered {
 
 extension AccessKind: CNumbered {
     /// `enum muster_access`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .input: MUSTER_ACCESS_INPUT.rawValue
         case .output: MUSTER_ACCESS_OUTPUT.rawValue
@@ -77,7 +77,7 @@ extension AccessKind: CNumbered {
 
 extension MemberUse.Access: CNumbered {
     /// `enum muster_access`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .input: AccessKind.input.code
         case .output: AccessKind.output.code
@@ -88,7 +88,7 @@ extension MemberUse.Access: CNumbered {
 
 extension MemberUse.Length: CNumbered {
     /// `enum muster_use_flag`, none of them for the whole array.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .whole: 0
         case .prefix: MUSTER_USE_PREFIX.rawValue
@@ -99,7 +99,7 @@ extension MemberUse.Length: CNumbered {
 
 extension Combination: CNumbered {
     /// `enum muster_operation`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .sum: MUSTER_OP_SUM.rawValue
         case .product: MUSTER_OP_PRODUCT.rawValue
@@ -114,7 +114,7 @@ extension Combination: CNumbered {
 
 extension ScanExtent: CNumbered {
     /// `enum muster_scan`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .through: MUSTER_SCAN_THROUGH.rawValue
         case .before: MUSTER_SCAN_BEFORE.rawValue
@@ -124,7 +124,7 @@ extension ScanExtent: CNumbered {
 
 extension DType: CNumbered {
     /// `enum muster_type`.
-    var code: UInt32 {
+    package var code: UInt32 {
         switch self {
         case .f2: MUSTER_TYPE_F16.rawValue
         case .f4: MUSTER_TYPE_F32.rawValue

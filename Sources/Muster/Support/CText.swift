@@ -12,7 +12,7 @@ func copyText(_ text: String, to room: UnsafeMutableRawBufferPointer) {
 extension String {
     /// The text that an array of C's holds: up to its NUL. What is no UTF-8 becomes replacement
     /// characters.
-    init(upToNUL bytes: UnsafeRawBufferPointer) {
+    package init(upToNUL bytes: UnsafeRawBufferPointer) {
         self.init(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
 }

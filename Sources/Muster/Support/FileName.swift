@@ -41,7 +41,7 @@ extension String {
         self = String(scalars)
     }
 
-    init(fileName text: UnsafePointer<CChar>) {
+    package init(fileName text: UnsafePointer<CChar>) {
         self.init(
             fileName: UnsafeRawBufferPointer(start: text, count: strlen(text)))
     }

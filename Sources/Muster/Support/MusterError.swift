@@ -1,6 +1,6 @@
 // MusterError.swift - the one error of the library: what, on what, why, and what to do about it.
 
-internal import MusterCore
+package import MusterCore
 
 /// Why a team, an array or a loop could not do what it was asked to.
 ///
@@ -83,7 +83,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
     package var line: String { subject.isEmpty ? reason : "\(subject): \(reason)" }
 
     /// An error behind which a function of the C core returned a negative status.
-    static func system(
+    package static func system(
         _ code: Code, _ subject: String, _ what: String, status: some BinaryInteger
     ) -> MusterError {
         let number = Int32(clamping: -Int64(status))
@@ -97,7 +97,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
 
     /// The same where a limit of this process may be to blame (`muster_shortage_text`): then it is named,
     /// with its value, what was needed, and how it is raised.
-    static func system(
+    package static func system(
         _ code: Code, _ subject: String, _ what: String, status: Int32, _ shortage: muster_shortage
     ) -> MusterError {
         var shortage = shortage
@@ -147,7 +147,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
 
     /// The same where the C core has not said what ran short. `needed`: bytes, descriptors or processes,
     /// see `muster_limits_blame`.
-    static func system(
+    package static func system(
         _ code: Code, _ subject: String, _ what: String, status: Int32, needed: UInt64,
         processes: Bool = false
     ) -> MusterError {
@@ -164,7 +164,7 @@ public struct MusterError: Error, CustomStringConvertible, Sendable {
 }
 
 /// A status of the C core in words (`muster_status_text`).
-func statusText(_ status: Int32) -> String {
+package func statusText(_ status: Int32) -> String {
     String(cString: muster_status_text(status))
 }
 

@@ -368,7 +368,7 @@ func coarseNanoseconds() -> UInt64 {
 }
 
 /// CLOCK_MONOTONIC.
-func monotonicNanoseconds() -> UInt64 {
+package func monotonicNanoseconds() -> UInt64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)

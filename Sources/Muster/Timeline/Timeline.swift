@@ -51,6 +51,12 @@ public struct Timeline: Sendable {
         public let cause: String
         /// When the leader saw it.
         public let time: UInt64
+
+        package init(rank: Int, cause: String, time: UInt64) {
+            self.rank = rank
+            self.cause = cause
+            self.time = time
+        }
     }
 
     /// A loop.
@@ -72,6 +78,20 @@ public struct Timeline: Sendable {
         public let end: UInt64
         /// In the order seen.
         public let deaths: [Death]
+
+        package init(
+            kernel: String, chunks: Int, grain: Int, elements: Int, schedule: Schedule,
+            begin: UInt64, end: UInt64, deaths: [Death]
+        ) {
+            self.kernel = kernel
+            self.chunks = chunks
+            self.grain = grain
+            self.elements = elements
+            self.schedule = schedule
+            self.begin = begin
+            self.end = end
+            self.deaths = deaths
+        }
 
         /// Elements of a chunk. Precondition: `chunk` is in 0..<chunks.
         public func elements(ofChunk chunk: Int) -> Range<Int> {
@@ -101,7 +121,7 @@ public struct Timeline: Sendable {
         /// ended; nil: not known. Of a mirrored array, every copy counts as local.
         public internal(set) var remoteBytes: UInt64?
         /// Why bytes are not known: "the rank is bound to no CPU"; nil: they are.
-        public internal(set) var bytesReason: String?
+        public package(set) var bytesReason: String?
         /// Chunks that there was no room for.
         public let dropped: Int
     }
@@ -120,6 +140,19 @@ public struct Timeline: Sendable {
     public let duration: UInt64
     /// Loops that are not in it, since there was no room for more.
     public let droppedLoops: Int
+
+    package init(
+        seats: [Seat], loops: [Loop], events: [Event], loads: [Load], start: UInt64,
+        duration: UInt64, droppedLoops: Int
+    ) {
+        self.seats = seats
+        self.loops = loops
+        self.events = events
+        self.loads = loads
+        self.start = start
+        self.duration = duration
+        self.droppedLoops = droppedLoops
+    }
 
     /// Chunks that there was no room for, of the loops that are in it.
     public var droppedChunks: Int { loads.reduce(0) { $0 + $1.dropped } }

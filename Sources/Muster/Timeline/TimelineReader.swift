@@ -3,27 +3,33 @@
 // What stands in the lists was written by other processes: an event that can't be one of its loop's is
 // left out, and nothing of it becomes an index before.
 
-internal import MusterCore
+package import MusterCore
 
 /// Puts a timeline's events together, rank by rank.
-struct TimelineReader {
+package struct TimelineReader {
     /// A loop, and what its events are known by.
-    struct Loop {
+    package struct Loop {
         /// In the events of its chunks.
         let number: UInt64
         /// Each chunk was committed exactly once.
         let isClean: Bool
-        let loop: Timeline.Loop
+        package let loop: Timeline.Loop
+
+        package init(number: UInt64, isClean: Bool, loop: Timeline.Loop) {
+            self.number = number
+            self.isClean = isClean
+            self.loop = loop
+        }
     }
 
     private let start: UInt64
     private let loops: [Loop]
     private let places: [UInt64: Int]
-    private(set) var events: [Timeline.Event] = []
-    private(set) var loads: [Timeline.Load] = []
-    var timelineLoops: [Timeline.Loop] { loops.map(\.loop) }
+    package private(set) var events: [Timeline.Event] = []
+    package private(set) var loads: [Timeline.Load] = []
+    package var timelineLoops: [Timeline.Loop] { loops.map(\.loop) }
 
-    init(start: UInt64, _ loops: [Loop]) {
+    package init(start: UInt64, _ loops: [Loop]) {
         self.start = start
         self.loops = loops
         places = Dictionary(
@@ -32,7 +38,7 @@ struct TimelineReader {
     }
 
     /// Reads the next rank's list. `dropped`: events that there was no room for.
-    mutating func read(_ list: UnsafePointer<muster_event>, count: Int, dropped: Int) {
+    package mutating func read(_ list: UnsafePointer<muster_event>, count: Int, dropped: Int) {
         let rank = loads.count
         loads.append(Timeline.Load(rank: rank, dropped: dropped))
         for index in 0..<count {
@@ -58,7 +64,7 @@ struct TimelineReader {
     }
 
     /// Numbers attempts and adds up loads, once all ranks are read.
-    mutating func finish() {
+    package mutating func finish() {
         countAttempts()
         let taken = loops.reduce(UInt64(0)) { $0 + ($1.loop.end - $1.loop.begin) }
         for event in events {

@@ -6,6 +6,7 @@
 import ArgumentParser
 @preconcurrency import Glibc
 import Muster
+import MusterLaunch
 
 // Each command says its name: made out of its type's, it takes a walk through all conformances of the
 // program, 0.6 ms of each start.

@@ -4,6 +4,7 @@ import ArgumentParser
 @preconcurrency import Glibc
 import Muster
 import MusterBench
+import MusterLaunch
 
 struct Run: ParsableCommand {
     static let schema = "muster.run/1"

@@ -6,6 +6,7 @@
 
 import FoundationEssentials
 import Muster
+import MusterLaunch
 import MusterBench
 
 /// `muster.bench/1`

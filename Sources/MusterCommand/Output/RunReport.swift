@@ -2,6 +2,7 @@
 
 @preconcurrency import Glibc
 import Muster
+import MusterLaunch
 
 enum RunReport {
     /// "exited with status 3", "was killed by signal 9 (SIGKILL)"

@@ -23,6 +23,7 @@ static int start_worker(struct muster_team *team, uint32_t rank)
         return status;
     struct muster_slot *slot = &team->slots[rank];
     slot->sleeping = 0;
+    slot->mappings = 0;
     /* A worker that starts between jobs has nothing to do with the last one; one that starts within
      * a job has its part in it. */
     __atomic_store_n(&slot->done, team->job_number - team->running, __ATOMIC_RELEASE);
@@ -112,12 +113,14 @@ int muster_team_send_mapping(struct muster_team *team, struct muster_extent exte
         if (team->ranks[rank].socket < 0)
             continue;
         /* A mapping that is taken away travels with any descriptor: packets must look alike. */
+        mapping.number = team->slots[rank].mappings + 1;
         int status = muster__os_send_descriptor(
             team->ranks[rank].socket, fd >= 0 ? fd : team->control.fd, &mapping, sizeof mapping);
         if (status == -EPIPE || status == -ECONNRESET || status == -ENOTCONN)
             continue; /* it is dead; the next join sees it */
         if (status < 0)
             return status;
+        team->slots[rank].mappings = mapping.number;
     }
     return 0;
 }

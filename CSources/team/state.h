@@ -52,6 +52,7 @@ struct muster_team {
     bool running;        /* that job has not been joined */
     int epoll, eventfd;
     int worker_socket;      /* in a worker: its end */
+    uint64_t mappings;      /* in a worker: number of the last one that has come */
     char worker_name[24];   /* of the one that is started next; the kernel keeps 15 characters */
     bool has_rehearsed;     /* muster__os_rehearse_worker */
     uint64_t other_signals; /* that the worker which is started next has to set */
@@ -66,6 +67,7 @@ struct muster__mapping {
     uint64_t file_offset_bytes;
     uint32_t writable;
     uint32_t mapped; /* 0: take it away */
+    uint64_t number; /* among those that are sent to this process, from 1 */
 };
 
 /* In epoll: ranks' pidfds have their rank, the others these. */

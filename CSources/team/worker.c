@@ -46,6 +46,7 @@ void muster__begin_worker(struct muster_team *team, uint32_t rank, int socket, i
     muster__os_name_thread(team->worker_name);
     muster__os_output_begin();
     team->worker_socket = socket;
+    team->mappings = 0;
     /* Order: before the rank is held, so before any kernel can run here.
      * Why: a kernel may fork and both processes may come back from it. The copy has this rank's
      * cursor and would claim and commit as the rank does, in the same roll.
@@ -86,15 +87,19 @@ static uint64_t wait_for_epoch(struct muster_team *team, uint32_t rank, uint64_t
     return epoch;
 }
 
-static int attach_mappings(struct muster_team *team)
+/* Maps what was sent to this process. Order: all that the slot says was sent, and no look for more.
+ * Why: an empty socket says nothing where a call fails. Breaks otherwise: the rank goes on without
+ * an array; its addresses can't be touched, but a checked loop would open them, and they hold
+ * zeros. */
+static int attach_mappings(struct muster_team *team, uint32_t rank)
 {
-    for (;;) {
-        struct muster__mapping mapping;
+    while (team->mappings < team->slots[rank].mappings) {
+        struct muster__mapping mapping = {.number = 0};
         int fd = -1;
         int length =
             muster__os_receive_descriptor(team->worker_socket, &fd, &mapping, sizeof mapping);
-        if (length == -EAGAIN)
-            return 0;
+        if (mapping.number > team->mappings) /* also where its descriptor was lost (-EMFILE) */
+            team->mappings = mapping.number;
         if (length < 0)
             return length;
         int status = length == sizeof mapping && fd >= 0 ? 0 : -EUCLEAN;
@@ -106,6 +111,7 @@ static int attach_mappings(struct muster_team *team)
         if (status < 0)
             return status;
     }
+    return 0;
 }
 
 int muster__follow_arrays(struct muster_team *team)
@@ -144,7 +150,7 @@ int muster_worker_wait(struct muster_team *team, uint32_t rank, uint64_t *seen)
             status = status < 0 ? status : muster_worker_commit(team, rank);
             break;
         case MUSTER_JOB_ATTACH:
-            status = team->worker_socket < 0 ? 0 : attach_mappings(team);
+            status = team->worker_socket < 0 ? 0 : attach_mappings(team, rank);
             break;
         case MUSTER_JOB_MIRROR:
             status = status < 0 ? status : muster_worker_mirror(team, rank);

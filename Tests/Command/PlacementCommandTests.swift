@@ -66,6 +66,7 @@ import Testing
 
     @Test(
         "Pages of a pool that has too few: transparent ones, and how to fill it",
+        .enabled(if: getenv("MUSTER_CHECK") == nil, "in check mode arrays have ordinary pages"),
         arguments: ["2m", "1g"])
     func pool(_ pages: String) throws {
         let json = try run("--size", "6MiB", "-n", "2", "--pages", pages, "--json").json()

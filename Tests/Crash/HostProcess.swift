@@ -11,6 +11,9 @@ import Testing
 let canFork = dlsym(nil, "__tsan_init") == nil
 let whyNotFork: Comment = "the thread sanitizer keeps a thread, so no team can be forked"
 
+/// Whether every team of this run is checked (MUSTER_CHECK=1).
+let isChecked = getenv("MUSTER_CHECK").map { String(cString: $0) } == "1"
+
 let isAddressSanitized = dlsym(nil, "__asan_init") != nil
 
 /// Pairs of two lists: all in a release build. In a debug build, where a case takes longer and which is run

@@ -31,6 +31,12 @@ extension FaultTests {
         @Test(arguments: errors)
         func anyProcessMeetsAFailure(error: Int32) throws { try run("fault-life", error) }
 
+        /// A rank without its array of a file once summed zeros: in a checked loop they can be read.
+        @Test(arguments: errors)
+        func anyProcessOfACheckedTeamMeetsAFailure(error: Int32) throws {
+            try run("checked:fault-life", error)
+        }
+
         @Test func anIncompleteFileIsNotLeft() throws { try run("fault-save") }
     }
 

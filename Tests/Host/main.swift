@@ -81,6 +81,10 @@ if given.first == "broken", given.count > 2 {
     muster_testing_break(muster_breakage(breakage ?? 0))
 }
 var name = given.first ?? ""
+if name.hasPrefix("checked:") {
+    name.removeFirst("checked:".count)
+    setenv("MUSTER_CHECK", "1", 1)
+}
 if name.hasPrefix("served:") {
     name.removeFirst("served:".count)
     usualStart = .forkServer

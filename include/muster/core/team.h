@@ -142,7 +142,9 @@ struct muster_slot {
     uint64_t resume; /* packed interval of its predecessor's chunks, to be done first; 0: none */
     uint64_t resume_position; /* muster_schedule_after */
     uint64_t resume_job;
-    uint64_t reserved3[11];
+    uint64_t
+        mappings; /* sent to the rank's process: it has them all once MUSTER_JOB_ATTACH is done */
+    uint64_t reserved3[10];
 
     /* Line 3: written by the rank, once a claim; read when it is dead, or for progress. */
     uint64_t current; /* interval taken last, packed as a claim word; 0: none in this job yet */

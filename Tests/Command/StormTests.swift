@@ -48,8 +48,10 @@ import Testing
         #expect(json["lost"] as? Int == 0 && json["bits_equal"] as? Bool == true)
     }
 
-    @Test("Ctrl-C ends it with what it has")
-    func interruption() throws {
+    /// The status is what a shell shows of a program that the signal has ended.
+    @Test(
+        "Ctrl-C or SIGTERM ends it with what it has", arguments: [(SIGINT, 130), (SIGTERM, 143)])
+    func interruption(signal: Int32, status: Int32) throws {
         var isSent = false
         let result = try CommandRunner.run(["storm", "--seconds", "50", "--json"]) { pid in
             // Once a loop is under way, the handler is there.
@@ -57,11 +59,11 @@ import Testing
                 (try? String(contentsOfFile: "/proc/\(pid)/task/\(pid)/children", encoding: .utf8))
                 ?? ""
             if !isSent, children.split(separator: " ").count >= 3 {
-                kill(pid, SIGINT)
+                kill(pid, signal)
                 isSent = true
             }
         }
-        #expect(result.status == 130 && result.errorLines == ["muster: storm: interrupted"])
+        #expect(result.status == status && result.errorLines == ["muster: storm: interrupted"])
         #expect(try result.json()["lost"] as? Int == 0)
     }
 

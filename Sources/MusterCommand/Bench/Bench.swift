@@ -53,9 +53,9 @@ struct BenchTour: JSONCommand {
             The word tour can be left out unless the first test has a command of its own. What can't be \
             measured here is a dash, null in JSON, with its reason. A canary is read before the first \
             test and after each, and the verdict says whether the machine was quiet and its memory as \
-            fast at the end as at the start. Ctrl-C ends it with what was measured until then, marked \
-            as partial, and exit status 130. --bind is for ranks of tests that use all CPUs; those by node \
-            or by pairs of CPUs choose their own.
+            fast at the end as at the start. Ctrl-C or SIGTERM ends it with what was measured \
+            until then, marked as partial, and exit status 130 or 143. --bind is for ranks of tests that \
+            use all CPUs; those by node or by pairs of CPUs choose their own.
 
             --trace records the loops that are measured; a chunk takes some 0.1 us more then. Of those \
             that measure empty chunks it records one more run, after the last sample, and of touch and \
@@ -121,7 +121,8 @@ struct BenchTour: JSONCommand {
         try output.write(report)
         if report.partial {
             throw Failure(
-                line: "bench: interrupted: the report is partial", status: 130, report: report)
+                line: "bench: interrupted: the report is partial",
+                status: Interruption.exitStatus ?? 2, report: report)
         }
         try trace?.check()
     }

@@ -16,8 +16,8 @@ struct StormCommand: JSONCommand {
             process kills workers at random instants (SIGKILL), kills all of them at once, stops \
             and continues them, and has them die at named points of the protocol. After each loop \
             the result is compared, bit by bit, with the same work done by one process. After \
-            50 loops another team is made. Ctrl-C ends the storm after the loop in progress and \
-            reports what it has so far. \
+            50 loops another team is made. Ctrl-C or SIGTERM ends the storm after the loop in \
+            progress, with a report of what it has so far. \
             --seconds ends the blows; the loop in progress still comes to its end.
 
             EXAMPLES
@@ -27,8 +27,10 @@ struct StormCommand: JSONCommand {
               muster storm --seed 42 --json             the same blows, for programs
 
             EXIT STATUS
-              0  the result has the bits of a calm run, nothing lost, doubled or left over
-              1  it has not
+              0    the result has the bits of a calm run, nothing lost, doubled or left over
+              1    it has not
+              130  Ctrl-C ended it
+              143  SIGTERM ended it
             """)
 
     @OptionGroup var team: TeamOptions
@@ -105,8 +107,8 @@ struct StormCommand: JSONCommand {
         }
         if json { try print(json: report) }
         try trace?.check()
-        if Interruption.hasCome {
-            throw Failure(line: "storm: interrupted", status: 130, report: report)
+        if let status = Interruption.exitStatus {
+            throw Failure(line: "storm: interrupted", status: status, report: report)
         }
     }
 
@@ -167,20 +169,24 @@ extension String {
     }
 }
 
-/// Ctrl-C, noted and acted upon later; a second one ends the program at once.
+/// Ctrl-C or SIGTERM, noted and acted upon later; a second one ends the program at once.
 enum Interruption {
+    /// Number of the first signal that came; 0: none.
     nonisolated(unsafe) private static var came: sig_atomic_t = 0
 
     static func watch() {
         for number in [SIGINT, SIGTERM] {
             signal(number) {
-                Interruption.came = 1
+                if Interruption.came == 0 { Interruption.came = $0 }
                 signal($0, SIG_DFL)
             }
         }
     }
 
     static var hasCome: Bool { came != 0 }
+
+    /// What a shell shows of a program that the signal has ended, 128 + its number; nil: none came.
+    static var exitStatus: Int32? { hasCome ? 128 + came : nil }
 }
 
 /// `muster.storm/1`

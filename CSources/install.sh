@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Muster in release and installs it for C programs, or takes an installation away again.
 #
-#   CSources/install.sh --prefix PREFIX [--destdir DIRECTORY] [--tool FILE]
+#   CSources/install.sh --prefix PREFIX [--destdir DIRECTORY] [--tool FILE | --library-only]
 #   CSources/install.sh --prefix PREFIX [--destdir DIRECTORY] --uninstall
 #
 # What it installs under PREFIX: bin/muster; lib/libmuster.so (C core and Swift in one, Swift's own
@@ -10,14 +10,15 @@
 # --uninstall goes by. A user who may write to PREFIX can run it.
 #
 # DIRECTORY stands in front of PREFIX while files are copied, for packages. FILE is a `muster` that is
-# built already, to be installed instead of one that needs no Swift on the machine where it runs.
+# built already, to be installed instead of one that needs no Swift on the machine where it runs. With
+# --library-only there is no bin/muster, and there are no manual pages: for packages that only link.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # sh has none of what follows
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 parts=$root/CSources/install
 scratch=$root/.build/install
-prefix='' destdir='' tool='' uninstall=false
+prefix='' destdir='' tool='' uninstall=false library_only=false
 
 fail() { printf 'install.sh: %s\n' "$1" >&2; exit "${2:-1}"; }
 
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     --uninstall) uninstall=true; shift ;;
+    --library-only) library_only=true; shift ;;
     --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) fail "unknown argument $1 (see --help)" 64 ;;
     esac
@@ -76,7 +78,7 @@ fi
 command -v swift >/dev/null || fail \
     "swift is missing: install Swift 6.3 (https://www.swift.org/install/linux) and put it on PATH"
 command -v python3 >/dev/null || fail \
-    "python3 is missing, which makes the manual pages: apt-get install python3"
+    "python3 is missing, which lists the functions and makes their manual pages: apt-get install python3"
 compiler=$(command -v cc || command -v gcc || command -v clang) || fail \
     "a C compiler is missing: apt-get install gcc"
 
@@ -115,7 +117,7 @@ rm -f "$products/libmuster-dynamic.so"
 build --product muster-dynamic -Xlinker "-soname=libmuster.so.$major" \
     -Xlinker "--version-script=$scratch/exports.map"
 build --product CMuster
-if [ -z "$tool" ]; then
+if [ -z "$tool" ] && ! $library_only; then
     # A library that is in the program itself is none that each new rank has to map: a team of 64 ranks
     # starts and ends in half the time. The C library stays one, since kernels for `muster bench
     # kernel` are loaded. Where an archive is missing, its library is used.
@@ -137,7 +139,7 @@ trap 'rm -rf "$stage"' EXIT
 mkdir -p "$stage"/{bin,lib/pkgconfig,lib/cmake/Muster,include/muster,share/man,share/muster}
 chmod 755 "$stage"
 
-install -m 755 "$tool" "$stage/bin/muster"
+$library_only || install -m 755 "$tool" "$stage/bin/muster"
 install -m 755 "$products/libmuster-dynamic.so" "$stage/lib/libmuster.so.$version"
 ln -s "libmuster.so.$version" "$stage/lib/libmuster.so.$major"
 ln -s "libmuster.so.$major" "$stage/lib/libmuster.so"
@@ -160,10 +162,12 @@ fill_in "$stage/lib/pkgconfig/muster.pc"
 fill_in "$stage/lib/cmake/Muster/MusterConfig.cmake"
 fill_in "$stage/lib/cmake/Muster/MusterConfigVersion.cmake"
 
-date=$(git -C "$root" log -1 --format=%cs 2>/dev/null || date +%F)
-"$stage/bin/muster" --experimental-dump-help >"$scratch/help.json"
-"$parts/man.py" pages --date "$date" --version "$version" --to "$stage/share/man" \
-    --tool-help "$scratch/help.json" "${headers[@]}"
+if ! $library_only; then
+    date=$(git -C "$root" log -1 --format=%cs 2>/dev/null || date +%F)
+    "$stage/bin/muster" --experimental-dump-help >"$scratch/help.json"
+    "$parts/man.py" pages --date "$date" --version "$version" --to "$stage/share/man" \
+        --tool-help "$scratch/help.json" "${headers[@]}"
+fi
 
 # What an earlier installation had and this one has not goes first.
 if [ -e "$target/$list" ]; then

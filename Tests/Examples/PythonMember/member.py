@@ -17,24 +17,22 @@ def work(me, elements, rounds):
     x = me.array("x", elements)
     for _ in range(rounds):
         # Out of place: what a dead rank has begun may be begun again, so the loop adopts it.
-        fill = me.loop("fill", elements, grain=4096, flags=muster.ADOPT)
-        for chunk in fill:
-            x[chunk.first : chunk.end] = numpy.sqrt(numpy.arange(chunk.first, chunk.end))
-        fill.end()
-        total = me.loop("sum", elements, grain=4096, flags=muster.ADOPT, partials=1)
-        for chunk in total:
-            total.partial(chunk)[0] = x[chunk.first : chunk.end].sum()
-        report = total.end()
-        result = total.reduce()[0]
-    return report, result
+        with me.loop("fill", elements, grain=4096, adopt=True) as fill:
+            for chunk in fill:
+                x[chunk.slice] = numpy.sqrt(numpy.arange(chunk.first, chunk.end))
+        with me.loop("sum", elements, grain=4096, adopt=True, partial=()) as total:
+            for chunk in total:
+                total.partial(chunk)[...] = x[chunk.slice].sum()
+        result = total.reduce()
+    return total.report, result
 
 
 def main():
     elements = int(sys.argv[1]) if len(sys.argv) > 1 else 1 << 20
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    me = muster.Member()
+    me = muster.join()
     # A process that was started in place of a dead one finds the others waiting for it in recover.
-    must_recover = me.about.incarnation > 1
+    must_recover = me.incarnation > 1
     while True:
         try:
             if must_recover:
@@ -43,7 +41,7 @@ def main():
             report, result = work(me, elements, rounds)
             me.barrier()
             break
-        except muster.Died:
+        except muster.WorkerDied:
             must_recover = True
     print(f"rank {me.rank} of {me.size}: {report.own} of {report.chunks} chunks, sum {result:.17g}")
     me.leave()

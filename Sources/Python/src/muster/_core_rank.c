@@ -1,0 +1,692 @@
+/* _core_rank.c - the rank's side: kernels that call Python, a C function, or compiled numba code.
+ *
+ * A rank is forked by the fork server (_server.py), which has the interpreter, NumPy and the
+ * modules that the user preloads. The process that forks holds the GIL in `serve` and never leaves
+ * it, so a rank has it too, from its first instruction to its last.
+ *
+ * Invariant: a view of memory that is lent for a chunk has one reference when the function has
+ * returned. If it has more, the function has kept it, and the chunk is not committed: it could be
+ * written to later, when the chunk is another rank's.
+ */
+#include "_core.h"
+
+#include <string.h>
+
+#define LENT_MOST MUSTER_USES_MAX
+
+/* An array that is lent chunk by chunk. */
+struct lent {
+    int position;    /* among the function's arguments */
+    uint32_t use;    /* its number in the loop */
+    uint32_t access; /* enum muster_access */
+    int dimensions;
+    npy_intp shape[NPY_MAXDIMS]; /* the first is the chunk's rows, and set for each chunk */
+    npy_intp element_bytes, row_elements;
+    PyArray_Descr *descr;
+    PyObject *view; /* of the last chunk, to be used again; NULL: none */
+};
+
+/* What the order of a serial number is, in this process. */
+struct task {
+    uint64_t serial; /* 0: none */
+    PyObject *function;
+    PyObject *template; /* arguments, with None where something is lent */
+    Py_ssize_t argument_count;
+    struct lent lent[LENT_MOST];
+    int lent_count;
+    PyArray_Descr *partial_descr; /* of a reduction; NULL: it is none */
+    int partial_dimensions;
+    npy_intp partial_shape[NPY_MAXDIMS];
+    uintptr_t code;   /* of a native or compiled kernel */
+    uintptr_t extras; /* of a compiled one: where its whole arrays are listed */
+};
+
+static struct task current;
+static PyObject *rank_module; /* muster._rank */
+static PyObject *keeper;      /* the base of lent views: any object that is no array */
+static int is_relayed;
+
+/* -- chunks --------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject head;
+    struct muster_chunk chunk;
+    uint32_t rank, size;
+} Chunk;
+
+static PyTypeObject *chunk_type;
+static Chunk *spare_chunk;
+
+static PyObject *chunk_index(Chunk *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->chunk.index);
+}
+
+static PyObject *chunk_first(Chunk *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->chunk.first);
+}
+
+static PyObject *chunk_end(Chunk *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(self->chunk.end);
+}
+
+static PyObject *chunk_rank(Chunk *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->rank);
+}
+
+static PyObject *chunk_size(Chunk *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->size);
+}
+
+static PyObject *chunk_slice(Chunk *self, void *unused)
+{
+    (void)unused;
+    PyObject *first = chunk_first(self, NULL), *end = chunk_end(self, NULL), *made = NULL;
+    if (first && end)
+        made = PySlice_New(first, end, NULL);
+    Py_XDECREF(first);
+    Py_XDECREF(end);
+    return made;
+}
+
+static Py_ssize_t chunk_length(Chunk *self)
+{
+    return (Py_ssize_t)(self->chunk.end - self->chunk.first);
+}
+
+static PyObject *chunk_random(Chunk *self, PyObject *seed)
+{
+    PyObject *module = PyImport_ImportModule("muster._random");
+    if (!module)
+        return NULL;
+    PyObject *made =
+        PyObject_CallMethod(module, "generator", "OK", seed, (unsigned long long)self->chunk.index);
+    Py_DECREF(module);
+    return made;
+}
+
+static PyObject *chunk_repr(Chunk *self)
+{
+    return PyUnicode_FromFormat("<chunk %llu: %llu..<%llu, rank %u of %u>",
+                                (unsigned long long)self->chunk.index,
+                                (unsigned long long)self->chunk.first,
+                                (unsigned long long)self->chunk.end, self->rank, self->size);
+}
+
+static PyObject *chunk_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
+{
+    static char *keywords[] = {"index", "first", "end", "rank", "size", NULL};
+    unsigned long long index, first, end;
+    unsigned rank = 0, size = 1;
+    if (!PyArg_ParseTupleAndKeywords(arguments, names, "KKK|II", keywords, &index, &first, &end,
+                                     &rank, &size))
+        return NULL;
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Chunk *made = (Chunk *)allocate(type, 0);
+    if (made) {
+        made->chunk = (struct muster_chunk){index, first, end};
+        made->rank = rank;
+        made->size = size;
+    }
+    return (PyObject *)made;
+}
+
+static void chunk_free(Chunk *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *chunk_reduce(Chunk *self, PyObject *unused)
+{
+    (void)unused;
+    return Py_BuildValue("O(KKKII)", (PyObject *)Py_TYPE((PyObject *)self),
+                         (unsigned long long)self->chunk.index,
+                         (unsigned long long)self->chunk.first, (unsigned long long)self->chunk.end,
+                         self->rank, self->size);
+}
+
+static PyGetSetDef chunk_fields[] = {
+    {"index", (getter)chunk_index, NULL, "The chunk's number, from 0.", NULL},
+    {"first", (getter)chunk_first, NULL, "Its first element (or row).", NULL},
+    {"end", (getter)chunk_end, NULL, "The element (or row) after its last.", NULL},
+    {"rank", (getter)chunk_rank, NULL, "The rank that works on it, 0..<size.", NULL},
+    {"size", (getter)chunk_size, NULL, "Ranks of the team.", NULL},
+    {"slice", (getter)chunk_slice, NULL, "slice(first, end), to index whole arrays with.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyMethodDef chunk_methods[] = {
+    {"random", (PyCFunction)chunk_random, METH_O,
+     "random($self, seed, /)\n--\n\nA numpy.random.Generator of this "
+     "chunk's own: the same numbers for any team, "
+     "schedule and death."},
+    {"__reduce__", (PyCFunction)chunk_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL}};
+
+static PyType_Slot chunk_slots[] = {
+    {Py_tp_doc, "Chunk(index, first, end, rank=0, size=1)\n--\n\n"
+                "A part of a loop: elements (or rows) first..<end, worked on exactly once.\n\n"
+                "The first argument of each function that a team runs. len(chunk) is end - first."},
+    {Py_tp_new, chunk_new},
+    {Py_tp_dealloc, chunk_free},
+    {Py_tp_repr, chunk_repr},
+    {Py_tp_getset, chunk_fields},
+    {Py_tp_methods, chunk_methods},
+    {Py_sq_length, chunk_length},
+    {0, NULL}};
+
+static PyType_Spec chunk_spec = {"muster.Chunk", sizeof(Chunk), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, chunk_slots};
+
+/* The chunk as Python sees it. The last one is used again unless somebody has kept it. */
+static PyObject *lend_chunk(const struct muster_work *work)
+{
+    if (spare_chunk && Py_REFCNT((PyObject *)spare_chunk) != 1)
+        Py_CLEAR(spare_chunk);
+    if (!spare_chunk) {
+        allocfunc allocate = (allocfunc)PyType_GetSlot(chunk_type, Py_tp_alloc);
+        spare_chunk = (Chunk *)allocate(chunk_type, 0);
+        if (!spare_chunk)
+            return NULL;
+    }
+    spare_chunk->chunk = work->chunk;
+    spare_chunk->rank = work->rank;
+    spare_chunk->size = work->size;
+    Py_INCREF((PyObject *)spare_chunk);
+    return (PyObject *)spare_chunk;
+}
+
+/* -- errors --------------------------------------------------------------------------------- */
+
+/* Sends the exception that is set to the leader. Returns: the kernel's status, above 0. */
+static int fail(const struct muster_work *work)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (value && trace)
+        PyException_SetTraceback(value, trace);
+    int status = 0;
+    PyObject *chunk = lend_chunk(work);
+    PyObject *answer =
+        chunk && value ? PyObject_CallMethod(rank_module, "fail", "OO", value, chunk) : NULL;
+    const char *text = NULL;
+    if (answer && PyArg_ParseTuple(answer, "is", &status, &text))
+        muster_work_explain(work, text);
+    else
+        muster_work_explain(work, "the function raised, and its exception can't be sent");
+    PyErr_Clear();
+    Py_XDECREF(answer);
+    Py_XDECREF(chunk);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+    return status > 0 ? status : INT32_MAX;
+}
+
+/* -- tasks ---------------------------------------------------------------------------------- */
+
+static void forget(struct task *task)
+{
+    task->serial = 0;
+    for (int i = 0; i < task->lent_count; i++) {
+        Py_CLEAR(task->lent[i].view);
+        Py_CLEAR(task->lent[i].descr);
+    }
+    task->lent_count = 0;
+    Py_CLEAR(task->function);
+    Py_CLEAR(task->template);
+    Py_CLEAR(task->partial_descr);
+}
+
+static int read_shape(PyObject *tuple, npy_intp *shape, int most)
+{
+    Py_ssize_t count = PyTuple_Size(tuple);
+    if (count < 0 || count > most)
+        return -1;
+    for (Py_ssize_t i = 0; i < count; i++)
+        shape[i] = PyLong_AsSsize_t(PyTuple_GetItem(tuple, i));
+    return PyErr_Occurred() ? -1 : (int)count;
+}
+
+/* item: (position, use, access, dtype, shape of a row). */
+static int read_lent(PyObject *item, struct lent *lent)
+{
+    PyObject *dtype, *row;
+    if (!PyArg_ParseTuple(item, "iIIOO!", &lent->position, &lent->use, &lent->access, &dtype,
+                          &PyTuple_Type, &row) ||
+        !PyArray_DescrConverter(dtype, &lent->descr))
+        return -1;
+    int count = read_shape(row, lent->shape + 1, NPY_MAXDIMS - 1);
+    if (count < 0)
+        return -1;
+    lent->dimensions = count + 1;
+    lent->element_bytes = PyDataType_ELSIZE(lent->descr);
+    lent->row_elements = 1;
+    for (int i = 1; i < lent->dimensions; i++)
+        lent->row_elements *= lent->shape[i];
+    return 0;
+}
+
+/* Addresses of the arrays that are read as a whole: by the number of their use. */
+static PyObject *inputs_of(const struct muster_work *work, uint64_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint64_t i = 0; list && i < count; i++) {
+        PyObject *address =
+            PyLong_FromVoidPtr((void *)(uintptr_t)muster_work_input(work, (uint32_t)i));
+        if (!address || PyList_SetItem(list, (Py_ssize_t)i, address) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* Reads an order that this process has not seen, or has forgotten. Returns: 0, or -1 with an
+ * exception. */
+static int load(const struct muster_work *work, const struct order *order)
+{
+    forget(&current);
+    const char *payload = (const char *)(order + 1) + order->argument_bytes;
+    /* The arrays that are read as a whole are the first uses: their number is in `reserved`. */
+    PyObject *inputs = inputs_of(work, order->reserved);
+    PyObject *bytes = PyBytes_FromStringAndSize(payload, order->payload_bytes);
+    PyObject *answer = inputs && bytes
+                           ? PyObject_CallMethod(rank_module, "load", "KOO",
+                                                 (unsigned long long)order->serial, bytes, inputs)
+                           : NULL;
+    Py_XDECREF(inputs);
+    Py_XDECREF(bytes);
+    if (!answer)
+        return -1;
+    PyObject *function, *template, *lent, *dtype, *shape;
+    unsigned long long code, extras;
+    int status = -1;
+    if (!PyArg_ParseTuple(answer, "OO!O!OO!KK", &function, &PyTuple_Type, &template, &PyTuple_Type,
+                          &lent, &dtype, &PyTuple_Type, &shape, &code, &extras))
+        goto done;
+    Py_ssize_t count = PyTuple_Size(lent);
+    for (Py_ssize_t i = 0; i < count && i < (Py_ssize_t)LENT_MOST; i++) {
+        struct lent *one = &current.lent[i];
+        memset(one, 0, sizeof *one);
+        current.lent_count = (int)i + 1;
+        if (read_lent(PyTuple_GetItem(lent, i), one) < 0)
+            goto done;
+    }
+    if (dtype != Py_None) {
+        if (!PyArray_DescrConverter(dtype, &current.partial_descr))
+            goto done;
+        current.partial_dimensions = read_shape(shape, current.partial_shape, NPY_MAXDIMS);
+        if (current.partial_dimensions < 0)
+            goto done;
+    }
+    Py_INCREF(function);
+    Py_INCREF(template);
+    current.function = function;
+    current.template = template;
+    current.argument_count = PyTuple_Size(template);
+    current.code = (uintptr_t)code;
+    current.extras = (uintptr_t)extras;
+    current.serial = order->serial;
+    status = 0;
+done:
+    if (status < 0)
+        forget(&current);
+    Py_DECREF(answer);
+    return status;
+}
+
+/* What each kernel does first. Returns: 0, or a status. */
+static int enter(const struct muster_work *work, const struct order **order)
+{
+    *order = work->arguments;
+    if (__builtin_expect(!rank_module, 0)) {
+        PyOS_AfterFork_Child();
+        rank_module = PyImport_ImportModule("muster._rank");
+        PyObject *answer =
+            rank_module ? PyObject_CallMethod(rank_module, "begin", "II", work->rank, work->size)
+                        : NULL;
+        if (!answer) {
+            PyErr_Print();
+            muster_work_explain(work, "this rank's Python can't begin: see its standard error");
+            return INT32_MAX;
+        }
+        Py_DECREF(answer);
+    }
+    int relayed = ((*order)->flags & ORDER_RELAY) != 0;
+    if (__builtin_expect(relayed != is_relayed, 0)) {
+        PyObject *answer = PyObject_CallMethod(rank_module, "relay", "i", relayed);
+        if (!answer)
+            return fail(work);
+        Py_DECREF(answer);
+        is_relayed = relayed;
+    }
+    if (__builtin_expect((*order)->serial != current.serial, 0) && load(work, *order) < 0)
+        return fail(work);
+    return 0;
+}
+
+/* -- views ---------------------------------------------------------------------------------- */
+
+/* Whether the view of the last chunk can serve again: its function may have changed its shape, its
+ * type or what it may do with it. */
+static int is_as_lent(const struct lent *lent)
+{
+    PyArrayObject *view = (PyArrayObject *)lent->view;
+    if (PyArray_NDIM(view) != lent->dimensions || PyArray_DESCR(view) != lent->descr ||
+        PyArray_ISWRITEABLE(view) != (lent->access != MUSTER_ACCESS_INPUT) ||
+        PyArray_BASE(view) != keeper)
+        return 0;
+    const npy_intp *shape = PyArray_DIMS(view), *strides = PyArray_STRIDES(view);
+    npy_intp bytes = lent->element_bytes;
+    for (int i = lent->dimensions - 1; i > 0; i--) {
+        if (shape[i] != lent->shape[i] || strides[i] != bytes)
+            return 0;
+        bytes *= shape[i];
+    }
+    return strides[0] == bytes;
+}
+
+/* Lends elements of an array: `rows` of them, or a flat run. */
+static PyObject *lend(struct lent *lent, char *data, npy_intp rows, int is_flat)
+{
+    /* One that an exception still holds is left to it. */
+    if (!is_flat && lent->view && Py_REFCNT(lent->view) == 1 && is_as_lent(lent) &&
+        PyArray_DIMS((PyArrayObject *)lent->view)[0] == rows) {
+        ((PyArrayObject_fields *)lent->view)->data = data;
+        return lent->view;
+    }
+    Py_CLEAR(lent->view);
+    lent->shape[0] = rows;
+    Py_INCREF((PyObject *)lent->descr);
+    lent->view = muster_python_view(lent->descr, is_flat ? 1 : lent->dimensions, lent->shape, NULL,
+                                    data, lent->access != MUSTER_ACCESS_INPUT, keeper);
+    return lent->view;
+}
+
+/* Whether the function has kept what it was lent. The arguments' tuple is gone by now. */
+static int has_kept(const struct task *task, uint32_t flags)
+{
+    if (flags & ORDER_NO_KEPT)
+        return 0;
+    for (int i = 0; i < task->lent_count; i++)
+        if (__builtin_expect(task->lent[i].view && Py_REFCNT(task->lent[i].view) != 1, 0))
+            return 1;
+    return 0;
+}
+
+/* After has_kept: garbage in a cycle is not kept by anybody. Returns: 0, or -1 with an exception.
+ */
+static int check_kept(struct task *task, uint32_t flags)
+{
+    PyObject *answer = PyObject_CallMethod(rank_module, "collect", NULL);
+    if (!answer)
+        return -1;
+    Py_DECREF(answer);
+    if (!has_kept(task, flags))
+        return 0;
+    for (int i = 0; i < task->lent_count; i++) {
+        struct lent *lent = &task->lent[i];
+        if (!lent->view || Py_REFCNT(lent->view) == 1)
+            continue;
+        /* The keeper has it now; this rank may go on to write there no more through it. */
+        Py_CLEAR(lent->view);
+        answer = PyObject_CallMethod(rank_module, "kept", "i", lent->position);
+        Py_XDECREF(answer);
+        return -1;
+    }
+    return 0;
+}
+
+/* -- kernels -------------------------------------------------------------------------------- */
+
+/* Stores what a reduction's function has returned as the chunk's partial result. */
+static int store_partial(const struct muster_work *work, PyObject *result)
+{
+    Py_INCREF((PyObject *)current.partial_descr);
+    PyObject *view = muster_python_view(current.partial_descr, current.partial_dimensions,
+                                        current.partial_shape, NULL, work->partial, 1, keeper);
+    PyObject *answer = view ? PyObject_CallMethod(rank_module, "store", "OO", view, result) : NULL;
+    Py_XDECREF(view);
+    Py_XDECREF(answer);
+    return answer ? 0 : -1;
+}
+
+/* Calls the function for what is lent now. Returns: 0, or -1 with an exception. */
+static int call(const struct muster_work *work, uint32_t flags)
+{
+    PyObject *chunk = lend_chunk(work);
+    PyObject *arguments = chunk ? PyTuple_New(current.argument_count + 1) : NULL;
+    if (!arguments) {
+        Py_XDECREF(chunk);
+        return -1;
+    }
+    PyTuple_SetItem(arguments, 0, chunk);
+    for (Py_ssize_t i = 0; i < current.argument_count; i++) {
+        PyObject *item = PyTuple_GetItem(current.template, i);
+        Py_INCREF(item);
+        PyTuple_SetItem(arguments, i + 1, item);
+    }
+    for (int i = 0; i < current.lent_count; i++) {
+        Py_INCREF(current.lent[i].view);
+        PyTuple_SetItem(arguments, current.lent[i].position + 1, current.lent[i].view);
+    }
+    PyObject *result = PyObject_Call(current.function, arguments, NULL);
+    Py_DECREF(arguments);
+    if (!result)
+        return -1;
+    int status = current.partial_descr ? store_partial(work, result) : 0;
+    Py_DECREF(result);
+    if (status == 0 && __builtin_expect(has_kept(&current, flags), 0))
+        status = check_kept(&current, flags);
+    return status;
+}
+
+/* Lends the whole chunk. Returns: 0, or -1 with an exception. */
+static int lend_all(const struct muster_work *work, int is_flat)
+{
+    for (int i = 0; i < current.lent_count; i++) {
+        struct lent *lent = &current.lent[i];
+        char *start;
+        if (lent->access == MUSTER_ACCESS_INPUT)
+            start = (char *)(uintptr_t)muster_work_input(work, lent->use);
+        else if (lent->access == MUSTER_ACCESS_OUTPUT)
+            start = muster_work_output(work, lent->use);
+        else
+            start = muster_work_update_whole(work, lent->use);
+        npy_intp rows = (npy_intp)(work->chunk.end - work->chunk.first);
+        start += (npy_intp)work->chunk.first * lent->row_elements * lent->element_bytes;
+        if (!lend(lent, start, is_flat ? rows * lent->row_elements : rows, is_flat))
+            return -1;
+    }
+    return 0;
+}
+
+/* Lends flat runs of one array's elements, as they are journaled, and of the others' the same. */
+static int call_by_tiles(const struct muster_work *work, uint32_t flags)
+{
+    struct lent *changed = NULL;
+    for (int i = 0; i < current.lent_count; i++)
+        if (current.lent[i].access == MUSTER_ACCESS_IN_PLACE)
+            changed = &current.lent[i];
+    if (!changed)
+        return lend_all(work, 1) < 0 ? -1 : call(work, flags);
+    char *starts[LENT_MOST];
+    for (int i = 0; i < current.lent_count; i++) {
+        const struct lent *lent = &current.lent[i];
+        starts[i] = lent->access == MUSTER_ACCESS_INPUT
+                        ? (char *)(uintptr_t)muster_work_input(work, lent->use)
+                    : lent->access == MUSTER_ACCESS_OUTPUT ? muster_work_output(work, lent->use)
+                                                           : NULL;
+    }
+    struct muster_tile tile = {0};
+    while (muster_work_update_elements(work, changed->use, &tile)) {
+        for (int i = 0; i < current.lent_count; i++) {
+            struct lent *lent = &current.lent[i];
+            char *start = lent == changed ? tile.elements : starts[i];
+            if (!lend(lent, start + (npy_intp)tile.first * lent->element_bytes,
+                      (npy_intp)(tile.end - tile.first), 1))
+                return -1;
+        }
+        if (call(work, flags) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *flush_module; /* muster._rank, once something was printed that no line ends */
+
+int muster_python_kernel(const struct muster_work *work)
+{
+    const struct order *order;
+    int status = enter(work, &order);
+    if (status != 0)
+        return status;
+    if (order->flags & ORDER_ELEMENTWISE)
+        status = call_by_tiles(work, order->flags);
+    else
+        status = lend_all(work, 0) < 0 ? -1 : call(work, order->flags);
+    if (status < 0)
+        status = fail(work);
+    if (__builtin_expect(flush_module != NULL, 0)) {
+        PyObject *answer = PyObject_CallMethod(flush_module, "flush", NULL);
+        if (!answer)
+            PyErr_Clear();
+        Py_XDECREF(answer);
+    }
+    return status;
+}
+
+int muster_python_native(const struct muster_work *work)
+{
+    const struct order *order;
+    int status = enter(work, &order);
+    if (status != 0)
+        return status;
+    struct muster_work theirs = *work;
+    theirs.arguments = order->argument_bytes ? (const void *)(order + 1) : NULL;
+    return ((muster_kernel)current.code)(&theirs);
+}
+
+/* Compiled code gets the chunk's numbers, of each lent array where it begins and how many rows (or
+ * elements) it has, the numbers among the arguments twice, and where the whole arrays are listed.
+ */
+typedef int (*compiled)(const int64_t *chunk, char *const *starts, const int64_t *rows,
+                        const void *whole, const void *real, const void *extras);
+
+int muster_python_compiled(const struct muster_work *work)
+{
+    const struct order *order;
+    int status = enter(work, &order);
+    if (status != 0)
+        return status;
+    compiled code = (compiled)current.code;
+    const int64_t numbers[] = {(int64_t)work->chunk.index, (int64_t)work->chunk.first,
+                               (int64_t)work->chunk.end, work->rank, work->size};
+    const void *scalars = order + 1, *extras = (const void *)current.extras;
+    char *starts[LENT_MOST];
+    int64_t rows[LENT_MOST];
+    int changed = -1;
+    int by_tiles = (order->flags & ORDER_ELEMENTWISE) != 0;
+    int64_t count = (int64_t)(work->chunk.end - work->chunk.first);
+    for (int i = 0; i < current.lent_count; i++) {
+        const struct lent *lent = &current.lent[i];
+        rows[i] = by_tiles ? count * lent->row_elements : count;
+        if (lent->access == MUSTER_ACCESS_IN_PLACE && by_tiles) {
+            changed = i;
+            continue;
+        }
+        starts[i] = lent->access == MUSTER_ACCESS_INPUT
+                        ? (char *)(uintptr_t)muster_work_input(work, lent->use)
+                    : lent->access == MUSTER_ACCESS_OUTPUT
+                        ? muster_work_output(work, lent->use)
+                        : muster_work_update_whole(work, lent->use);
+        starts[i] += (int64_t)work->chunk.first * lent->row_elements * lent->element_bytes;
+    }
+    if (changed < 0) {
+        status = code(numbers, starts, rows, scalars, scalars, extras);
+    } else {
+        struct muster_tile tile = {0};
+        int64_t before = 0;
+        while (status == 0 && muster_work_update_elements(work, current.lent[changed].use, &tile)) {
+            int64_t length = (int64_t)(tile.end - tile.first);
+            for (int i = 0; i < current.lent_count; i++) {
+                const struct lent *lent = &current.lent[i];
+                rows[i] = length;
+                if (i == changed)
+                    starts[i] = (char *)tile.elements + tile.first * (uint64_t)lent->element_bytes;
+                else if (before > 0)
+                    starts[i] += before * lent->element_bytes;
+            }
+            before = length;
+            status = code(numbers, starts, rows, scalars, scalars, extras);
+        }
+    }
+    if (status != 0) {
+        PyObject *answer = PyObject_CallMethod(rank_module, "compiled_failed", NULL);
+        Py_XDECREF(answer);
+        return fail(work);
+    }
+    return 0;
+}
+
+/* -- for Python ----------------------------------------------------------------------------- */
+
+/* serve(): becomes the fork server. In one it does not return. */
+static PyObject *serve(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    /* From 3.13 on PyOS_AfterFork_Child gives back the import lock, which is taken here. Once
+     * serves for all ranks: each of them gives back its own copy. */
+    PyOS_BeforeFork();
+    muster_leader_serve();
+    PyOS_AfterFork_Parent();
+    PyErr_SetString(PyExc_RuntimeError, "this process was not started as a fork server");
+    return NULL;
+}
+
+/* set_unflushed(module or None): whether something was printed that no line ends. */
+static PyObject *set_unflushed(PyObject *module, PyObject *flusher)
+{
+    (void)module;
+    flush_module = flusher == Py_None ? NULL : flusher; /* borrowed: a module that stays loaded */
+    Py_RETURN_NONE;
+}
+
+/* addresses(): of the three kernels, for the leader. */
+static PyObject *addresses(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return Py_BuildValue("(KKK)", (unsigned long long)(uintptr_t)muster_python_kernel,
+                         (unsigned long long)(uintptr_t)muster_python_native,
+                         (unsigned long long)(uintptr_t)muster_python_compiled);
+}
+
+static PyMethodDef methods[] = {
+    {"serve", serve, METH_NOARGS,
+     "serve()\n--\n\nBecomes the fork server: does not return in one."},
+    {"set_unflushed", set_unflushed, METH_O,
+     "set_unflushed(module, /)\n--\n\nWho flushes after this chunk."},
+    {"addresses", addresses, METH_NOARGS, "addresses()\n--\n\nThe kernels' addresses."},
+    {NULL, NULL, 0, NULL}};
+
+int muster_python_add_rank(PyObject *module)
+{
+    chunk_type = (PyTypeObject *)PyType_FromSpec(&chunk_spec);
+    keeper = PyUnicode_FromString("memory that a team lends for one chunk");
+    if (!chunk_type || !keeper || PyModule_AddFunctions(module, methods) < 0)
+        return -1;
+    return PyModule_AddObjectRef(module, "Chunk", (PyObject *)chunk_type);
+}

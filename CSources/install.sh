@@ -145,7 +145,8 @@ ln -s "libmuster.so.$version" "$stage/lib/libmuster.so.$major"
 ln -s "libmuster.so.$major" "$stage/lib/libmuster.so"
 install -m 644 "$products/libCMuster.a" "$stage/lib/libCMuster.a"
 if command -v strip >/dev/null; then
-    strip --strip-unneeded "$stage/bin/muster" "$stage/lib/libmuster.so.$version"
+    strip --strip-unneeded "$stage/lib/libmuster.so.$version"
+    $library_only || strip --strip-unneeded "$stage/bin/muster"
 fi
 install -m 644 "${headers[@]}" "$root/include/muster/muster.h" "$stage/include/muster"
 

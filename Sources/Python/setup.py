@@ -50,7 +50,8 @@ def library() -> Path:
             "(https://www.swift.org/install/linux), or set MUSTER_PREFIX to where the library is installed"
         )
     prefix = ROOT / ".build" / "python"
-    subprocess.run([install, "--library-only", "--prefix", prefix], check=True)
+    if subprocess.run([install, "--library-only", "--prefix", prefix]).returncode != 0:
+        sys.exit("muster-team: the library can't be built: what stands above says why")
     return prefix
 
 

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "_core.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,7 @@ typedef struct {
     struct muster_leader *leader;
     unsigned long thread;
     int pid;
+    unsigned forks; /* when it was made */
     int running;
     PyThreadState *state; /* while a loop runs, of the thread that runs it */
     PyObject *tick;       /* called about ten times a second while a loop runs; NULL */
@@ -54,6 +56,20 @@ typedef struct {
     size_t doomed_count, doomed_room;
     struct stat outputs[2]; /* where descriptors 1 and 2 led when the server was started */
 } Leader;
+
+/* How often this process is the child of a fork: asking for its pid takes a tenth of an empty loop.
+ */
+static unsigned forks;
+
+static void note_fork(void)
+{
+    forks++;
+}
+
+static int is_own(const Leader *self)
+{
+    return self->forks == forks;
+}
 
 static void free_doomed(Leader *self)
 {
@@ -71,7 +87,7 @@ static PyObject *wrong_state(const char *words)
 /* Whether this thread may use the leader now. Returns: 0, or -1 with an exception. */
 static int check(Leader *self)
 {
-    if (self->pid != getpid())
+    if (!is_own(self))
         wrong_state(
             "team: this process was forked by the leader's, and only that one leads the team: "
             "make a team of its own");
@@ -124,6 +140,7 @@ static PyObject *leader_new(PyTypeObject *type, PyObject *arguments, PyObject *n
     if (self) {
         self->thread = PyThread_get_thread_ident();
         self->pid = getpid();
+        self->forks = forks;
         for (int i = 0; i < 2; i++)
             if (fstat(i + 1, &self->outputs[i]) < 0)
                 memset(&self->outputs[i], 0, sizeof self->outputs[i]);
@@ -143,7 +160,7 @@ static PyObject *leader_new(PyTypeObject *type, PyObject *arguments, PyObject *n
 static void leader_free(Leader *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    if (self->leader && self->pid == getpid()) {
+    if (self->leader && is_own(self)) {
         struct muster_leader *leader = self->leader;
         Py_BEGIN_ALLOW_THREADS muster_leader_destroy(leader); /* with the doomed */
         Py_END_ALLOW_THREADS
@@ -158,7 +175,7 @@ static void leader_free(Leader *self)
 static PyObject *leader_end(Leader *self, PyObject *unused)
 {
     (void)unused;
-    if (self->pid != getpid())
+    if (!is_own(self))
         Py_RETURN_NONE;
     if (self->running) {
         wrong_state("team: a loop is running on it: it can't end now");
@@ -187,16 +204,17 @@ static PyObject *leader_check(Leader *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* same_output(number): whether descriptor 1 or 2 still leads where the server's does. */
-static PyObject *leader_same_output(Leader *self, PyObject *number)
+/* Whether descriptors 1 and 2 still lead where the server's do. */
+static PyObject *leader_same_outputs(Leader *self, PyObject *unused)
 {
-    long fd = PyLong_AsLong(number);
-    struct stat now;
-    if (fd != 1 && fd != 2)
-        Py_RETURN_FALSE;
-    const struct stat *then = &self->outputs[fd - 1];
-    return PyBool_FromLong(then->st_ino != 0 && fstat((int)fd, &now) == 0 &&
-                           now.st_dev == then->st_dev && now.st_ino == then->st_ino);
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        struct stat now;
+        if (self->outputs[i].st_ino == 0 || fstat(i + 1, &now) < 0 ||
+            now.st_ino != self->outputs[i].st_ino || now.st_dev != self->outputs[i].st_dev)
+            Py_RETURN_FALSE;
+    }
+    Py_RETURN_TRUE;
 }
 
 /* -- memory --------------------------------------------------------------------------------- */
@@ -236,10 +254,9 @@ static void memory_free(Memory *self)
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     Leader *leader = self->leader;
     if (leader && self->array) {
-        if (leader->pid == getpid() && !leader->running &&
-            leader->thread == PyThread_get_thread_ident()) {
+        if (is_own(leader) && !leader->running && leader->thread == PyThread_get_thread_ident()) {
             muster_array_destroy(self->array);
-        } else if (leader->pid == getpid()) {
+        } else if (is_own(leader)) {
             if (leader->doomed_count == leader->doomed_room) {
                 size_t room = leader->doomed_room * 2 + 16;
                 void *grown = PyMem_Realloc(leader->doomed, room * sizeof *leader->doomed);
@@ -636,7 +653,7 @@ static PyObject *numbers_of(const uint64_t *wide, const uint32_t *narrow, uint64
 static PyObject *leader_report(Leader *self, PyObject *unused)
 {
     (void)unused;
-    if (self->pid != getpid())
+    if (!is_own(self))
         Py_RETURN_NONE;
     const struct muster_report *report = muster_leader_report(self->leader);
     if (!report)
@@ -673,8 +690,8 @@ static PyMethodDef leader_methods[] = {
      "pids($self)\n--\n\nProcesses by rank; 0: vacant."},
     {"check", (PyCFunction)leader_check, METH_NOARGS,
      "check($self)\n--\n\nRaises where this thread can't use it now."},
-    {"same_output", (PyCFunction)leader_same_output, METH_O,
-     "same_output($self, fd, /)\n--\n\nWhether a descriptor leads where the ranks' does."},
+    {"same_outputs", (PyCFunction)leader_same_outputs, METH_NOARGS,
+     "same_outputs($self)\n--\n\nWhether descriptors 1 and 2 lead where the ranks' do."},
     {"array", (PyCFunction)leader_array, METH_VARARGS, "array(...)\n--\n\nMakes an array."},
     {"map", (PyCFunction)leader_map, METH_VARARGS, "map(...)\n--\n\nMaps a file as an array."},
     {"run", (PyCFunction)leader_run, METH_VARARGS, "run($self, loop, tick, /)\n--\n\nRuns a loop."},
@@ -694,6 +711,10 @@ static PyType_Spec leader_spec = {"muster._core.Leader", sizeof(Leader), 0, Py_T
 
 int muster_python_add_leader(PyObject *module)
 {
+    if (pthread_atfork(NULL, NULL, note_fork) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
     error_type = PyErr_NewExceptionWithDoc(
         "muster._core.Error", "(code, error number, kernel's status, subject, message)", NULL,
         NULL);

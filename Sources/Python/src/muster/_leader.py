@@ -131,7 +131,8 @@ class Team(Preparing):
             if os.getpid() == self._leader.pid:
                 if self._leader.running:
                     raise MusterError("team: a loop is running on it: it can't be closed now")
-                self._keep_report()
+                if self._pending is not None:
+                    self._pending._fill()
                 self._leader.end()
             self._closed = True
             self._last = None
@@ -412,49 +413,42 @@ class Team(Preparing):
 
     # -- running -----------------------------------------------------------------------------------
 
-    def _keep_report(self) -> None:
-        """Reads the last report before the next loop replaces it, if anybody still has it."""
-        pending = self._pending
-        if pending is not None and pending._values is None and sys.getrefcount(pending) > 3:
-            pending._fill()
-
     def _dispatch(
         self, prepared: Prepared, progress: Any = None, reduction: tuple[Any, ...] | None = None
     ) -> Report:
+        leader = self._leader
         if self._closed:
             self._check()
         if prepared.modules:
             self._fingerprints(prepared.modules)
         pending = self._pending
+        # Read the last report before this loop replaces it, if anybody still has it.
         if pending is not None and pending._values is None and sys.getrefcount(pending) > 3:
             pending._fill()
         files = self._files
-        relayed = prepared.flags & RELAY
-        tick = None
-        bar = None
+        relayed = bool(prepared.flags & RELAY)
+        bar = tick = None
         if progress is not None or relayed:
             bar = _output.bar(progress)
-            tick = files.ticker(bar, bool(relayed))
+            tick = files.ticker(bar, relayed)
         error: BaseException
         try:
             if reduction is None:
-                self._leader.run(prepared.loop, tick)
+                leader.run(prepared.loop, tick)
             else:
-                self._leader.reduce(prepared.loop, tick, *reduction)
-        except _core.Error as problem:
-            error = problem
+                leader.reduce(prepared.loop, tick, *reduction)
         except BaseException as problem:
             error = problem
         else:
-            report = self._pending = Report(self._leader)
-            if bar is not None or relayed:
-                files.finish(bar, report, bool(relayed))
+            report = self._pending = Report(leader)
+            if tick is not None:
+                files.finish(bar, report, relayed)
             return report
         self._last = None
         report = self._pending = Report(self._leader)
         report._fill()
         try:
-            files.finish(bar, report, bool(relayed))
+            files.finish(bar, report, relayed)
         finally:
             made = self._explain(error, report)
             del error

@@ -28,7 +28,7 @@ class Files:
             self.close()
             raise
         self._read = {"out": 0, "err": 0}
-        self._direct: tuple[Any, ...] = ()
+        self._direct: tuple[Any, ...] = (None, None, False)
 
     def close(self) -> None:
         """Closes them."""
@@ -63,16 +63,16 @@ class Files:
 
         In a notebook, under pytest and within redirect_stdout it goes elsewhere.
         """
-        now = (sys.stdout, sys.stderr)
-        if now[0] is not sys.__stdout__ or now[1] is not sys.__stderr__ or now[0] is None:
+        out, err = sys.stdout, sys.stderr
+        if out is not sys.__stdout__ or err is not sys.__stderr__ or out is None:
             return False
-        if not self._direct or self._direct[0] is not now[0] or self._direct[1] is not now[1]:
+        if self._direct[0] is not out or self._direct[1] is not err:
             try:
-                plain = now[0].fileno() == 1 and now[1].fileno() == 2  # type: ignore[union-attr]
+                plain = out.fileno() == 1 and err.fileno() == 2  # type: ignore[union-attr]
             except (OSError, ValueError, AttributeError):
                 plain = False
-            self._direct = (*now, plain)
-        return self._direct[2] and leader.same_output(1) and leader.same_output(2)
+            self._direct = (out, err, plain)
+        return self._direct[2] and leader.same_outputs()
 
     def drain(self, everything: bool) -> None:
         """Writes what ranks have printed to sys.stdout and sys.stderr: whole lines, or everything."""

@@ -43,6 +43,17 @@ def best_of(call, seconds, block=1):
     return statistics.median(times)
 
 
+def in_turn(calls, rounds):
+    """The median time of each call, in nanoseconds: each round makes all of them, one after the other."""
+    times = {name: [] for name in calls}
+    for _ in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter_ns()
+            call()
+            times[name].append(time.perf_counter_ns() - start)
+    return {name: statistics.median(one[1:]) for name, one in times.items()}
+
+
 # -- what is run ---------------------------------------------------------------------------------
 
 
@@ -117,6 +128,8 @@ import statistics, sys, time
 import numpy as np
 from mpi4py import MPI
 world, count = MPI.COMM_WORLD, int(sys.argv[1])
+if world.size != int(sys.argv[2]):
+    sys.exit("mpirun is of another MPI")
 window = MPI.Win.Allocate_shared(8 * count if world.rank == 0 else 0, 8, comm=world)
 x = np.ndarray(count, buffer=window.Shared_query(0)[0])
 first, end = world.rank * count // world.size, (world.rank + 1) * count // world.size
@@ -154,11 +167,8 @@ class Bench:
             check=True,
         )  # fmt: skip
         self.library = library
-        self.mpirun = shutil.which("mpirun.mpich") or shutil.which("mpirun")
-        try:
-            import mpi4py  # noqa: F401
-        except ImportError:
-            self.mpirun = None
+        # mpi4py and mpirun are to be of one MPI: where they aren't, there is no team (WINDOW looks).
+        self.mpirun = [name for name in ("mpirun.openmpi", "mpirun.mpich", "mpirun") if shutil.which(name)]
         try:
             import joblib
 
@@ -206,96 +216,99 @@ class Bench:
         count = 100_000
         with muster.Team(1, preload=["numba"]) as team:
             x = team.array(count)
-            for name, function, arguments in (
-                ("Python, no array", muster.kernel(empty), ()),
-                ("Python, one view", muster.kernel(with_view), (muster.input(x),)),
-                ("Python, in place", muster.kernel(with_view), (muster.in_place(x),)),
-                ("njit, one view", muster.kernel(empty_njit), (muster.input(x),)),
-                ("native", muster.native(self.library, "nothing"), (muster.input(x),)),
-            ):
-                one = best_of(lambda: team.run(function, *arguments, count=count, grain=1), 0.4)
+            calls = {
+                "Python, no array": (muster.kernel(empty), ()),
+                "Python, one view": (muster.kernel(with_view), (muster.input(x),)),
+                "Python, in place": (muster.kernel(with_view), (muster.in_place(x),)),
+                "njit, one view": (muster.kernel(empty_njit), (muster.input(x),)),
+                "native": (muster.native(self.library, "nothing"), (muster.input(x),)),
+            }
+            times = in_turn(
+                {
+                    name: lambda call=call: team.run(call[0], *call[1], count=count, grain=1)
+                    for name, call in calls.items()
+                },
+                21,
+            )
+            for name, one in times.items():
                 found[f"chunk: {name}"] = one / count
 
     def bandwidth(self, found):
         count = self.options.elements
-        seconds = 0.5
-        x = np.ones(count)
-        scale_prange(x[:10], 1.0)
-        turns = [1.5, 1 / 1.5]
+        memory = shared_memory.SharedMemory(create=True, size=8 * count)
+        context = multiprocessing.get_context("fork")
+        pool = context.Pool(CPUS, open_section, (memory.name, count))
+        x, z = np.ones(count), np.ndarray(count, buffer=memory.buf)
+        z[:] = 1
+        factors = {}
 
-        def checked(name, array, call):
-            times, expected = [], 1.0
-            for turn in range(7):
-                factor = turns[turn % 2]
-                start = time.perf_counter_ns()
-                call(factor)
-                times.append(time.perf_counter_ns() - start)
-                expected *= factor
-            if not np.allclose(array[:: max(1, count // 1000)], expected):
-                sys.exit(f"{name}: the array is wrong")
-            found[name] = statistics.median(times[1:])
+        def factor(name):
+            factors[name] = 1 / factors.get(name, 1 / 1.5)
+            return factors[name]
 
-        checked("scale: numba prange", x, lambda factor: scale_prange(x, factor))
-        del x
         with muster.Team(CPUS, preload=["numba"]) as team:
             y = team.array(count)
+            y[:] = 1
             python, njit = muster.kernel(scale), muster.kernel(scale_njit)
             native = muster.native(self.library, "scale")
-            for name, function, named in (
-                ("Python, no journal", python, {"recovery": "fail"}),
-                ("Python, journaled", python, {}),
-                ("njit elementwise, no journal", njit, {"elementwise": True, "recovery": "fail"}),
-                ("njit elementwise, journaled", njit, {"elementwise": True}),
-                ("native, journaled", native, {}),
-            ):
-                y[:] = 1
-                checked(
-                    f"scale: muster, {name}",
-                    y,
-                    lambda factor: team.run(function, muster.in_place(y), factor, **named),
-                )
+
+            def ours(name, function, **named):
+                return lambda: team.run(function, muster.in_place(y), factor("muster"), **named)
+
+            sections = [(rank, CPUS) for rank in range(CPUS)]
+            calls = {
+                "numba prange": lambda: scale_prange(x, factor("prange")),
+                "muster, Python, no journal": ours("", python, recovery="fail"),
+                "muster, Python, journaled": ours("", python),
+                "muster, njit elementwise, no journal": ours("", njit, elementwise=True, recovery="fail"),
+                "muster, njit elementwise, journaled": ours("", njit, elementwise=True),
+                "muster, native, no journal": ours("", native, recovery="fail"),
+                "muster, native, journaled": ours("", native),
+                "Pool and SharedMemory": lambda: [
+                    factor("pool"),
+                    pool.map(scale_section, [(*one, factors["pool"]) for one in sections], chunksize=1),
+                ],
+            }
+            for name, one in in_turn(calls, 9).items():
+                found[f"scale: {name}"] = one
+            for name, array in (("prange", x), ("muster", y), ("pool", z)):
+                # Each factor is followed by its inverse: where one was left out, the array shows it.
+                expected = 1.5 if factors[name] == 1.5 else 1.0
+                if not np.allclose(array[:: max(1, count // 1000)], expected):
+                    sys.exit(f"{name}: the array is wrong")
             del y
-        memory = shared_memory.SharedMemory(create=True, size=8 * count)
-        try:
-            z = np.ndarray(count, buffer=memory.buf)
-            z[:] = 1
-            context = multiprocessing.get_context("fork")
-            with context.Pool(CPUS, open_section, (memory.name, count)) as pool:
-                checked(
-                    "scale: Pool and SharedMemory",
-                    z,
-                    lambda factor: pool.map(
-                        scale_section, [(rank, CPUS, factor) for rank in range(CPUS)], chunksize=1
-                    ),
-                )
-            del z
-        finally:
-            memory.close()
-            memory.unlink()
-        if self.joblib:
-            path = f"{self.folder}/map" if shutil.disk_usage(self.folder).free > 16 * count else None
-            if path:
-                w = np.memmap(path, float, "w+", shape=(count,))
-                w[:] = 1
-                with self.joblib.Parallel(n_jobs=CPUS) as parallel:
-                    task = self.joblib.delayed(scale_memmap)
-                    checked(
-                        "scale: joblib and memmap",
-                        w,
-                        lambda factor: parallel(
-                            task(w, r * count // CPUS, (r + 1) * count // CPUS, factor) for r in range(CPUS)
-                        ),
-                    )
-                del w
-                os.unlink(path)
-        if self.mpirun:
+        del x, z
+        pool.terminate()
+        memory.close()
+        memory.unlink()
+        self.others(found, count)
+
+    def others(self, found, count):
+        """joblib over a file in memory, and MPI's shared window."""
+        if self.joblib and shutil.disk_usage(self.folder).free > 16 * count:
+            path = f"{self.folder}/map"
+            w = np.memmap(path, float, "w+", shape=(count,))
+            w[:] = 1
+            with self.joblib.Parallel(n_jobs=CPUS) as parallel:
+                task = self.joblib.delayed(scale_memmap)
+                found["scale: joblib and memmap"] = in_turn(
+                    {
+                        "": lambda: parallel(
+                            task(w, r * count // CPUS, (r + 1) * count // CPUS, 1.0) for r in range(CPUS)
+                        )
+                    },
+                    3,
+                )[""]
+            del w
+            os.unlink(path)
+        for mpirun in self.mpirun:
             done = subprocess.run(
-                [self.mpirun, "-n", str(CPUS), sys.executable, "-c", WINDOW, str(count)],
+                [mpirun, "-n", str(CPUS), sys.executable, "-c", WINDOW, str(count), str(CPUS)],
                 capture_output=True, text=True,
             )  # fmt: skip
             if done.returncode == 0:
                 found["scale: mpi4py shared window"] = float(done.stdout)
-        del seconds
+                break
 
     def starts(self, found):
         def interpreter():

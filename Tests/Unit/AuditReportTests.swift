@@ -43,7 +43,7 @@ import Testing
         #expect(!both.isClean && both.loops == 2 && both.failedLoops == 2)
         #expect(both.adopted == 7 && both.own == 8 && both.interruption == second.interruption)
         let known = [
-            "loops", "chunks", "exactlyOnce", "size", "schedule", "grain", "elements",
+            "loopCount", "chunks", "exactlyOnce", "size", "schedule", "grain", "elements",
             "isCancelled",
             "troubles",
         ]

@@ -221,17 +221,17 @@ extension TeamCore {
         repeated = nil
         for _ in 0..<3 {
             fill(job)
-            forgetDeaths()
+            ranks.forgetDeaths()
             let number = muster_team_dispatch(team)
             if leaderWorks {
                 muster_team_slot(team, 0)!.pointee.outcome_status = own(0)
                 muster_worker_done(team, 0, number)
             }
-            while try waitForJob(timeout: -1) != MUSTER_JOIN_ENDED {}
+            while try ranks.waitForJob(timeout: -1) != MUSTER_JOIN_ENDED {}
             var diedWithin = false
             for rank in 0..<UInt32(size) {
                 let slot = muster_team_slot(team, rank)!
-                if !muster_team_holds(team, rank) { vacantKnown = true }
+                if !muster_team_holds(team, rank) { ranks.vacantKnown = true }
                 if slot.pointee.done != number, slot.pointee.current_job == number {
                     diedWithin = true
                     continue
@@ -240,7 +240,7 @@ extension TeamCore {
                 if outcome < 0 { throw failed(rank, outcome) }
             }
             if !diedWithin { return }
-            try refill()
+            try ranks.refill()
         }
         var count: UInt32 = 0
         let deaths = muster_team_deaths(team, &count)

@@ -74,7 +74,7 @@ enum CKernelPlace {
             return
         }
         let offset = muster_program_offset(pointer)
-        if core.serverProgram == nil, offset >= 0 {
+        if core.ranks.serverProgram == nil, offset >= 0 {
             self = .program(offset)
             return
         }

@@ -41,12 +41,12 @@ extension TeamCore {
         var partials: Extent?
         defer { if let partials { give(back: partials) } }
         if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
-        let refused = try refill()
-        if case .fork = entry.lookup, start == .fork, Int(entry.id) >= knownKernels {
-            try restartWorkers()
+        let refused = try ranks.refill()
+        if case .fork = entry.lookup, start == .fork, Int(entry.id) >= ranks.knownKernels {
+            try ranks.restartWorkers()
         }
         fill(plan, shape, partials, partialBytes: partialBytes)
-        try writeArguments(of: work, entry, to: job)
+        try slot.writeArguments(of: work, entry, knownKernels: ranks.knownKernels)
         try ask(for: plan, work, entry, accesses, shape)
         lastAccesses = accesses
         lastPartials = partials.map { ($0, partialBytes) }
@@ -57,7 +57,7 @@ extension TeamCore {
         }
         isRunning = true
         defer { isRunning = false }
-        forgetDeaths()
+        ranks.forgetDeaths()
         var losses = Losses(
             plan.recovery, files: files, changedFiles: changedFiles,
             isSwift: !(entry.type is CKernel.Type))

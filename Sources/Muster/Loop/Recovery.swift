@@ -237,14 +237,14 @@ extension TeamCore {
                 || (fruitless > 0 && losses.deaths.count == deathsBefore)
             leastMissing = min(leastMissing, report.missingCount)
             deathsBefore = losses.deaths.count
-            if isOver || isStuck || (losses.deaths.isEmpty && !vacantKnown) {
+            if isOver || isStuck || (losses.deaths.isEmpty && !ranks.vacantKnown) {
                 fillVacantRanks(losses)
                 return failed
             }
             do throws(MusterError) {
                 muster_team_poll(team)
                 try absorbDeaths(&losses, isByRank: plan.isByRank)
-                losses.refused = try refill() ?? losses.refused
+                losses.refused = try ranks.refill() ?? losses.refused
             } catch {
                 losses.refused = error
                 return nil
@@ -263,13 +263,13 @@ extension TeamCore {
     /// Ranks that have died after their part get a process, so that the report calls only those vacant
     /// for which there is none.
     private func fillVacantRanks(_ losses: Losses) {
-        if vacantKnown, losses.recovery != .fail { _ = try? refill() }
+        if ranks.vacantKnown, losses.recovery != .fail { _ = try? ranks.refill() }
     }
 
     /// After a failure in the middle of a job: nobody goes on with it, and nothing stays half-changed.
     private func abandon() {
         muster_team_end(team)
-        vacantKnown = true
+        ranks.vacantKnown = true
         for rank in 0..<UInt32(size) where !muster_team_holds(team, rank) {
             _ = muster_team_restore(team, rank)
         }
@@ -287,7 +287,7 @@ extension TeamCore {
             timeout = min(timeout < 0 ? .max : timeout, Int64(clamping: stall.interval))
         }
         while true {
-            let join = try waitForJob(timeout: timeout)
+            let join = try ranks.waitForJob(timeout: timeout)
             if join == MUSTER_JOIN_ENDED { break }
             if join == MUSTER_JOIN_DEATHS { try absorbDeaths(&losses, isByRank: isByRank) }
             let now = timeout < 0 ? 0 : monotonicNanoseconds()
@@ -305,7 +305,7 @@ extension TeamCore {
         for rank in Set(losses.deaths.map { UInt32($0.rank) }) {
             losses.noteRedone(rank, at: muster_team_slot(team, rank).pointee.redone_ns)
         }
-        noteJoin()
+        ranks.noteJoin()
     }
 
     private func endStalled(_ losses: inout Losses, _ stall: inout StallWatch, now: UInt64) {
@@ -329,7 +329,7 @@ extension TeamCore {
             var deaths = (0..<Int(count)).map { list[$0] }
             noteServerDeath(&losses)
             muster_team_forget_deaths(team)
-            vacantKnown = true
+            ranks.vacantKnown = true
             if arrays.shrunkFile(among: losses.files) != nil { losses.hasLostFile = true }
             // All are noted before anybody is started: of several deaths of a rank the last one counts.
             var last: [UInt32: (death: muster_death, skip: Bool)] = [:]
@@ -373,7 +373,7 @@ extension TeamCore {
             // In a job that is over, or that this rank had ended, there is nothing to go on with.
             muster_team_plan_successor(team, death.rank, skip)
             do throws(MusterError) {
-                try startRank(death.rank)
+                try ranks.startRank(death.rank)
                 losses.refused = nil
                 return
             } catch {

@@ -55,7 +55,8 @@ extension TeamCore {
         _ type: any _Work.Type, _ work: UnsafeRawBufferPointer, _ plan: LoopPlan,
         _ entry: KernelEntry, _ accesses: [AccessField], _ report: AuditReport
     ) {
-        guard recording == nil, !isChecked, report.chunks > 0, report.deaths.isEmpty, !vacantKnown,
+        guard recording == nil, !isChecked, report.chunks > 0, report.deaths.isEmpty,
+            !ranks.vacantKnown,
             plan.stallTimeout == nil,
             job.pointee.schedule == plan.schedule.code
         else { return }
@@ -82,20 +83,20 @@ extension TeamCore {
         try checkCanRun()
         guard repeated!.type == ObjectIdentifier(type), repeated!.matches(plan),
             repeated!.arrayChanges == arrays.changes,
-            repeated!.isTraced == isTraced, !vacantKnown,
-            replaceArguments(work, bytes, repeated!.kernel)
+            repeated!.isTraced == isTraced, !ranks.vacantKnown,
+            slot.replaceArguments(work, bytes, kernels.entries[repeated!.kernel].accesses)
         else { return false }
         let now = coarseNanoseconds()
         // Time to look whether all ranks are there: the long way does.
-        if now &- lastSeen > TeamCore.trustNanoseconds { return false }
+        if now &- ranks.lastSeen > Ranks.trustNanoseconds { return false }
 
         let requestsBefore = muster_team_cancel_requests(team)
         let number = muster_team_dispatch_same(team)
         if number == 0 {
-            vacantKnown = true
+            ranks.vacantKnown = true
             return false
         }
-        lastSeen = now
+        ranks.lastSeen = now
         isRunning = true
         if leaderWorks {
             ownRank!.run(job, number, type)
@@ -138,21 +139,5 @@ extension TeamCore {
         if let repeated { return repeated.report(size) }
         defer { unusual = nil }
         return unusual!
-    }
-
-    /// Puts the kernel's bytes into the job slot where they are others than there. Returns false where
-    /// it uses other arrays than the one before: those have to be checked. (Of a C kernel its caller has
-    /// found that they are the same.)
-    private func replaceArguments(_ work: UnsafeRawPointer, _ bytes: Int, _ kernel: Int) -> Bool {
-        if bytes == 0 { return true }
-        let slot = UnsafeMutableRawPointer(muster_job_arguments(job)!) + ArgumentLayout.kernel
-        if memcmp(slot, work, bytes) == 0 { return true }
-        for access in kernels.entries[kernel].accesses {
-            if memcmp(slot + access.offset, work + access.offset, access.byteCount) != 0 {
-                return false
-            }
-        }
-        slot.copyMemory(from: work, byteCount: bytes)
-        return true
     }
 }

@@ -58,7 +58,7 @@ extension TeamCore {
         _ report: inout AuditReport, _ losses: Losses, _ failed: FailedPart?
     ) throws(MusterError) {
         let isClean = report.missingCount == 0 && report.repeatedCount == 0
-        if isClean && losses.deaths.isEmpty && failed == nil && !vacantKnown { return }
+        if isClean && losses.deaths.isEmpty && failed == nil && !ranks.vacantKnown { return }
         complete(&report, losses)
         if let stray = losses.stray { throw explain(stray: stray, report) }
         if let failed { throw explain(failed, report) }
@@ -112,7 +112,7 @@ extension TeamCore {
         report.serverDeaths = losses.serverDeaths
         report.quarantined = losses.quarantined.sorted()
         let vacant = (0..<size).filter { !muster_team_holds(team, UInt32($0)) }
-        vacantKnown = !vacant.isEmpty
+        ranks.vacantKnown = !vacant.isEmpty
         // With `.fail`, nobody has tried yet to fill the rank of a process that died in this loop.
         let died = Set(losses.recovery == .fail ? losses.deaths.map(\.rank) : [])
         report.vacantRanks = vacant.filter { !died.contains($0) }
@@ -174,7 +174,7 @@ extension TeamCore {
                 reason:
                     "has loaded another build of the kernel's library than the leader: make a new "
                     + "team after a library is built again", report: report)
-        case MUSTER_OUTCOME_KERNEL where failed.status == -ENOEXEC && serverProgram != nil:
+        case MUSTER_OUTCOME_KERNEL where failed.status == -ENOEXEC && ranks.serverProgram != nil:
             return MusterError(
                 .kernelUnknown, subject: "rank \(rank)",
                 reason:

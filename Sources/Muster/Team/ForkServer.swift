@@ -81,7 +81,7 @@ extension Team.Start {
     }
 }
 
-extension TeamCore {
+extension Ranks {
     /// A process that was started as a server and went past the line must start nothing.
     static func refuseInStrayServer(_ subject: String, _ caller: Caller) throws(MusterError) {
         guard muster_server_is_stray() else { return }
@@ -94,10 +94,9 @@ extension TeamCore {
     }
 
     /// Makes the server the source of ranks.
-    func useServer(cpus: [UInt32]) throws(MusterError) {
+    func useServer() throws(MusterError) {
+        let cpus = seats.map { $0.cpu.map(UInt32.init) ?? .max }
         let status = withServerProgram { muster_team_use_server(team, cpus, $0) }
-        kernels.isForServer = true
-        kernels.isForOtherProgram = serverProgram != nil
         guard status != -EPERM else {
             throw MusterError(
                 .start, subject: "fork server",
@@ -131,7 +130,7 @@ extension TeamCore {
     }
 
     /// What errors call the server: by its program, where that is another than this one.
-    private var serverSubject: String {
+    var serverSubject: String {
         serverProgram.map { "fork server \($0[0])" } ?? "fork server"
     }
 
@@ -185,6 +184,15 @@ extension TeamCore {
                     + "pids.max)", status: trouble.status)
     }
 
+    /// "was killed by signal 9 (SIGKILL)"
+    func end(of trouble: muster_server_trouble) -> String {
+        guard trouble.signal != 0 else { return "left with exit status \(trouble.exit_code)" }
+        return "was killed by signal \(trouble.signal) "
+            + "(\(String(cString: muster_signal_name(trouble.signal))))"
+    }
+}
+
+extension TeamCore {
     /// Takes note of a server's end, once: the next start of a rank brings a new server.
     func noteServerDeath(_ losses: inout Losses) {
         var trouble = muster_server_trouble()
@@ -194,25 +202,19 @@ extension TeamCore {
         losses.serverSerial = trouble.serial
         losses.serverDeaths.append(
             trouble.died != 0
-                ? end(of: trouble) : "was given up (\(statusText(trouble.status)))")
+                ? ranks.end(of: trouble) : "was given up (\(statusText(trouble.status)))")
     }
 
     /// The error where ranks died because the server did; nil: it didn't.
     func serverDeath(_ report: AuditReport) -> MusterError? {
         guard let end = report.serverDeaths.last else { return nil }
-        let ranks = report.deaths.count
+        let lost = report.deaths.count
         return MusterError(
-            .serverDied, subject: serverSubject,
+            .serverDied, subject: ranks.serverSubject,
             reason:
-                "\(end), and \(ranks == 1 ? "its 1 rank" : "its \(ranks) ranks") with it; "
+                "\(end), and \(lost == 1 ? "its 1 rank" : "its \(lost) ranks") with it; "
                 + "\(report.missingCount) of \(report.chunks) chunks are missing",
             report: report)
-    }
-
-    private func end(of trouble: muster_server_trouble) -> String {
-        guard trouble.signal != 0 else { return "left with exit status \(trouble.exit_code)" }
-        return "was killed by signal \(trouble.signal) "
-            + "(\(String(cString: muster_signal_name(trouble.signal))))"
     }
 
     /// The error for a kernel that no other process can find.

@@ -99,7 +99,7 @@ public struct Team: ~Copyable {
     }
 
     /// Deaths that were seen between loops, by phase (`enum muster_phase`).
-    package var deathsBetweenLoops: [Int: Int] { core.deathsBetweenLoops }
+    package var deathsBetweenLoops: [Int: Int] { core.ranks.deathsBetweenLoops }
 
     /// Process ids by rank; 0: vacant.
     public var processIDs: [Int] {

@@ -78,6 +78,40 @@ final class TeamCore {
         }
         defer { muster_topology_destroy(host) }
         let seats = try binding.seats(size: size, on: host)
+        team = try TeamCore.create(size: size, leaderWorks: leaderWorks, wait: wait, on: host)
+        slot = JobSlot(job: muster_team_job(team))
+        self.size = size
+        self.leaderWorks = leaderWorks
+        self.start = start
+        self.isChecked = isChecked
+        self.caller = caller
+        ranks = Ranks(
+            team: team, size: size, leaderWorks: leaderWorks, start: start, seats: seats,
+            serverProgram: serverProgram, caller: caller)
+        homeNodes = seats.map { UInt32($0.homeNode) }
+        bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
+        hasOneNode = host.pointee.node_count == 1
+        let settled = muster_team_settle(team, host, homeNodes)
+        guard settled == 0 else {
+            throw .system(.memory, subject, "can't be told its nodes", status: settled)
+        }
+        if start == .server {
+            try ranks.useServer()
+            kernels.isForServer = true
+            kernels.isForOtherProgram = serverProgram != nil
+        }
+        try beginRanks()
+        if leaderWorks {
+            ownRank = RankPart(team: team, rank: 0)
+            if let cpu = seats[0].cpu { holdsCPU = muster_binding_hold(UInt32(cpu)) == 0 }
+        }
+    }
+
+    /// The team's memory.
+    private static func create(
+        size: Int, leaderWorks: Bool, wait: Team.Wait,
+        on host: UnsafeMutablePointer<muster_topology>
+    ) throws(MusterError) -> OpaquePointer {
         var options = muster_team_options()
         options.size_bytes = UInt32(MemoryLayout<muster_team_options>.size)
         options.size = UInt32(size)
@@ -93,44 +127,23 @@ final class TeamCore {
         }
         guard status == 0, let made else {
             throw .system(
-                .memory, subject,
+                .memory, "team of \(size)",
                 status == -EMFILE ? "can't be made" : "can't make its shared memory",
                 status: status, shortage)
         }
-        team = made
-        slot = JobSlot(job: muster_team_job(made))
-        self.size = size
-        self.leaderWorks = leaderWorks
-        self.start = start
-        self.isChecked = isChecked
-        self.caller = caller
-        ranks = Ranks(
-            team: made, size: size, leaderWorks: leaderWorks, start: start, seats: seats,
-            serverProgram: serverProgram, caller: caller)
-        homeNodes = seats.map { UInt32($0.homeNode) }
-        bindsToNodes = seats.contains { $0.cpu != nil } && Set(homeNodes).count > 1
-        hasOneNode = host.pointee.node_count == 1
-        let settled = muster_team_settle(team, host, homeNodes)
-        guard settled == 0 else {
-            throw .system(.memory, subject, "can't be told its nodes", status: settled)
-        }
-        if start == .server {
-            try ranks.useServer()
-            kernels.isForServer = true
-            kernels.isForOtherProgram = serverProgram != nil
-        }
+        return made
+    }
+
+    private func beginRanks() throws(MusterError) {
         try ranks.begin(
             kernelCount: { [unowned self] in kernels.entries.count },
             work: { [unowned self] rank in
-                isRunning = true  // a worker's copy of the team runs nothing: a kernel that tries traps
+                // A worker's copy of the team runs nothing: a kernel that tries traps.
+                isRunning = true
                 var worker = Worker(core: self, rank: rank)
                 worker.run()
             },
             startThread: { [unowned self] in Muster.startThread(self, rank: $0) })
-        if leaderWorks {
-            ownRank = RankPart(team: team, rank: 0)
-            if let cpu = seats[0].cpu { holdsCPU = muster_binding_hold(UInt32(cpu)) == 0 }
-        }
     }
 
     /// Where each rank runs.

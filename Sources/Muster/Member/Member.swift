@@ -64,8 +64,14 @@ public struct Member: ~Copyable {
     }
 
     /// Leaves the team (`muster_leave`). Not collective.
+    ///
+    /// - Throws: `.launcher` if the launcher is gone, `.system` in a process that the member has forked.
+    ///   The member has left all the same.
     public consuming func leave() throws(MusterError) {
-        try MemberCore.leave(core)
+        // Without this, the count below would have the member itself, and an error would be lost.
+        let core = core
+        _ = consume self
+        try MemberCore.leave(consume core)
     }
 
     /// Makes collective calls work again after a death, among the ranks that are there
@@ -251,6 +257,12 @@ final class MemberCore {
                     "the arguments can't be, or another rank calls something else here, or this "
                         + "with other arguments: name, sizes and options must be the same in all"
                 )
+            case -E2BIG:
+                (
+                    .invalidArgument,
+                    "it has more chunks than this team has room for; use a larger grain"
+                )
+            case -ENOSPC: (.memory, "a team has at most \(MUSTER_ARRAYS_MAX) arrays")
             case -ECONNRESET: (.launcher, "the launcher is gone")
             case -ENOMEM where needed == 0: (.memory, "there is not enough memory")
             case -ENOMEM, -EFBIG, -EMFILE:

@@ -2,6 +2,8 @@
  *
  * State is this process's own (the injector's: this thread's); a fork inherits it.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <muster/testing.h>
@@ -68,17 +70,49 @@ void *muster__memory(void *old, size_t size_bytes)
 
 /* -- a sandbox ------------------------------------------------------------------------------ */
 
+static int install(struct sock_filter *code, size_t length)
+{
+    struct sock_fprog program = {.len = (unsigned short)length, .filter = code};
+    ENTER();
+    int status = (int)taken(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), errno_before);
+    if (status < 0)
+        return status;
+    return (int)taken(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), errno_before);
+}
+
+/* Of fcntl only F_SETSIG, its second argument. */
+static int refuse_socket_signals(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETSIG, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    return install(code, sizeof code / sizeof *code);
+}
+
 int muster_testing_refuse(enum muster_refusal what)
 {
-    static const uint32_t placement[] = {SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,
-                                         SYS_move_pages};
-    static const uint32_t affinity[] = {SYS_sched_setaffinity}, residency[] = {SYS_move_pages};
-    const uint32_t *numbers = what == MUSTER_REFUSE_PLACEMENT  ? placement
-                              : what == MUSTER_REFUSE_AFFINITY ? affinity
-                                                               : residency;
-    uint8_t count = what == MUSTER_REFUSE_PLACEMENT ? 4 : 1;
+    if (what == MUSTER_REFUSE_SOCKET_SIGNALS)
+        return refuse_socket_signals();
+    static const struct {
+        uint8_t count;
+        uint32_t numbers[4], answer;
+    } kinds[] = {
+        [MUSTER_REFUSE_PLACEMENT] = {4,
+                                     {SYS_mbind, SYS_set_mempolicy, SYS_get_mempolicy,
+                                      SYS_move_pages},
+                                     SECCOMP_RET_ERRNO | EPERM},
+        [MUSTER_REFUSE_AFFINITY] = {1, {SYS_sched_setaffinity}, SECCOMP_RET_ERRNO | EPERM},
+        [MUSTER_REFUSE_RESIDENCY] = {1, {SYS_move_pages}, SECCOMP_RET_ERRNO | EPERM},
+        [MUSTER_REFUSE_MEMORY] = {2, {SYS_madvise, SYS_mmap}, SECCOMP_RET_KILL_PROCESS},
+    };
+    const uint32_t *numbers = kinds[what].numbers;
+    uint8_t count = kinds[what].count;
     struct sock_filter code[8];
-    struct sock_fprog program = {.len = (unsigned short)(count + 3), .filter = code};
     code[0] =
         (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     /* Each jumps over those that are left and the permission, to the refusal. */
@@ -86,12 +120,8 @@ int muster_testing_refuse(enum muster_refusal what)
         code[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, numbers[i],
                                                    (uint8_t)(count - i), 0);
     code[1 + count] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-    code[2 + count] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-    ENTER();
-    int status = (int)taken(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), errno_before);
-    if (status < 0)
-        return status;
-    return (int)taken(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), errno_before);
+    code[2 + count] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, kinds[what].answer);
+    return install(code, count + 3u);
 }
 
 int muster_testing_move_pages(void **pages, uint64_t count, int *status)

@@ -22,6 +22,9 @@ extension Team {
     }
 }
 
+/// Set for a server that must die before it serves.
+let dyingServerVariable = "MUSTER_TEST_SERVER_DIES"
+
 /// "n errno": the server's n-th system call fails.
 private let failVariable = "MUSTER_TEST_SERVER_FAIL"
 
@@ -36,6 +39,7 @@ func takePart(_ scenario: String) {
     case "forgotten", "program": return
     case "stray" where isCopy, "never" where isCopy: return
     case "crashing" where isCopy: raise(SIGKILL)
+    case "throws" where isCopy && getenv(dyingServerVariable) != nil: _exit(7)
     case "threads-first" where isCopy:
         var thread = pthread_t()
         pthread_create(

@@ -11,7 +11,7 @@ import MusterCore.Testing
 takePart(CommandLine.arguments.dropFirst().first ?? "")
 
 let scenarios: [String: ([String]) throws -> Void] = [
-    "wrong-kernels": wrongKernels, "fuzz-check": fuzzCheck,
+    "throws": documentedThrows, "wrong-kernels": wrongKernels, "fuzz-check": fuzzCheck,
     "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
     "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
     "loops": loops, "repeated": repeated, "reductions": reductions, "empty": emptyLoops,

@@ -36,14 +36,17 @@ bool muster_testing_failed(void);
 
 /* What a sandbox can refuse. */
 enum muster_refusal {
-    MUSTER_REFUSE_PLACEMENT = 0, /* mbind, set_mempolicy, get_mempolicy, move_pages: as Docker's
-                                    default seccomp profile does without CAP_SYS_NICE */
-    MUSTER_REFUSE_AFFINITY = 1,  /* sched_setaffinity */
-    MUSTER_REFUSE_RESIDENCY = 2  /* move_pages */
+    MUSTER_REFUSE_PLACEMENT = 0,     /* mbind, set_mempolicy, get_mempolicy, move_pages: as Docker's
+                                        default seccomp profile does without CAP_SYS_NICE */
+    MUSTER_REFUSE_AFFINITY = 1,      /* sched_setaffinity */
+    MUSTER_REFUSE_RESIDENCY = 2,     /* move_pages */
+    MUSTER_REFUSE_MEMORY = 3,        /* madvise, mmap: a call ends the process (SIGSYS) */
+    MUSTER_REFUSE_SOCKET_SIGNALS = 4 /* fcntl(F_SETSIG): a member does not end with its launcher */
 };
 
-/* Makes the kernel refuse these system calls with EPERM (a real seccomp filter) in this process and
- * in all that come of it, also after an exec, for good. Returns: 0 or a negative errno. */
+/* Makes the kernel refuse these system calls (a real seccomp filter), with EPERM if the kind says
+ * nothing else, in this process and in all that come of it, also after an exec, for good. Returns:
+ * 0 or a negative errno. */
 int muster_testing_refuse(enum muster_refusal what);
 
 /* Asks the kernel for the nodes of pages (move_pages), so that a test need not trust the library's

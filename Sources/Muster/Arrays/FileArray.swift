@@ -128,7 +128,9 @@ extension Team {
     ///     C order, little-endian, aligned to its elements. ``numbers(npy:)`` also reads the other ones.
     ///   - type: Its element type; `UInt8.self` also reads bool.
     ///   - writable: Whether changes go to the file. Its blocks on disk are allocated first.
-    /// - Throws: `.file`, with the reason and the remedy.
+    /// - Throws: `.file`, with the reason and the remedy; `.memory` if the range of addresses has no room
+    ///   for it or the team has its most arrays. `.invalidArgument` while a loop runs or in a process
+    ///   that the leader has forked; `.system` if a system call fails.
     public func array<Element: NPYElement>(
         npy path: String, as type: Element.Type, writable: Bool = false
     ) throws(MusterError) -> SharedArray<Element> {
@@ -156,6 +158,7 @@ extension Team {
     ///   - path: The file, with `String(fileName:)` where its name is not UTF-8; its length must be a whole number of elements.
     ///   - type: The element type, in this host's byte order.
     ///   - writable: Whether changes go to the file.
+    /// - Throws: As ``array(npy:as:writable:)``.
     public func array<Element: BitwiseCopyable>(
         file path: String, of type: Element.Type, writable: Bool = false
     ) throws(MusterError) -> SharedArray<Element> {
@@ -210,7 +213,7 @@ extension SharedArray where Element: NPYElement {
     /// Writes the array as a `.npy` file that NumPy reads. A file that is there is replaced when the new
     /// one is complete, and left as it was when writing fails.
     ///
-    /// - Throws: `.file`.
+    /// - Throws: `.file`, with the reason; `.invalidArgument` while a loop runs.
     public func save(npy path: String) throws(MusterError) {
         try core.checkIsIdle(path)
         try checkName(path)

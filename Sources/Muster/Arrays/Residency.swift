@@ -18,6 +18,8 @@ extension SharedArray {
     /// On which nodes the pages lie now, read back from the kernel (`move_pages`).
     ///
     /// Pages of a file that are not in memory are read in for it. Of a mirrored array, all copies count.
+    ///
+    /// - Throws: `.placement` if the system does not say where pages lie.
     public func residency() throws(MusterError) -> Residency {
         var nodes = [UInt64](repeating: 0, count: Int(MUSTER_NODES_MAX))
         var absent: UInt64 = 0
@@ -32,6 +34,8 @@ extension SharedArray {
     /// The same for each chunk of `grain` elements (nil: the grain of a loop over the array). A page
     /// that two chunks share counts for each with the bytes it has of it. Of a mirrored array, a chunk has
     /// bytes in each copy.
+    ///
+    /// - Throws: `.invalidArgument` for a grain below 1; otherwise as ``residency()``.
     public func residencyByChunk(grain: Int? = nil) throws(MusterError) -> [Residency] {
         guard grain ?? 1 >= 1 else {
             throw invalid("grain \(grain ?? 0)", "a chunk has at least 1 element")
@@ -103,6 +107,8 @@ extension SharedArray {
     /// First touch: on the node that the rank of each share is bound to; where ranks are bound to none,
     /// any node is right. Interleaved pages have no place each: what counts is that no node has more
     /// than its part. Of a mirrored array, every copy counts.
+    ///
+    /// - Throws: As ``residency()``.
     public func verifiedFraction() throws(MusterError) -> Double {
         guard byteCount > 0, !plan.pieces.isEmpty else { return 1 }
         if plan.mode == MUSTER_PLAN_KERNEL {

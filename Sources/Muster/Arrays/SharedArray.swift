@@ -154,7 +154,9 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     /// copies a part to its own node. A loop over an array that has been written to and not been mirrored
     /// is refused. Any other array is what it is: nothing happens.
     ///
-    /// - Throws: `.memory` or `.start` where ranks had to be started for it and could not be.
+    /// - Throws: `.invalidArgument` while a loop runs or in a process that the leader has forked. `.memory`
+    ///   if a rank can't make its copy, `.start` or `.threads` if no rank is left and none can be started,
+    ///   `.system` if a system call fails.
     public mutating func mirror() throws(MusterError) {
         guard case .mirror(let number, _) = source else { return }
         try core.mirror(number, flags: MUSTER_MIRROR_COPY)
@@ -163,6 +165,9 @@ public struct SharedArray<Element: BitwiseCopyable>: ~Copyable {
     }
 
     /// Sets every element, each rank its share; of a mirrored array the leader does, and it is mirrored.
+    ///
+    /// - Throws: As ``Team/run(_:count:grain:schedule:recovery:stallTimeout:)``, of a mirrored array as
+    ///   ``mirror()``.
     public mutating func fill(_ value: Element) throws(MusterError) {
         if case .mirror = source {
             withMutableSpan { span in for i in span.indices { span[i] = value } }
@@ -202,8 +207,10 @@ extension Team {
     ///   - placement: On which node each page should lie. Where this host can't enforce it, pages stay
     ///     where they were first touched and ``SharedArray/notes`` says so.
     ///   - pages: Which pages it should have; ``SharedArray/notes`` says where they could not be had.
-    /// - Throws: `.memory` when the machine or a cgroup has not enough, `.placement` for a node that is
-    ///   not there or has not enough.
+    /// - Throws: `.memory` when the machine or a cgroup has not enough or the team has its most arrays,
+    ///   `.placement` for a node that is not there or has not enough. `.invalidArgument` for a count that
+    ///   can't be, while a loop runs, or in a process that the leader has forked. `.start` or `.threads`
+    ///   if no rank is left and none can be started, `.system` if a system call fails.
     public func array<Element: BitwiseCopyable>(
         of type: Element.Type, count: Int, placement: Placement = .firstTouch,
         pages: Pages = .automatic
@@ -212,6 +219,8 @@ extension Team {
     }
 
     /// Makes an array with several dimensions, in C order.
+    ///
+    /// - Throws: As ``array(of:count:placement:pages:)``.
     public func array<Element: BitwiseCopyable>(
         of type: Element.Type, shape: [Int], placement: Placement = .firstTouch,
         pages: Pages = .automatic
@@ -255,6 +264,8 @@ extension Team {
     }
 
     /// Makes an array with the elements of another.
+    ///
+    /// - Throws: As ``array(of:count:placement:pages:)``.
     public func array<Element: BitwiseCopyable>(
         _ elements: [Element], placement: Placement = .firstTouch, pages: Pages = .automatic
     ) throws(MusterError) -> SharedArray<Element> {

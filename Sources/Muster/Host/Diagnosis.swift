@@ -31,11 +31,15 @@ public struct Diagnosis: Sendable {
     public private(set) var notes: [String] = []
 
     /// Checks this host, as it is for this process.
+    ///
+    /// - Throws: As ``Topology/read()``.
     public init() throws(MusterError) {
         self.init(of: try Topology.read(), HostFiles())
     }
 
     /// Checks a recorded host. What has to be tried out is unknown then.
+    ///
+    /// - Throws: As ``Topology/init(recordedAt:)``.
     public init(recordedAt path: String) throws(MusterError) {
         self.init(of: try Topology(recordedAt: path), HostFiles(root: path))
     }

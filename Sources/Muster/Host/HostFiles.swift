@@ -252,7 +252,8 @@ extension Topology {
     /// Copies what `init(recordedAt:)` needs of this host into a directory, made where it is missing.
     ///
     /// - Returns: How many files the recording has.
-    /// - Throws: `.file`; `.system` when the copy can't be read back as a host.
+    /// - Throws: `.file` if the copy can't be written; `.system` if this host can't be read, or the copy can't
+    ///   be read back as a host.
     @discardableResult
     public static func record(to path: String) throws(MusterError) -> Int {
         try checkName(path)

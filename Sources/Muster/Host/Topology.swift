@@ -65,11 +65,15 @@ public struct Topology: Sendable {
     let root: String?
 
     /// Reads this host.
+    ///
+    /// - Throws: `.system` if its files can't be read.
     public static func read() throws(MusterError) -> Topology {
         try Topology(root: nil)
     }
 
     /// Reads a recorded tree: a directory that holds `sys/devices/system` as a host has it.
+    ///
+    /// - Throws: `.system` if there is none or it can't be read, `.file` for a name with a NUL byte.
     public init(recordedAt path: String) throws(MusterError) {
         try self.init(root: path)
     }

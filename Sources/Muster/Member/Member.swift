@@ -24,10 +24,10 @@ public struct Member: ~Copyable {
 
     /// Joins the team that this process was started for (`muster_join`).
     ///
-    /// Throws `.launcher` when the rank is held or given up, or when the launcher is gone. It also
-    /// does so when another launcher (mpirun, srun) has started the program without `muster run`,
-    /// and when MUSTER_SIZE is above 1 and MUSTER_TEAM was lost on the way. The reason says what to
-    /// do.
+    /// - Throws: `.launcher` when the rank is held or given up, or when the launcher is gone. It also
+    ///   comes when another launcher (mpirun, srun) has started the program without `muster run`,
+    ///   and when MUSTER_SIZE is above 1 and MUSTER_TEAM was lost on the way. `.memory` if addresses or
+    ///   descriptors are short. The reason says what to do.
     public static func join() throws(MusterError) -> Member {
         var pointer: OpaquePointer?
         let status = muster_join(&pointer)
@@ -76,16 +76,23 @@ public struct Member: ~Copyable {
 
     /// Makes collective calls work again after a death, among the ranks that are there
     /// (`muster_recover`). Collective.
+    ///
+    /// - Throws: `.launcher` if the launcher is gone, `.system` in a process that the member has forked.
     public func recover() throws(MusterError) {
         try core.check(muster_recover(core.pointer), "recovering")
     }
 
     /// Waits until every rank has come here (`muster_member_barrier`). Collective.
+    ///
+    /// - Throws: `.rankDied` if a rank died or left, `.invalidArgument` if ranks call different functions,
+    ///   `.launcher` if the launcher is gone, `.system` in a process that the member has forked.
     public func barrier() throws(MusterError) {
         try core.check(muster_member_barrier(core.pointer), "barrier")
     }
 
     /// The value that one rank gives (`muster_member_broadcast`). Collective.
+    ///
+    /// - Throws: `.invalidArgument` for a rank that is not there; otherwise as ``barrier()``.
     public func broadcast<Value: BitwiseCopyable>(
         _ value: Value, from root: Int
     ) throws(MusterError) -> Value {
@@ -100,7 +107,9 @@ public struct Member: ~Copyable {
 
     /// Combines a value of each rank into one rank's (`muster_member_reduce`). Collective.
     ///
-    /// Returns: in `root` what all values come to; in the others their own.
+    /// - Returns: In `root` what all values come to; in the others their own.
+    /// - Throws: `.invalidArgument` for a rank that is not there, or an operation that the type does not have;
+    ///   otherwise as ``barrier()``.
     public func reduce<Number: MemberNumber>(
         _ value: Number, _ operation: Combination, to root: Int
     ) throws(MusterError) -> Number {
@@ -112,6 +121,8 @@ public struct Member: ~Copyable {
     }
 
     /// Combines a value of each rank, the same bits in all (`muster_member_all_reduce`). Collective.
+    ///
+    /// - Throws: `.invalidArgument` for an operation that the type does not have; otherwise as ``barrier()``.
     public func allReduce<Number: MemberNumber>(
         _ value: Number, _ operation: Combination
     ) throws(MusterError) -> Number {
@@ -123,6 +134,8 @@ public struct Member: ~Copyable {
     }
 
     /// The same, value by value, of arrays of one length. What they hold after an error is undefined.
+    ///
+    /// - Throws: `.invalidArgument` for an operation that the type does not have; otherwise as ``barrier()``.
     public func allReduce<Number: MemberNumber>(
         _ values: inout [Number], _ operation: Combination
     ) throws(MusterError) {
@@ -135,6 +148,8 @@ public struct Member: ~Copyable {
 
     /// What the values of the ranks up to this one, or before it, come to (`muster_member_scan`).
     /// Collective.
+    ///
+    /// - Throws: `.invalidArgument` for an operation that the type does not have; otherwise as ``barrier()``.
     public func scan<Number: MemberNumber>(
         _ value: Number, _ operation: Combination, _ extent: ScanExtent = .through
     ) throws(MusterError) -> Number {

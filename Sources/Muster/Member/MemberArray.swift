@@ -132,6 +132,9 @@ extension Member {
     ///
     /// Each rank touches its own static share first. The array lives as long as the launcher: a rank
     /// that was started again finds it with its contents.
+    ///
+    /// - Throws: `.invalidArgument` for a name or size that can't be, or an array that has another size;
+    ///   `.memory` if there is not enough; otherwise as ``barrier()``.
     public func array<Element: BitwiseCopyable>(
         _ name: String, of type: Element.Type, count: Int
     ) throws(MusterError) -> MemberArray<Element> {

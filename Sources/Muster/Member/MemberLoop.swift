@@ -48,6 +48,10 @@ public final class MemberLoop {
     public var chunks: Int { Int(truncatingIfNeeded: muster_member_loop_chunks(pointer)) }
 
     /// The next chunk; nil: nothing is left for this rank (`muster_member_loop_next`).
+    ///
+    /// - Throws: `.rankDied` if a rank died and the loop does not adopt, `.invalidArgument` if the loop has
+    ///   ended, `.launcher` if the launcher is gone. `.memory` if this rank can't list what the dead have
+    ///   left, `.system` in a process that the member has forked.
     @inlinable public func next() throws(MusterError) -> Claim? {
         var raw = muster_chunk()
         let status = muster_member_loop_next(pointer, &raw)
@@ -64,7 +68,10 @@ public final class MemberLoop {
 
     /// Waits for all ranks and audits what they committed (`muster_member_loop_end`). Collective.
     ///
-    /// Throws `.audit` where a chunk was not committed exactly once; `.rankDied`.
+    /// - Throws: `.audit` where a chunk was not committed exactly once. `.rankDied` if a rank died and the loop
+    ///   does not adopt, `.invalidArgument` if the loop has ended or ranks call different functions,
+    ///   `.launcher` if the launcher is gone. `.memory` if there is not enough for the audit, `.system` in a
+    ///   process that the member has forked.
     @discardableResult
     public func end() throws(MusterError) -> AuditReport {
         var raw = muster_report()
@@ -90,6 +97,9 @@ public final class MemberLoop {
 
     /// What the chunks' partial results come to, after ``end()``: the same bits in every rank and for
     /// any number of ranks (`muster_member_loop_reduce`). Not collective.
+    ///
+    /// - Throws: `.invalidArgument` if the loop leaves no such values or did not end well, or the type does
+    ///   not have the operation; `.memory` if there is not enough.
     public func reduce<Number: MemberNumber>(
         _ type: Number.Type, _ operation: Combination
     ) throws(MusterError) -> Number {
@@ -103,6 +113,9 @@ public final class MemberLoop {
 
     /// For each chunk what the partial results up to it, or before it, come to
     /// (`muster_member_loop_scan`). Not collective.
+    ///
+    /// - Throws: `.invalidArgument` if the loop leaves no such values or did not end well, or the type does
+    ///   not have the operation.
     public func scan<Number: MemberNumber>(
         _ type: Number.Type, _ operation: Combination, _ extent: ScanExtent = .through
     ) throws(MusterError) -> [Number] {
@@ -204,9 +217,11 @@ extension Member {
     ///   read: survivors run what a dead rank has left. Else its death ends the loop.
     /// - partial: the type that each chunk leaves behind for ``MemberLoop/reduce(_:_:)``.
     /// - name: for the launcher's report: 1 to 63 bytes, no control characters.
-    /// - uses: the arrays that it deals. Where one that is written has not `elements` indices, or none
-    ///   that is read has, `.invalidArgument` says which, in all ranks. Without any, nothing is known of
-    ///   their lengths.
+    /// - uses: the arrays that it deals. Without any, nothing is known of their lengths.
+    ///
+    /// - Throws: `.invalidArgument`, in all ranks, if an array that is written has not `elements` indices, or
+    ///   none that is read has; also for options that can't be, or more chunks than there is room for.
+    ///   `.memory` if there is not enough for partial results; otherwise as ``Member/barrier()``.
     public func loop(
         over elements: Int, schedule: Schedule = .static, grain: Int = 0, batch: Int = 0,
         adopting: Bool = false, partial: (any BitwiseCopyable.Type)? = nil, name: String = "loop",

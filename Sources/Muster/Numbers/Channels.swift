@@ -84,6 +84,9 @@ extension Team {
     }
 
     /// Statistics of each channel of a file's array, in either order of dimensions.
+    ///
+    /// - Throws: `.invalidArgument`: no such axis, or more than ``maximumChannelCount`` channels;
+    ///   otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func channelStatistics(
         of numbers: borrowing NPYNumbers, axis: Int, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Statistics], report: AuditReport) {
@@ -100,7 +103,8 @@ extension Team {
     ///   - schedule: How chunks are dealt; the result does not depend on it.
     ///   - willRead: Called with each file's number, from 0, before the file is read.
     /// - Throws: `.invalidArgument`: a file has no such axis, too many channels, or other channels than
-    ///   the first one; then none is read.
+    ///   the first one; then none is read. `.file` if a file is not what it was; otherwise as
+    ///   ``numbers(npy:)`` and ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func channelStatistics(
         of files: NPYFiles, axis: Int, schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }

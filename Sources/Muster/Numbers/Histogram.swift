@@ -95,7 +95,8 @@ extension Team {
     ///   - array: Of this team.
     ///   - edges: 2 to 65,537 finite numbers that rise or stay equal.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
-    /// - Throws: `.invalidArgument` for other edges; otherwise as `reduce`.
+    /// - Throws: `.invalidArgument` for other edges; otherwise as
+    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func histogram<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {
@@ -103,6 +104,9 @@ extension Team {
     }
 
     /// Counts a file's numbers between edges, as of an array.
+    ///
+    /// - Throws: `.invalidArgument` for other edges; otherwise as
+    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func histogram(
         of numbers: borrowing NPYNumbers, edges: [Double], schedule: Schedule = .static
     ) throws(MusterError) -> (result: Histogram, report: AuditReport) {

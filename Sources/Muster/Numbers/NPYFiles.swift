@@ -91,7 +91,8 @@ extension Team {
     ///   - files: Of any types.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
     ///   - willRead: Called with each file's number, from 0, before it is read.
-    /// - Throws: `.file`; otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
+    /// - Throws: `.file` if one is not what it was; otherwise as ``numbers(npy:)`` and
+    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func statistics(
         of files: NPYFiles, schedule: Schedule = .static, willRead: (Int) -> Void = { _ in }
     ) throws(MusterError) -> (each: [Statistics], report: AuditReport) {
@@ -108,6 +109,9 @@ extension Team {
 
     /// Counts the numbers of several files between edges, as one data set. `willRead` is called with each
     /// file's number, from 0, before the file is read.
+    ///
+    /// - Throws: `.invalidArgument` for other edges, `.file` if a file is not what it was; otherwise as
+    ///   ``numbers(npy:)`` and ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func histogram(
         of files: NPYFiles, edges: [Double], schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }

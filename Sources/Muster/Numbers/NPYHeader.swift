@@ -159,7 +159,10 @@ public struct NPYHeader: Sendable, Equatable {
     /// - Parameters:
     ///   - prefix: the file's first bytes, as many as `requiredPrefix` says, or more.
     ///   - fileByteCount: the size of the file in bytes.
-    /// - Throws: `NPYError`, with any of its reasons.
+    /// - Throws: `NPYError` as ``requiredPrefix(_:fileByteCount:)``, and with reason
+    ///   `malformedHeader`, `unknownKey`, `missingKey`, `duplicateKey`, `objectDType`, `structuredDType`,
+    ///   `complexDType`, `unsupportedDType`, `tooManyDimensions`, `invalidShape`, `countOverflow`,
+    ///   `dataTruncated` or `dataTooLong`.
     public init(prefix: [UInt8], fileByteCount: Int) throws(NPYError) {
         let preamble = try NPYPreamble(prefix, fileByteCount: fileByteCount)
         guard prefix.count >= preamble.dataOffset else {

@@ -38,7 +38,7 @@ extension Team {
     /// Reads what ``array(npy:as:writable:)`` reads, and also Fortran order, big-endian data and data that
     /// are not aligned.
     ///
-    /// - Throws: `.file`, with the reason and the remedy.
+    /// - Throws: As ``array(npy:as:writable:)``.
     public func numbers(npy path: String) throws(MusterError) -> NPYNumbers {
         let file = try BackingFile(opening: path, writable: false)
         do throws(MusterError) {

@@ -47,6 +47,9 @@ extension Team {
     }
 
     /// Percentiles of an array, as ``percentiles(_:of:schedule:)-swift.method`` finds a file's.
+    ///
+    /// - Throws: `.invalidArgument` for other percents; `.file` if elements change meanwhile;
+    ///   otherwise as ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func percentiles<Element: NPYElement>(
         _ percents: [Double], of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: [Percentile], report: AuditReport, passes: Int) {
@@ -59,7 +62,9 @@ extension Team {
     /// Percentiles of several files as one data set. `willRead`: called with each file's number, from 0,
     /// before it is read, in each pass.
     ///
-    /// - Throws: `.invalidArgument` if types differ; otherwise as of one file.
+    /// - Throws: `.invalidArgument` for other percents or if types differ; `.file` if a file is not what it
+    ///   was; otherwise as ``numbers(npy:)`` and
+    ///   ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func percentiles(
         _ percents: [Double], of files: NPYFiles, schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }
@@ -97,7 +102,8 @@ extension Team {
     /// - Returns: For each index along the axis what ``percentiles(_:of:schedule:willRead:)`` finds of its
     ///   elements; the audit of all passes together; how often the data were read.
     /// - Throws: `.invalidArgument`: other percents, files of several types, no such axis, or more than
-    ///   ``maximumPercentileChannelCount`` channels; else as of one file.
+    ///   ``maximumPercentileChannelCount`` channels; `.file` if a file is not what it was; otherwise as
+    ///   ``numbers(npy:)`` and ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func channelPercentiles(
         _ percents: [Double], of files: NPYFiles, axis: Int, schedule: Schedule = .static,
         willRead: (Int) -> Void = { _ in }

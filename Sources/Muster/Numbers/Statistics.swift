@@ -121,6 +121,7 @@ extension Team {
     /// - Parameters:
     ///   - array: Of this team.
     ///   - schedule: How chunks are dealt; the result does not depend on it.
+    /// - Throws: As ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func statistics<Element: NPYElement>(
         of array: borrowing SharedArray<Element>, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {
@@ -129,6 +130,8 @@ extension Team {
     }
 
     /// Statistics of a file's numbers, with the audit of the loop that made them.
+    ///
+    /// - Throws: As ``reduce(_:count:grain:schedule:recovery:stallTimeout:)``.
     public func statistics(
         of numbers: borrowing NPYNumbers, schedule: Schedule = .static
     ) throws(MusterError) -> (result: Statistics, report: AuditReport) {

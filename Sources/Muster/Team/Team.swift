@@ -55,7 +55,7 @@ public struct Team: ~Copyable {
     ///   - check: Whether a kernel can touch only the chunk that it has claimed. In a team that is
     ///     checked, the leader waits, for any `leader`.
     /// - Throws: `.threads` when workers are to be forked and this process has more than one thread,
-    ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`.
+    ///   `.invalidArgument`, `.memory`, `.start`, `.serverDied`; `.system` if this host can't be read.
     public init(
         size: Int, leader: Leader = .waits, binding: Binding = .spread, start: Start = .fork,
         wait: Wait = .automatic, check: Check = .automatic
@@ -133,9 +133,10 @@ public struct Team: ~Copyable {
     /// - Throws: When any chunk was not, with the report in the error: `.kernelThrew` (in-place
     ///   arrays then have that chunk's old contents), `.strayAccess` (in check mode),
     ///   `.quarantined`, `.serverDied`, `.cancelled`, `.fileShrank`, `.kernelUnknown`, `.audit`.
-    ///   `.workerDied` comes with recovery `.fail`, or if no rank is left and none can be started.
+    ///   `.workerDied` comes with ``Recovery/fail``, or if no rank is left and none can be started.
     ///   Before the loop: `.invalidArgument`, `.kernelUnknown` if a fork server's ranks can't know
-    ///   the kernel. `.start`, `.threads`, `.memory` come if ranks have to be started; `.system`.
+    ///   the kernel, `.memory` if there is not enough for the journals. `.start` and `.threads` come
+    ///   if no rank is left and none can be started, `.system` if a system call fails.
     @discardableResult
     @inlinable
     public func run<Work: Kernel>(
@@ -151,6 +152,8 @@ public struct Team: ~Copyable {
 
     /// Runs a kernel once in each rank: chunk r, of one element, goes to rank r. The oldest way to share
     /// out work.
+    ///
+    /// - Throws: As ``run(_:count:grain:schedule:recovery:stallTimeout:)``.
     @discardableResult
     @inlinable
     public func eachRank<Work: Kernel>(
@@ -194,6 +197,9 @@ public struct Team: ~Copyable {
     ///
     /// Parameters as for ``run(_:count:grain:schedule:recovery:stallTimeout:)``. A grain that is not given grows where partial
     /// results would take more than 1 MiB and a sixteenth of one byte an element; one that is given is kept.
+    ///
+    /// - Throws: As ``run(_:count:grain:schedule:recovery:stallTimeout:)``, and `.memory` if there is not
+    ///   enough for the partial results.
     public func reduce<Work: Reduction>(
         _ reduction: Work, count: Int? = nil, grain: Int? = nil, schedule: Schedule = .static,
         recovery: Recovery = .redo(), stallTimeout: Duration? = nil

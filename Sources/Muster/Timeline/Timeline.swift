@@ -168,7 +168,9 @@ extension Team {
     ///
     /// - Parameter eventsPerRank: Room for so many attempts at chunks a rank, and for so many loops, up
     ///   to 2^32. What goes beyond is counted, and missing: see ``Timeline/isComplete``.
-    /// - Throws: `.invalidArgument` for another number, and where the team is recording; `.memory`.
+    /// - Throws: `.invalidArgument` for another number, and where the team is recording, has ended or runs
+    ///   a loop. `.memory` if there is not enough, `.start` or `.threads` if no rank is left and none can
+    ///   be started, `.system` if a system call fails.
     public func startTimeline(eventsPerRank: Int = 1 << 16) throws(MusterError) {
         try core.startRecording(eventsPerRank: eventsPerRank)
     }
@@ -177,6 +179,6 @@ extension Team {
     ///
     /// Reads back where the pages of the loops' arrays lie, on a host with several nodes.
     ///
-    /// - Throws: `.invalidArgument` where the team is not recording.
+    /// - Throws: `.invalidArgument` where the team is not recording, and while a loop runs.
     public func endTimeline() throws(MusterError) -> Timeline { try core.endRecording() }
 }

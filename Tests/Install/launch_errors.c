@@ -220,7 +220,7 @@ static void mirrored(void)
     int *elements = muster_array_elements(table);
     for (int i = 0; i < 1000; i++)
         elements[i] = i;
-    CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "call muster_array_mirror before the loop",
+    CHECK_FAILS(MUSTER_ERROR_ARGUMENT, "call muster_array_mirror on the array",
                 muster_leader_reduce(leader, &loop, 8, add_up, NULL, &sum, &error));
     CHECK(muster_array_mirror(table, &error) == 0);
     CHECK(muster_leader_reduce(leader, &loop, 8, add_up, NULL, &sum, &error) == 0);

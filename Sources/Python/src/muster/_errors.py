@@ -91,7 +91,7 @@ _CLASSES = {
 # What a remedy of the library's is called here.
 _NAMES = (
     ("recovery = MUSTER_RECOVERY_FAIL", 'recovery="fail"'),
-    ("muster_array_mirror", "muster.mirror(array)"),
+    ("muster_array_mirror on the array", "muster.mirror(array)"),
     ("MUSTER_USE_GATHER", "the array itself, without muster.input"),
 )
 

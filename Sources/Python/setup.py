@@ -4,6 +4,7 @@ MUSTER_PREFIX=/usr/local: takes the library that CSources/install.sh has put the
 is built from this checkout, which needs Swift, and becomes a part of the package.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -90,8 +91,8 @@ setup(
     ext_modules=[
         Extension(
             "muster._core",
-            [f"src/muster/{name}.c" for name in ("_core", "_core_leader", "_core_rank", "_core_member")],
-            depends=["src/muster/_core.h"],
+            sorted(glob.glob("src/muster/_core*.c")),
+            depends=sorted(glob.glob("src/muster/_core*.h")),
             libraries=["muster"],
             py_limited_api=True,
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wno-cast-function-type"],

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import muster
-from conftest import Killer, children
+from conftest import Killer, children, script
 
 
 def increment(chunk, x):
@@ -182,6 +182,68 @@ def test_the_canary_without_a_journal(rng, tmp_path):
         with pytest.raises(muster.Quarantined):
             team.run(half, muster.in_place(x), grain=100)
         assert set(x[500:600]) == {0.0}
+
+
+@pytest.fixture
+def memory_cgroup():
+    """A memory cgroup of 400 MiB below this process's, as the file that a process enters it by."""
+    with open("/proc/self/cgroup") as file:
+        groups = dict(line.strip().split(":", 2)[1:] for line in file)
+    if "memory" in groups:
+        folder, limit = "/sys/fs/cgroup/memory" + groups["memory"], "memory.limit_in_bytes"
+    else:
+        folder, limit = "/sys/fs/cgroup" + groups.get("", "/"), "memory.max"
+    folder = f"{folder.rstrip('/')}/muster-test-{os.getpid()}"
+    try:
+        os.mkdir(folder)
+    except OSError as error:
+        pytest.skip(f"no memory cgroup can be made: {error}")
+    try:
+        try:
+            with open(f"{folder}/{limit}", "w") as file:
+                file.write(str(400 << 20))
+        except OSError as error:
+            pytest.skip(f"a memory cgroup can't be limited: {error}")
+        yield f"{folder}/cgroup.procs"
+    finally:
+        end = time.monotonic() + 10
+        while True:
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+
+def test_a_rank_runs_out_of_memory(memory_cgroup, tmp_path):
+    """The kernel kills it: its chunk is done again. What is too much from the start is an error."""
+    done = script(f"""
+        import os
+        with open({memory_cgroup!r}, "w") as file:
+            file.write(str(os.getpid()))
+        import numpy, muster
+        marker = {str(tmp_path / "died")!r}
+        def greedy(chunk, x):
+            x += 1
+            if chunk.index == 3 and not os.path.exists(marker):
+                open(marker, "w").close()
+                numpy.ones(1 << 27)
+        with muster.Team(2) as team:
+            x = team.array(1000)
+            report = team.run(greedy, muster.in_place(x), grain=100)
+            print(report, (x == 1).all(), [str(death) for death in report.deaths])
+            for call in (lambda: team.array(1 << 28), lambda: team.run(
+                    (lambda table: lambda chunk: table[0])(numpy.zeros(1 << 27)), count=1)):
+                try:
+                    call()
+                except muster.OutOfMemoryError as error:
+                    print("refused:", error)
+        """)
+    assert done.returncode == 0, done
+    assert "True ['rank" in done.stdout and "SIGKILL" in done.stdout and "in chunk 3" in done.stdout, done
+    assert done.stdout.count("refused:") == 2, done
 
 
 def parent(pid):

@@ -8,8 +8,17 @@ from typing import Any
 from ._errors import OutOfMemoryError
 
 
+def _read(path: str) -> int | None:
+    try:
+        with open(path) as file:
+            text = file.read().strip()
+        return None if text == "max" else int(text)
+    except (OSError, ValueError):
+        return None
+
+
 def available_bytes() -> int | None:
-    """What the machine and this process's cgroup can still give; None: not known."""
+    """What the machine and this process's cgroups can still give; None: not known."""
     found = []
     try:
         with open("/proc/meminfo") as file:
@@ -17,19 +26,24 @@ def available_bytes() -> int | None:
                 if line.startswith("MemAvailable:"):
                     found.append(int(line.split()[1]) * 1024)
         with open("/proc/self/cgroup") as file:
-            path = next((line[3:].strip() for line in file if line.startswith("0::")), None)
-        while path is not None:
-            folder = "/sys/fs/cgroup" + path.rstrip("/")
-            try:
-                with open(folder + "/memory.max") as most, open(folder + "/memory.current") as now:
-                    limit = most.read().strip()
-                    if limit != "max":
-                        found.append(int(limit) - int(now.read()))
-            except OSError:
-                pass
-            path = None if path in ("", "/") else os.path.dirname(path)
+            groups = [line.strip().split(":", 2) for line in file]
     except (OSError, ValueError):
-        pass
+        groups = []
+    for _, kinds, path in groups:
+        if kinds == "":  # version 2
+            root, most, now = "/sys/fs/cgroup", "memory.max", "memory.current"
+        elif "memory" in kinds.split(","):
+            root, most, now = "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        while True:
+            folder = root + path.rstrip("/")
+            limit, used = _read(f"{folder}/{most}"), _read(f"{folder}/{now}")
+            if limit is not None and used is not None:
+                found.append(max(0, limit - used))
+            if path in ("", "/"):
+                break
+            path = os.path.dirname(path)
     return min(found, default=None)
 
 

@@ -164,7 +164,8 @@ PyMODINIT_FUNC PyInit__core(void)
     if (!module)
         return NULL;
     if (PyModule_AddStringConstant(module, "version", MUSTER_VERSION) < 0 ||
-        muster_python_add_rank(module) < 0 || muster_python_add_leader(module) < 0 ||
+        muster_python_add_chunk(module) < 0 || muster_python_add_rank(module) < 0 ||
+        muster_python_add_loop(module) < 0 || muster_python_add_leader(module) < 0 ||
         muster_python_add_member(module) < 0) {
         Py_DECREF(module);
         return NULL;

@@ -41,7 +41,12 @@ int muster_python_kernel(const struct muster_work *work);
 int muster_python_native(const struct muster_work *work);
 int muster_python_compiled(const struct muster_work *work);
 
+/* The chunk in work, as Python sees it. Returns: a new reference, NULL with an exception. */
+PyObject *muster_python_lend_chunk(const struct muster_work *work);
+
 /* Adds what a part has to the module. Returns: 0, or -1 with an exception. */
+int muster_python_add_chunk(PyObject *module);
+int muster_python_add_loop(PyObject *module);
 int muster_python_add_rank(PyObject *module);
 int muster_python_add_leader(PyObject *module);
 int muster_python_add_member(PyObject *module);

@@ -8,7 +8,7 @@
  * thread.
  */
 #define _GNU_SOURCE
-#include "_core.h"
+#include "_core_leader.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -18,11 +18,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+PyTypeObject *muster_python_memory_type;
 static PyObject *error_type; /* muster._core.Error */
-static PyTypeObject *leader_type, *memory_type, *loop_type;
+static PyTypeObject *leader_type;
 
-/* Sets the exception for an error of the library's. Returns: NULL. */
-static PyObject *refuse(const struct muster_error *error)
+PyObject *muster_python_refuse(const struct muster_error *error)
 {
     PyObject *subject =
         PyUnicode_DecodeUTF8(error->subject, (Py_ssize_t)strlen(error->subject), "replace");
@@ -42,21 +42,6 @@ static PyObject *refuse(const struct muster_error *error)
 
 /* -- the leader ----------------------------------------------------------------------------- */
 
-typedef struct {
-    PyObject head;
-    struct muster_leader *leader;
-    unsigned long thread;
-    int pid;
-    unsigned forks; /* when it was made */
-    int running;
-    PyThreadState *state; /* while a loop runs, of the thread that runs it */
-    PyObject *tick;       /* called about ten times a second while a loop runs; NULL */
-    PyObject *raised[3];  /* by it, or by a signal's handler */
-    struct muster_array **doomed;
-    size_t doomed_count, doomed_room;
-    struct stat outputs[2]; /* where descriptors 1 and 2 led when the server was started */
-} Leader;
-
 /* How often this process is the child of a fork: asking for its pid takes a tenth of an empty loop.
  */
 static unsigned forks;
@@ -66,7 +51,7 @@ static void note_fork(void)
     forks++;
 }
 
-static int is_own(const Leader *self)
+int muster_python_is_own(const Leader *self)
 {
     return self->forks == forks;
 }
@@ -81,13 +66,12 @@ static PyObject *wrong_state(const char *words)
 {
     struct muster_error error = {.code = MUSTER_ERROR_NOT_LEADER, .subject = "team"};
     snprintf(error.message, sizeof error.message, "%s", words);
-    return refuse(&error);
+    return muster_python_refuse(&error);
 }
 
-/* Whether this thread may use the leader now. Returns: 0, or -1 with an exception. */
-static int check(Leader *self)
+int muster_python_check(Leader *self)
 {
-    if (!is_own(self))
+    if (!muster_python_is_own(self))
         wrong_state(
             "team: this process was forked by the leader's, and only that one leads the team: "
             "make a team of its own");
@@ -152,7 +136,7 @@ static PyObject *leader_new(PyTypeObject *type, PyObject *arguments, PyObject *n
     Py_DECREF(texts);
     if (status < 0) {
         Py_DECREF((PyObject *)self);
-        return refuse(&error);
+        return muster_python_refuse(&error);
     }
     return (PyObject *)self;
 }
@@ -160,7 +144,7 @@ static PyObject *leader_new(PyTypeObject *type, PyObject *arguments, PyObject *n
 static void leader_free(Leader *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    if (self->leader && is_own(self)) {
+    if (self->leader && muster_python_is_own(self)) {
         struct muster_leader *leader = self->leader;
         Py_BEGIN_ALLOW_THREADS muster_leader_destroy(leader); /* with the doomed */
         Py_END_ALLOW_THREADS
@@ -175,7 +159,7 @@ static void leader_free(Leader *self)
 static PyObject *leader_end(Leader *self, PyObject *unused)
 {
     (void)unused;
-    if (!is_own(self))
+    if (!muster_python_is_own(self))
         Py_RETURN_NONE;
     if (self->running) {
         wrong_state("team: a loop is running on it: it can't end now");
@@ -199,7 +183,7 @@ static PyObject *leader_pids(Leader *self, PyObject *unused)
 static PyObject *leader_check(Leader *self, PyObject *unused)
 {
     (void)unused;
-    if (check(self) < 0)
+    if (muster_python_check(self) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -219,21 +203,11 @@ static PyObject *leader_same_outputs(Leader *self, PyObject *unused)
 
 /* -- memory --------------------------------------------------------------------------------- */
 
-typedef struct {
-    PyObject head;
-    Leader *leader;
-    struct muster_array *array;
-    char *address;
-    Py_ssize_t bytes;
-    int is_read_only;
-    unsigned long long number; /* no other memory of this process has had it */
-} Memory;
-
 static PyObject *new_memory(Leader *leader, struct muster_array *array, uint64_t bytes,
                             int is_read_only)
 {
-    allocfunc allocate = (allocfunc)PyType_GetSlot(memory_type, Py_tp_alloc);
-    Memory *made = (Memory *)allocate(memory_type, 0);
+    allocfunc allocate = (allocfunc)PyType_GetSlot(muster_python_memory_type, Py_tp_alloc);
+    Memory *made = (Memory *)allocate(muster_python_memory_type, 0);
     if (!made) {
         muster_array_destroy(array);
         return NULL;
@@ -254,9 +228,10 @@ static void memory_free(Memory *self)
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     Leader *leader = self->leader;
     if (leader && self->array) {
-        if (is_own(leader) && !leader->running && leader->thread == PyThread_get_thread_ident()) {
+        if (muster_python_is_own(leader) && !leader->running &&
+            leader->thread == PyThread_get_thread_ident()) {
             muster_array_destroy(self->array);
-        } else if (is_own(leader)) {
+        } else if (muster_python_is_own(leader)) {
             if (leader->doomed_count == leader->doomed_room) {
                 size_t room = leader->doomed_room * 2 + 16;
                 void *grown = PyMem_Realloc(leader->doomed, room * sizeof *leader->doomed);
@@ -304,12 +279,12 @@ static PyObject *memory_notes(Memory *self, void *unused)
 static PyObject *memory_mirror(Memory *self, PyObject *unused)
 {
     (void)unused;
-    if (check(self->leader) < 0)
+    if (muster_python_check(self->leader) < 0)
         return NULL;
     struct muster_error error;
     int status;
     Py_BEGIN_ALLOW_THREADS status = muster_array_mirror(self->array, &error);
-    Py_END_ALLOW_THREADS if (status < 0) return refuse(&error);
+    Py_END_ALLOW_THREADS if (status < 0) return muster_python_refuse(&error);
     Py_RETURN_NONE;
 }
 
@@ -347,7 +322,7 @@ static PyObject *leader_array(Leader *self, PyObject *arguments)
     unsigned element_bytes;
     const char *placement, *pages, *name;
     if (!PyArg_ParseTuple(arguments, "KIzzz", &count, &element_bytes, &placement, &pages, &name) ||
-        check(self) < 0)
+        muster_python_check(self) < 0)
         return NULL;
     struct muster_array_options options = {.size_bytes = sizeof options,
                                            .element_bytes = element_bytes,
@@ -362,7 +337,7 @@ static PyObject *leader_array(Leader *self, PyObject *arguments)
     Py_BEGIN_ALLOW_THREADS status = muster_array_create(self->leader, &options, &array, &error);
     Py_END_ALLOW_THREADS self->running = 0;
     if (status < 0)
-        return refuse(&error);
+        return muster_python_refuse(&error);
     return new_memory(self, array, count * element_bytes, 0);
 }
 
@@ -375,7 +350,7 @@ static PyObject *leader_map(Leader *self, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "O&IIpI", PyUnicode_FSConverter, &path, &element_bytes, &dtype,
                           &writable, &own_bytes))
         return NULL;
-    if (check(self) < 0) {
+    if (muster_python_check(self) < 0) {
         Py_DECREF(path);
         return NULL;
     }
@@ -392,291 +367,8 @@ static PyObject *leader_map(Leader *self, PyObject *arguments)
     Py_END_ALLOW_THREADS self->running = 0;
     Py_DECREF(path);
     if (status < 0)
-        return refuse(&error);
+        return muster_python_refuse(&error);
     return new_memory(self, array, muster_array_count(array) * own_bytes, !writable);
-}
-
-/* -- loops ---------------------------------------------------------------------------------- */
-
-/* A loop that is ready to run, again and again. */
-typedef struct {
-    PyObject head;
-    struct muster_loop_options options;
-    struct muster_use uses[MUSTER_USES_MAX];
-    PyObject *memories; /* keeps the arrays */
-    unsigned char arguments[MUSTER_WORK_ARGUMENT_BYTES_MAX];
-} Loop;
-
-/* Loop(kernel, uses, argument, count, grain, schedule, by_rank, recovery, redo_limit, stall_ns)
- *
- * uses: tuples (memory, access, flags, elements_per_index). */
-static PyObject *loop_new(PyTypeObject *type, PyObject *arguments, PyObject *names)
-{
-    unsigned long long kernel, count, grain, stall_ns;
-    unsigned schedule, by_rank, recovery, redo_limit;
-    PyObject *uses;
-    Py_buffer bytes;
-    (void)names;
-    if (!PyArg_ParseTuple(arguments, "KO!y*KKIIIIK", &kernel, &PyList_Type, &uses, &bytes, &count,
-                          &grain, &schedule, &by_rank, &recovery, &redo_limit, &stall_ns))
-        return NULL;
-    Py_ssize_t use_count = PyList_Size(uses);
-    Loop *self = NULL;
-    if (use_count > (Py_ssize_t)MUSTER_USES_MAX ||
-        bytes.len > (Py_ssize_t)MUSTER_WORK_ARGUMENT_BYTES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "more arrays or bytes than a loop can have");
-        goto done;
-    }
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    self = (Loop *)allocate(type, 0);
-    if (!self)
-        goto done;
-    memcpy(self->arguments, bytes.buf, (size_t)bytes.len);
-    self->options = (struct muster_loop_options){.size_bytes = sizeof self->options,
-                                                 .schedule = schedule,
-                                                 .kernel = (muster_kernel)(uintptr_t)kernel,
-                                                 .count = count,
-                                                 .grain = grain,
-                                                 .uses = self->uses,
-                                                 .arguments = self->arguments,
-                                                 .use_count = (uint32_t)use_count,
-                                                 .argument_bytes = (uint32_t)bytes.len,
-                                                 .by_rank = by_rank,
-                                                 .recovery = recovery,
-                                                 .redo_limit = redo_limit,
-                                                 .stall_ns = stall_ns};
-    self->memories = PyList_New(use_count);
-    for (Py_ssize_t i = 0; self->memories && i < use_count; i++) {
-        struct muster_use *use = &self->uses[i];
-        PyObject *memory;
-        unsigned long long per_index;
-        if (!PyArg_ParseTuple(PyList_GetItem(uses, i), "O!IIK", memory_type, &memory, &use->access,
-                              &use->flags, &per_index)) {
-            Py_CLEAR(self->memories);
-            break;
-        }
-        use->array = ((Memory *)memory)->array;
-        use->elements_per_index = per_index;
-        Py_INCREF(memory);
-        PyList_SetItem(self->memories, i, memory);
-    }
-    if (!self->memories) {
-        Py_DECREF((PyObject *)self);
-        self = NULL;
-    }
-done:
-    PyBuffer_Release(&bytes);
-    return (PyObject *)self;
-}
-
-static void loop_free(Loop *self)
-{
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    Py_XDECREF(self->memories);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
-static PyType_Slot loop_slots[] = {{Py_tp_doc, "A loop that is ready to run, again and again."},
-                                   {Py_tp_new, loop_new},
-                                   {Py_tp_dealloc, loop_free},
-                                   {0, NULL}};
-static PyType_Spec loop_spec = {"muster._core.Loop", sizeof(Loop), 0, Py_TPFLAGS_DEFAULT,
-                                loop_slots};
-
-/* Keeps the exception that is set, or forgets it where one is kept already. */
-static void keep_raised(Leader *self)
-{
-    if (self->raised[0])
-        PyErr_Clear();
-    else
-        PyErr_Fetch(&self->raised[0], &self->raised[1], &self->raised[2]);
-}
-
-/* About ten times a second, while the leader waits: signals' handlers get their turn, and the
- * team's tick (progress, what ranks print). An exception ends the loop, chunks in work first; a
- * second one, Ctrl-C once more, kills the ranks with their chunks. */
-static int progress(void *context, const struct muster_progress *now)
-{
-    Leader *self = context;
-    PyEval_RestoreThread(self->state);
-    int before = self->raised[0] != NULL;
-    if (PyErr_CheckSignals() < 0) {
-        keep_raised(self);
-        uint32_t size = before ? muster_leader_size(self->leader) : 0;
-        for (uint32_t rank = 0; rank < size; rank++) {
-            int pid = muster_leader_process(self->leader, rank);
-            if (pid > 0)
-                kill(pid, SIGKILL);
-        }
-    }
-    if (self->tick && self->tick != Py_None) {
-        PyObject *answer = PyObject_CallFunction(self->tick, "KKK", (unsigned long long)now->done,
-                                                 (unsigned long long)now->chunks,
-                                                 (unsigned long long)now->elapsed_ns);
-        if (!answer)
-            keep_raised(self);
-        Py_XDECREF(answer);
-    }
-    int ends = self->raised[0] != NULL;
-    self->state = PyEval_SaveThread();
-    return ends;
-}
-
-struct joining {
-    Leader *leader;
-    PyObject *function; /* of the addresses of left and right; leaves the result in left */
-};
-
-static void join(void *left, const void *right, void *context)
-{
-    struct joining *joining = context;
-    PyEval_RestoreThread(joining->leader->state);
-    if (!joining->leader->raised[0]) {
-        PyObject *answer =
-            PyObject_CallFunction(joining->function, "KK", (unsigned long long)(uintptr_t)left,
-                                  (unsigned long long)(uintptr_t)right);
-        if (!answer)
-            keep_raised(joining->leader);
-        Py_XDECREF(answer);
-    }
-    joining->leader->state = PyEval_SaveThread();
-}
-
-static PyObject *finish(Leader *self, int status, const struct muster_error *error)
-{
-    if (self->raised[0]) {
-        PyErr_Restore(self->raised[0], self->raised[1], self->raised[2]);
-        memset(self->raised, 0, sizeof self->raised);
-        return NULL;
-    }
-    if (status < 0)
-        return refuse(error);
-    Py_RETURN_NONE;
-}
-
-static void set_tick(Leader *self, PyObject *tick)
-{
-    PyObject *before = self->tick;
-    Py_INCREF(tick);
-    self->tick = tick;
-    Py_XDECREF(before);
-}
-
-/* run(loop, tick or None) */
-static PyObject *leader_run(Leader *self, PyObject *arguments)
-{
-    Loop *loop;
-    PyObject *tick;
-    if (!PyArg_ParseTuple(arguments, "O!O", loop_type, &loop, &tick) || check(self) < 0)
-        return NULL;
-    struct muster_error error;
-    loop->options.progress = progress;
-    loop->options.progress_context = self;
-    set_tick(self, tick);
-    self->running = 1;
-    self->state = PyEval_SaveThread();
-    int status = muster_leader_run(self->leader, &loop->options, &error);
-    PyEval_RestoreThread(self->state);
-    self->running = 0;
-    return finish(self, status, &error);
-}
-
-/* reduce(loop, tick or None, bytes of a partial result, function, address of the result) */
-static PyObject *leader_reduce(Leader *self, PyObject *arguments)
-{
-    Loop *loop;
-    PyObject *tick, *function;
-    unsigned bytes;
-    unsigned long long result;
-    if (!PyArg_ParseTuple(arguments, "O!OIOK", loop_type, &loop, &tick, &bytes, &function,
-                          &result) ||
-        check(self) < 0)
-        return NULL;
-    struct muster_error error;
-    struct joining joining = {self, function};
-    loop->options.progress = progress;
-    loop->options.progress_context = self;
-    set_tick(self, tick);
-    self->running = 1;
-    self->state = PyEval_SaveThread();
-    int status = muster_leader_reduce(self->leader, &loop->options, bytes, join, &joining,
-                                      (void *)(uintptr_t)result, &error);
-    PyEval_RestoreThread(self->state);
-    self->running = 0;
-    return finish(self, status, &error);
-}
-
-/* -- reports -------------------------------------------------------------------------------- */
-
-static PyObject *deaths_of(const struct muster_report *report)
-{
-    PyObject *list = PyList_New((Py_ssize_t)(report->deaths ? report->death_count : 0));
-    for (uint64_t i = 0; list && report->deaths && i < report->death_count; i++) {
-        const struct muster_report_death *death = &report->deaths[i];
-        PyObject *chunk = death->chunk == UINT64_MAX ? Py_NewRef(Py_None)
-                                                     : PyLong_FromUnsignedLongLong(death->chunk);
-        PyObject *item = Py_BuildValue("(INiiiIi)", death->rank, chunk, death->pid, death->signal,
-                                       death->exit_code, death->attempt, (int)death->stalled);
-        if (!item)
-            return Py_DECREF(list), NULL;
-        PyList_SetItem(list, (Py_ssize_t)i, item);
-    }
-    return list;
-}
-
-static PyObject *findings_of(const struct muster_report *report)
-{
-    PyObject *list = PyList_New((Py_ssize_t)(report->findings ? report->finding_count : 0));
-    for (uint64_t i = 0; list && report->findings && i < report->finding_count; i++) {
-        const struct muster_finding *finding = &report->findings[i];
-        PyObject *item = Py_BuildValue("(KKi)", (unsigned long long)finding->first,
-                                       (unsigned long long)finding->end, finding->repeated ? 1 : 0);
-        if (!item)
-            return Py_DECREF(list), NULL;
-        PyList_SetItem(list, (Py_ssize_t)i, item);
-    }
-    return list;
-}
-
-static PyObject *numbers_of(const uint64_t *wide, const uint32_t *narrow, uint64_t count)
-{
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (uint64_t i = 0; list && i < count; i++)
-        PyList_SetItem(list, (Py_ssize_t)i,
-                       PyLong_FromUnsignedLongLong(wide ? wide[i] : narrow[i]));
-    return list;
-}
-
-/* report(): None, or what the last loop's audit says, as a dictionary. */
-static PyObject *leader_report(Leader *self, PyObject *unused)
-{
-    (void)unused;
-    if (!is_own(self))
-        Py_RETURN_NONE;
-    const struct muster_report *report = muster_leader_report(self->leader);
-    if (!report)
-        Py_RETURN_NONE;
-    PyObject *failed_chunk = report->failed_chunk == UINT64_MAX
-                                 ? Py_NewRef(Py_None)
-                                 : PyLong_FromUnsignedLongLong(report->failed_chunk);
-    PyObject *failed_rank = report->failed_rank == UINT32_MAX
-                                ? Py_NewRef(Py_None)
-                                : PyLong_FromUnsignedLong(report->failed_rank);
-    return Py_BuildValue(
-        "{sKsKsKsKsKsKsKsIsIsNsNsNsNsNsNsNsNss}", "chunks", (unsigned long long)report->chunks,
-        "exactly_once", (unsigned long long)report->exactly_once, "missing",
-        (unsigned long long)report->missing, "repeated", (unsigned long long)report->repeated,
-        "redone", (unsigned long long)report->redone, "elements",
-        (unsigned long long)report->elements, "grain", (unsigned long long)report->grain, "size",
-        report->size, "schedule", report->schedule, "clean", PyBool_FromLong(report->clean != 0),
-        "cancelled", PyBool_FromLong(report->cancelled != 0), "findings", findings_of(report),
-        "deaths", deaths_of(report), "quarantined",
-        numbers_of(report->quarantined, NULL, report->quarantined ? report->quarantined_count : 0),
-        "vacant", numbers_of(NULL, report->vacant, report->vacant ? report->vacant_count : 0),
-        "failed_chunk", failed_chunk, "failed_rank", failed_rank, "text",
-        report->text ? report->text : "");
 }
 
 static PyMemberDef leader_members[] = {
@@ -689,14 +381,16 @@ static PyMethodDef leader_methods[] = {
     {"pids", (PyCFunction)leader_pids, METH_NOARGS,
      "pids($self)\n--\n\nProcesses by rank; 0: vacant."},
     {"check", (PyCFunction)leader_check, METH_NOARGS,
-     "check($self)\n--\n\nRaises where this thread can't use it now."},
+     "muster_python_check($self)\n--\n\nRaises where this thread can't use it now."},
     {"same_outputs", (PyCFunction)leader_same_outputs, METH_NOARGS,
      "same_outputs($self)\n--\n\nWhether descriptors 1 and 2 lead where the ranks' do."},
     {"array", (PyCFunction)leader_array, METH_VARARGS, "array(...)\n--\n\nMakes an array."},
     {"map", (PyCFunction)leader_map, METH_VARARGS, "map(...)\n--\n\nMaps a file as an array."},
-    {"run", (PyCFunction)leader_run, METH_VARARGS, "run($self, loop, tick, /)\n--\n\nRuns a loop."},
-    {"reduce", (PyCFunction)leader_reduce, METH_VARARGS, "reduce(...)\n--\n\nRuns a reduction."},
-    {"report", (PyCFunction)leader_report, METH_NOARGS,
+    {"run", (PyCFunction)muster_python_run, METH_VARARGS,
+     "run($self, loop, tick, /)\n--\n\nRuns a loop."},
+    {"reduce", (PyCFunction)muster_python_reduce, METH_VARARGS,
+     "reduce(...)\n--\n\nRuns a reduction."},
+    {"report", (PyCFunction)muster_python_report, METH_NOARGS,
      "report($self)\n--\n\nThe last loop's audit."},
     {NULL, NULL, 0, NULL}};
 static PyType_Slot leader_slots[] = {
@@ -719,14 +413,12 @@ int muster_python_add_leader(PyObject *module)
         "muster._core.Error", "(code, error number, kernel's status, subject, message)", NULL,
         NULL);
     leader_type = (PyTypeObject *)PyType_FromSpec(&leader_spec);
-    memory_type = (PyTypeObject *)PyType_FromSpec(&memory_spec);
-    loop_type = (PyTypeObject *)PyType_FromSpec(&loop_spec);
-    if (!error_type || !leader_type || !memory_type || !loop_type)
+    muster_python_memory_type = (PyTypeObject *)PyType_FromSpec(&memory_spec);
+    if (!error_type || !leader_type || !muster_python_memory_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Error", error_type) < 0 ||
         PyModule_AddObjectRef(module, "Leader", (PyObject *)leader_type) < 0 ||
-        PyModule_AddObjectRef(module, "Memory", (PyObject *)memory_type) < 0 ||
-        PyModule_AddObjectRef(module, "Loop", (PyObject *)loop_type) < 0)
+        PyModule_AddObjectRef(module, "Memory", (PyObject *)muster_python_memory_type) < 0)
         return -1;
     const struct {
         const char *name;

@@ -51,7 +51,7 @@ import Testing
     /// The status is what a shell shows of a program that the signal has ended.
     @Test(
         "Ctrl-C or SIGTERM ends it with what it has",
-        arguments: [(SIGINT, 130 as Int32), (SIGTERM, 143)])
+        arguments: [(SIGINT, Int32(130)), (SIGTERM, Int32(143))])
     func interruption(signal: Int32, status: Int32) throws {
         var isSent = false
         let result = try CommandRunner.run(["storm", "--seconds", "50", "--json"]) { pid in

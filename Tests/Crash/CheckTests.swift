@@ -1,4 +1,4 @@
-// CheckTests.swift - kernels that touch what is not their chunk's: in check mode each is named.
+// CheckTests.swift - the table of wrong kernels, with check mode off and on; and random ones.
 
 import Testing
 
@@ -10,8 +10,10 @@ extension CrashTests {
                 ("wrong-kernels", "4096"), ("wrong-kernels", "100"),
                 ("served:wrong-kernels", "4096"),
             ])
-        func strayAccessesAreNamed(scenario: String, grain: String) throws {
-            try run(scenario, grain)
+        func wrongKernelsAreNamed(scenario: String, grain: String) throws {
+            // "NAME | off | WORDS", then the same with it on. The scenario itself holds the words.
+            let lines = try run(scenario, grain)
+            #expect(lines.count { $0.contains(" | on  | ") } >= 14)
         }
 
         @Test func randomKernelsAreSilentAndStrayStoresNamed() throws {

@@ -5,7 +5,7 @@ import Muster
 
 /// The mistakes of a kernel that end its process.
 enum Mistake: Int32, BitwiseCopyable, CaseIterable {
-    case index, null, division, overflow, unwrap, words, exit, call, precondition, view, range
+    case index, null, division, overflow, sum, unwrap, words, exit, call, precondition, view, range
 
     /// What the error must say of it. In a release build, the checks of the language have no words.
     var says: [String] {
@@ -14,6 +14,7 @@ enum Mistake: Int32, BitwiseCopyable, CaseIterable {
         case .null: ["(SIGSEGV)", "at address 0x10", "wrongAddress"]
         case .division: ["(SIGILL)", "wrongDivision"]
         case .overflow: ["(SIGSEGV)", "a stack overflow", "wrongDepth"]
+        case .sum: ["(SIGILL)", "wrongSum"]
         case .unwrap: ["(SIGILL)", "wrongOptional"]
         case .words: ["(SIGILL)", "wrongWords", "Fatal error: 3 is no even number"]
         case .exit: ["left with exit status 7"]
@@ -40,6 +41,7 @@ enum Mistake: Int32, BitwiseCopyable, CaseIterable {
             return wrongDepth(depth + 1) + Int(room[0])
         }
 }
+@inline(never) func wrongSum() -> Int { Int.max + (1 + opaqueZero()) }
 @inline(never) func wrongOptional() -> Int { [Int]().first { $0 > opaqueZero() }! }
 @inline(never) func wrongWords() { fatalError("\(3 + opaqueZero()) is no even number") }
 @inline(never) func wrongCondition() { precondition(opaqueZero() == 1, "zero is one") }
@@ -65,6 +67,7 @@ struct Mistaken: Kernel {
         case .null: wrongAddress()
         case .division: _ = wrongDivision()
         case .overflow: _ = wrongDepth(0)
+        case .sum: _ = wrongSum()
         case .unwrap: _ = wrongOptional()
         case .words: wrongWords()
         case .exit: exit(7)

@@ -1,6 +1,6 @@
 // launch_wrong.cpp - the table of wrong kernels in C and C++: what the loop's error says of each,
-// with check mode off and on. Swift's part of the table is `wrong-kernels` and `wrong` of
-// muster-test-host, that of members `stray` of muster-test-member.
+// with check mode off and on. Swift's part of the table is `wrong-kernels` of muster-test-host
+// (Tests/Host/WrongTable.swift), that of members `stray` of muster-test-member.
 //
 //     ./launch_wrong            checks the table, and prints it
 #include <cassert>

@@ -1,6 +1,7 @@
 """What the tests share: a watchdog, teams, a killer of ranks, and what must not be left over.
 
-Seeds are printed; MUSTER_SEED repeats a run.
+Seeds are printed; MUSTER_SEED repeats a run. Longer runs: MUSTER_KILLS, MUSTER_TEAMS, and MUSTER_WATCHDOG seconds
+for a test.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ import pytest
 
 import muster
 
-WATCHDOG_SECONDS = 120
+WATCHDOG_SECONDS = int(os.environ.get("MUSTER_WATCHDOG", "120"))
 SEED = int(os.environ.get("MUSTER_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 
 # A copy of the real descriptor: pytest puts another file in its place.

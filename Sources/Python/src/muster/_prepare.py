@@ -353,6 +353,8 @@ class Preparing:
         """The number of a payload: the same one for the same bytes."""
         known = self._known.get(payload)
         if known is None:
+            if len(self._known) > 256:
+                self._known.clear()
             known = self._known[payload] = next(serials)  # type: ignore[assignment]
         return known  # type: ignore[return-value]
 

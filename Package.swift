@@ -79,7 +79,8 @@ let package = Package(
             path: "Tests/RecordedHosts",
             exclude: ["Hosts"]),
         .testTarget(
-            name: "FaultTests", dependencies: ["CMuster", "muster-test-host"], path: "Tests/Fault"),
+            name: "FaultTests", dependencies: ["CMuster", "TestSupport", "muster-test-host"],
+            path: "Tests/Fault"),
         .testTarget(
             name: "CrashTests",
             dependencies: ["CMuster", "TestSupport", "muster-test-host", "muster-test-member"],

@@ -1,5 +1,6 @@
 // CheckTests.swift - the table of wrong kernels, with check mode off and on; and random ones.
 
+import TestSupport
 import Testing
 
 extension CrashTests {
@@ -7,17 +8,16 @@ extension CrashTests {
         /// Chunks of whole pages, and many chunks in one page; ranks of a fork and of a server.
         @Test(
             arguments: [
-                ("wrong-kernels", "4096"), ("wrong-kernels", "100"),
-                ("served:wrong-kernels", "4096"),
+                (Scenario.Way.plain, "4096"), (.plain, "100"), (.served, "4096"),
             ])
-        func wrongKernelsAreNamed(scenario: String, grain: String) throws {
+        func wrongKernelsAreNamed(way: Scenario.Way, grain: String) throws {
             // "NAME | off | WORDS", then the same with it on. The scenario itself holds the words.
-            let lines = try run(scenario, grain)
+            let lines = try run(.wrongKernels, in: way, grain)
             #expect(lines.count { $0.contains(" | on  | ") } >= 14)
         }
 
         @Test func randomKernelsAreSilentAndStrayStoresNamed() throws {
-            try run("fuzz-check", "20", "0")
+            try run(.fuzzCheck, "20", "0")
         }
     }
 }

@@ -5,6 +5,7 @@
 // command line: it is dead, and its new parent's to reap.) Tests/Fault has a link to this file.
 
 import Glibc
+import TestSupport
 import Testing
 
 /// Forked teams can't run under the thread sanitizer, which keeps a thread of its own.
@@ -66,8 +67,16 @@ final class HostProcess {
     private let sharedMemory: Set<String>
     private var isReaped = false
 
+    /// Starts a scenario of the team tests' program.
+    convenience init(
+        _ scenario: Scenario, in way: Scenario.Way = .plain, _ arguments: [String] = []
+    ) throws {
+        try self.init(verb: way.rawValue + scenario.rawValue, arguments)
+    }
+
+    /// The same by another word, or another program.
     init(
-        _ scenario: String, _ arguments: [String] = [], program: String = HostProcess.program
+        verb scenario: String, _ arguments: [String] = [], program: String = HostProcess.program
     ) throws {
         directory = try HostProcess.makeDirectory()
         sharedMemory = sharedMemoryObjects()
@@ -243,7 +252,7 @@ final class HostProcess {
     ) -> Double {
         let start = now()
         var left = processes()
-        while !left.isEmpty && now() - start < 5 {
+        while !left.isEmpty && now() - start < limitSeconds {
             usleep(1000)
             left = processes()
         }
@@ -267,20 +276,21 @@ final class HostProcess {
 /// Runs a scenario to its end, which must be a success with nothing left. Returns its output.
 @discardableResult
 func run(
-    _ scenario: String, _ arguments: any CustomStringConvertible...,
+    _ scenario: Scenario, in way: Scenario.Way = .plain,
+    _ arguments: any CustomStringConvertible...,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> [Substring] {
     try run(
-        scenario, arguments.map(\.description), program: HostProcess.program,
-        sourceLocation: sourceLocation)
+        verb: way.rawValue + scenario.rawValue, arguments.map(\.description),
+        program: HostProcess.program, sourceLocation: sourceLocation)
 }
 
 /// The same by another helper program.
 func run(
-    _ scenario: String, _ words: [String], program: String,
+    verb scenario: String, _ words: [String], program: String,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> [Substring] {
-    let host = try HostProcess(scenario, words, program: program)
+    let host = try HostProcess(verb: scenario, words, program: program)
     let outcome = host.finish()
     let what = "\(scenario) \(words.joined(separator: " "))"
     #expect(!outcome.isLate, "\(what) hangs", sourceLocation: sourceLocation)

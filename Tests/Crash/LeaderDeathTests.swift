@@ -15,7 +15,7 @@ extension CrashTests {
             var slowest = 0.0
             var most = 0
             for moment in 0..<100 {
-                let host = try HostProcess("work", ["8"])
+                let host = try HostProcess(.work, ["8"])
                 if moment >= 50 { #expect(host.readLine() != nil) }
                 let delay = UInt32.random(in: 0..<20_000, using: &random)
                 usleep(delay)
@@ -41,7 +41,7 @@ extension CrashTests {
             ].map { ($0.0.rawValue, $0.1) })
         func killedAtANamedPoint(point: UInt32, ranks: [Int]) throws {
             for rank in ranks {
-                let host = try HostProcess("paused", ["\(point)", "\(rank)", "pause", "8"])
+                let host = try HostProcess(.paused, ["\(point)", "\(rank)", "pause", "8"])
                 #expect(host.readByte() == UInt8(point))
                 #expect(rank != -1 || host.processes().count == 9, "8 workers and their leader")
                 host.signal(SIGKILL)
@@ -54,7 +54,7 @@ extension CrashTests {
         @Test(arguments: [0, 3, 7])
         func killedBeforeAWorkerHasAskedForTheSignal(rank: Int) throws {
             let host = try HostProcess(
-                "paused", ["\(MUSTER_POINT_FORKED.rawValue)", "\(rank)", "stop", "8"])
+                .paused, ["\(MUSTER_POINT_FORKED.rawValue)", "\(rank)", "stop", "8"])
             var stopped: Int?
             let start = now()
             while stopped == nil && now() - start < limitSeconds {
@@ -70,22 +70,22 @@ extension CrashTests {
         }
 
         /// Whether ranks are forked by the leader or by its server.
-        @Test(arguments: ["work", "served:work"])
-        func interruptedFromTheKeyboard(work: String) throws {
+        @Test(arguments: [Scenario.Way.plain, .served])
+        func interruptedFromTheKeyboard(way: Scenario.Way) throws {
             for moment in 0..<5 {
-                let host = try HostProcess(work, ["8"])
+                let host = try HostProcess(.work, in: way, ["8"])
                 // The first time also before a server has begun.
-                if moment > 0 || work == "work" { #expect(host.readLine() != nil) }
-                usleep(UInt32(moment) * (work == "work" ? 1500 : 3000))
+                if moment > 0 || way == .plain { #expect(host.readLine() != nil) }
+                usleep(UInt32(moment) * (way == .plain ? 1500 : 3000))
                 kill(-host.pid, SIGINT)  // as a terminal does: to everybody
                 #expect(host.finish().signal == SIGINT)
-                host.expectNothingLeft("\(work), moment \(moment)")
+                host.expectNothingLeft("\(way), moment \(moment)")
             }
         }
 
         @Test(arguments: [SIGTERM, SIGHUP, SIGQUIT, SIGABRT, SIGUSR1])
         func endedBySignal(number: Int32) throws {
-            let host = try HostProcess("work", ["8"])
+            let host = try HostProcess(.work, ["8"])
             #expect(host.readLine() != nil)
             usleep(3000)
             host.signal(number)
@@ -93,9 +93,9 @@ extension CrashTests {
             host.expectNothingLeft("signal \(number)")
         }
 
-        @Test(arguments: ["work", "served:work"])
-        func endedByItsOwnCrash(work: String) throws {
-            let host = try HostProcess(work, ["8", "crash"])
+        @Test(arguments: [Scenario.Way.plain, .served])
+        func endedByItsOwnCrash(way: Scenario.Way) throws {
+            let host = try HostProcess(.work, in: way, ["8", "crash"])
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(
@@ -106,7 +106,7 @@ extension CrashTests {
 
         /// Workers that are stopped go as well.
         @Test func killedWhileStopped() throws {
-            let host = try HostProcess("work", ["8"])
+            let host = try HostProcess(.work, ["8"])
             #expect(host.readLine() != nil)
             kill(-host.pid, SIGSTOP)
             usleep(5000)

@@ -12,7 +12,7 @@ extension CrashTests {
             sourceLocation: SourceLocation = #_sourceLocation
         ) throws -> [Substring] {
             try run(
-                scenario, arguments.map(\.description), program: HostProcess.memberProgram,
+                verb: scenario, arguments.map(\.description), program: HostProcess.memberProgram,
                 sourceLocation: sourceLocation)
         }
 
@@ -92,7 +92,7 @@ extension CrashTests {
         @Test(arguments: ["folded", "one-mail", "unrung", "stay-dead"])
         func aBreakageIsFound(canary: String) throws {
             let host = try HostProcess(
-                "history", ["7", "200", canary], program: HostProcess.memberProgram)
+                verb: "history", ["7", "200", canary], program: HostProcess.memberProgram)
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(outcome.exitStatus == (canary == "unrung" ? 3 : 1), "\(outcome.output)")
@@ -100,6 +100,6 @@ extension CrashTests {
         }
 
         @Test(.enabled(if: canFork, whyNotFork))
-        func membersInSwift() throws { try run("swift-members") }
+        func membersInSwift() throws { try run(.swiftMembers) }
     }
 }

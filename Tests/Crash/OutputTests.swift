@@ -1,15 +1,16 @@
 // OutputTests.swift - what kernels print arrives once an attempt, by whole lines, wherever it goes.
 
+import TestSupport
 import Testing
 
 extension CrashTests {
     @Suite(.serialized) struct Output {
         /// The kernel of chunk 17 leaves by `exit` the first time, so that it has two attempts.
-        @Test(arguments: ["output", "served:output"], ["pipe", "file"])
-        func eachAttemptPrintsOnce(scenario: String, kind: String) throws {
-            let what = "\(scenario) \(kind)"
+        @Test(arguments: [Scenario.Way.plain, .served], ["pipe", "file"])
+        func eachAttemptPrintsOnce(way: Scenario.Way, kind: String) throws {
+            let what = "\(way) \(kind)"
             // Dots have no line end: they stand before whatever line came next.
-            let lines = try run(scenario, kind).map { $0.drop { $0 == "." } }
+            let lines = try run(.output, in: way, kind).map { $0.drop { $0 == "." } }
             for chunk in 0..<40 {
                 let times = lines.count { $0 == "chunk \(chunk) by a rank" }
                 #expect(times == (chunk == 17 ? 2 : 1), "\(what): chunk \(chunk): \(times)")
@@ -19,7 +20,7 @@ extension CrashTests {
                 let times = lines.count { $0 == line }
                 #expect(times == (digit == 7 ? 5 : 4), "\(what): whole lines of \(digit): \(times)")
             }
-            let dots = try run(scenario, kind).joined().count { $0 == "." }
+            let dots = try run(.output, in: way, kind).joined().count { $0 == "." }
             #expect(dots == 41, "\(what): dots")
             let leaders = lines.filter { $0.hasPrefix("the leader's") }
             #expect(

@@ -1,6 +1,7 @@
 // PlacementTests.swift - the scenarios of the guests (Tests/Guest/run), on this machine: with one node they
 // show less, and must hold all the same.
 
+import TestSupport
 import Testing
 
 extension CrashTests {
@@ -8,8 +9,8 @@ extension CrashTests {
         @Test(
             "Placements, mirrored arrays and the order of stealing",
             arguments: [
-                "guest-placements", "guest-mirrored", "guest-steal",
+                Scenario.guestPlacements, .guestMirrored, .guestSteal,
             ])
-        func hold(_ scenario: String) throws { try run(scenario) }
+        func hold(_ scenario: Scenario) throws { try run(scenario) }
     }
 }

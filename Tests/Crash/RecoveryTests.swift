@@ -1,6 +1,7 @@
 // RecoveryTests.swift - workers die anywhere, and not one chunk is lost, doubled or half-written.
 
 import MusterCore.Testing
+import TestSupport
 import Testing
 
 /// Under the address sanitizer a fork costs ten times as much, and it looks for accesses, which do not
@@ -20,52 +21,52 @@ extension CrashTests {
     @Suite(.serialized) struct Recovery {
         @Test(arguments: pairs(kinds, deals))
         func aChunkIsDoneAgain(kind: String, schedule: String) throws {
-            try run("redo", "kill", kind, schedule)
+            try run(.redo, "kill", kind, schedule)
         }
 
         @Test(arguments: ["segv", "abort", "exit"])
-        func whateverTheCause(fate: String) throws { try run("redo", fate, "in-place", "static") }
+        func whateverTheCause(fate: String) throws { try run(.redo, fate, "in-place", "static") }
 
         @Test(arguments: points, isAddressSanitized ? [1] : [0, 1, 2])
         func aDeathAtAnyPoint(point: UInt32, rank: Int) throws {
-            try run("redo-at-point", point, rank, "in-place", "static")
+            try run(.redoAtPoint, point, rank, "in-place", "static")
             if isAddressSanitized { return }
             #if DEBUG
                 if rank != 1 { return }
             #endif
             for schedule in ["cyclic", "dynamic", "static-steal"] {
-                try run("redo-at-point", point, rank, "in-place", schedule)
+                try run(.redoAtPoint, point, rank, "in-place", schedule)
             }
-            try run("redo-at-point", point, rank, "out-of-place", "guided")
-            try run("redo-at-point", point, rank, "reduce", "static")
+            try run(.redoAtPoint, point, rank, "out-of-place", "guided")
+            try run(.redoAtPoint, point, rank, "reduce", "static")
         }
 
         @Test(arguments: pairs(kinds, deals))
         func aChunkThatKillsIsLeftAlone(kind: String, schedule: String) throws {
-            try run("quarantine", kind, schedule)
+            try run(.quarantine, kind, schedule)
         }
 
         @Test(arguments: deals)
-        func aThrowLeavesTheChunkAsItWas(schedule: String) throws { try run("undo", schedule) }
+        func aThrowLeavesTheChunkAsItWas(schedule: String) throws { try run(.undo, schedule) }
 
-        @Test func aChunkThatHangsIsEnded() throws { try run("stall") }
+        @Test func aChunkThatHangsIsEnded() throws { try run(.stall) }
 
         @Test(arguments: pairs(kinds, deals))
         func othersTakeOver(kind: String, schedule: String) throws {
-            try run("vacant", kind, schedule)
+            try run(.vacant, kind, schedule)
         }
 
         @Test(.enabled(if: !isAddressSanitized, "thousands of forks"))
-        func aKernelThatAlwaysKills() throws { try run("hopeless") }
+        func aKernelThatAlwaysKills() throws { try run(.hopeless) }
 
         @Test(arguments: [
-            "forked-again", "never-begins", "hidden-access", "caught-throw", "throw-and-die",
-            "shrunk-beside", "own-fork", "deaths-at-once",
+            Scenario.forkedAgain, .neverBegins, .hiddenAccess, .caughtThrow, .throwAndDie,
+            .shrunkBeside, .ownFork, .deathsAtOnce,
         ])
-        func faultsOnceFound(scenario: String) throws { try run(scenario) }
+        func faultsOnceFound(scenario: Scenario) throws { try run(scenario) }
 
         /// The checks are worth something: with the protocol broken on purpose they fail.
         @Test(arguments: isAddressSanitized ? 0...1 : 0...6)
-        func canaries(breakage: Int) throws { try run("canary", breakage) }
+        func canaries(breakage: Int) throws { try run(.canary, breakage) }
     }
 }

@@ -39,106 +39,106 @@ extension CrashTests {
     /// What holds for forked ranks holds for these.
     @Suite(.serialized) struct ServedTeams {
         @Test(arguments: [
-            "ranks", "two-teams", "leader-works", "empty", "report", "grains", "mismatch", "cancel",
-            "arguments", "npy", "many-files", "shrunk", "too-large", "signals", "idle-death",
-            "all-die", "stopped", "descriptors", "processes",
+            Scenario.ranks, .twoTeams, .leaderWorks, .empty, .report, .grains, .mismatch, .cancel,
+            .arguments, .npy, .manyFiles, .shrunk, .tooLarge, .signals, .idleDeath,
+            .allDie, .stopped, .descriptors, .processes,
         ])
-        func theSameScenarios(name: String) throws { try run("served:\(name)") }
+        func theSameScenarios(scenario: Scenario) throws { try run(scenario, in: .served) }
 
-        @Test func twoHundredRanksWorkAndEnd() throws { try run("served:hello", 200) }
+        @Test func twoHundredRanksWorkAndEnd() throws { try run(.hello, in: .served, 200) }
 
         @Test(arguments: [1, 3, 8], leaders)
         func everyAccessAndScheduleGivesTheRightResult(size: Int, leader: String) throws {
-            try run("served:loops", size, leader)
+            try run(.loops, in: .served, size, leader)
         }
 
         @Test(arguments: leaders)
         func reductionsHaveTheSameBitsAsInForkedTeams(leader: String) throws {
-            #expect(try run("served:reductions", 3, leader) == run("reductions", 2, "waits"))
+            #expect(try run(.reductions, in: .served, 3, leader) == run(.reductions, 2, "waits"))
         }
 
         @Test(arguments: leaders)
         func arraysAndFiles(leader: String) throws {
-            try run("served:arrays", leader)
-            try run("served:raw-files", leader)
+            try run(.arrays, in: .served, leader)
+            try run(.rawFiles, in: .served, leader)
         }
 
-        @Test func manyRoundsLeaveNothing() throws { try run("served:rounds", 200) }
+        @Test func manyRoundsLeaveNothing() throws { try run(.rounds, in: .served, 200) }
 
         @Test(arguments: schedules)
         func errorsAndDeathsInAChunkAreNamed(schedule: String) throws {
-            try run("served:throwing", schedule, "waits")
+            try run(.throwing, in: .served, schedule, "waits")
             for fate in ["kill", "segv", "abort", "exit"] {
-                try run("served:death", fate, schedule, "waits")
+                try run(.death, in: .served, fate, schedule, "waits")
             }
         }
 
         @Test func manyDeathsAtRandomChunks() throws {
             let seed = chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")
-            try run("served:death-storm", seed)
+            try run(.deathStorm, in: .served, seed)
         }
 
         @Test(arguments: leaders)
         func kernelsAreFoundInAnotherProcess(leader: String) throws {
-            try run("served-kernels", leader)
+            try run(.servedKernels, leader)
         }
     }
 
     /// What a server is for, and what it needs.
     @Suite(.serialized) struct Servers {
-        @Test func aLeaderWithThreadsHasATeam() throws { try run("server-threads") }
+        @Test func aLeaderWithThreadsHasATeam() throws { try run(.serverThreads) }
 
         @Test func kernelsSeeTheSameVariablesHoweverLargeTheLeaderIs() throws {
-            #expect(try run("same-start", 300) == ["small: 7", "large: 7, by a server: 0"])
+            #expect(try run(.sameStart, 300) == ["small: 7", "large: 7, by a server: 0"])
         }
 
         /// Times are printed, not judged.
         @Test func aLeaderWithALargeHeap() throws {
-            for line in try run("times", 1024, 4, 5) { print(line) }
+            for line in try run(.times, 1024, 4, 5) { print(line) }
         }
 
-        @Test func ranksSeeTheLeadersSurroundings() throws { try run("surroundings") }
+        @Test func ranksSeeTheLeadersSurroundings() throws { try run(.surroundings) }
 
-        @Test func theProgramsFileMayBeGone() throws { try run("deleted-program", "copy") }
+        @Test func theProgramsFileMayBeGone() throws { try run(.deletedProgram, "copy") }
 
-        @Test func theLineCanBeTheProtocols() throws { #expect(try run("program") == ["ran"]) }
+        @Test func theLineCanBeTheProtocols() throws { #expect(try run(.program) == ["ran"]) }
 
         /// Making such a program needs root, as CI has it.
         @Test(.enabled(if: geteuid() == 0, "only root can make a set-user-ID program"))
         func aSetUserIDProgramObeysNobodysEnvironment() throws {
-            #expect(try run("raised") == ["main of its own", "main of its own"])
+            #expect(try run(.raised) == ["main of its own", "main of its own"])
         }
 
-        @Test func aForgottenLineIsAnErrorAndStartsNothing() throws { try run("forgotten") }
+        @Test func aForgottenLineIsAnErrorAndStartsNothing() throws { try run(.forgotten) }
 
         @Test func aLineThatOnlyTheLeaderReachesIsAnError() throws {
-            let lines = try run("stray")
+            let lines = try run(.stray)
             #expect(lines.last?.contains("left with exit status 7") == true, "\(lines)")
         }
 
         @Test func threadsBeforeTheLineAreAnError() throws {
-            let lines = try run("threads-first")
+            let lines = try run(.threadsFirst)
             #expect(lines.last?.contains("it has 2 threads") == true, "\(lines)")
         }
 
         @Test func aCrashBeforeTheLineIsAnError() throws {
-            let lines = try run("crashing")
+            let lines = try run(.crashing)
             #expect(lines.last?.contains("signal 9 (SIGKILL)") == true, "\(lines)")
         }
 
-        @Test func aStrangersVariableStartsNothing() throws { try run("variable") }
+        @Test func aStrangersVariableStartsNothing() throws { try run(.variable) }
     }
 
     @Suite(.serialized) struct ServerDeaths {
-        @Test func aKilledServerIsSaidAndReplaced() throws { try run("server-death") }
+        @Test func aKilledServerIsSaidAndReplaced() throws { try run(.serverDeath) }
 
-        @Test func aLoopSurvivesItsServer() throws { try run("server-redo") }
+        @Test func aLoopSurvivesItsServer() throws { try run(.serverRedo) }
 
         @Test func killedAtRandomMoments() throws {
             let seed = chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")
-            for line in try run("server-deaths", seed, 40) { print(line) }
+            for line in try run(.serverDeaths, seed, 40) { print(line) }
         }
 
         /// As for forked teams: half of the moments lie in the start, half in the work.
@@ -149,7 +149,7 @@ extension CrashTests {
             var slowest = 0.0
             var seen = 0
             for moment in 0..<60 {
-                let host = try HostProcess("served:work", ["8"])
+                let host = try HostProcess(.work, in: .served, ["8"])
                 if moment >= 30 { #expect(host.readLine() != nil) }
                 let delay = UInt32.random(in: 0..<40_000, using: &random)
                 usleep(delay)
@@ -175,7 +175,7 @@ extension CrashTests {
             let victims =
                 point == MUSTER_POINT_CURRENT.rawValue ? ["leader", "server"] : ["leader"]
             for victim in victims {
-                let host = try HostProcess("served:paused", ["\(point)", "3", "pause", "8"])
+                let host = try HostProcess(.paused, in: .served, ["\(point)", "3", "pause", "8"])
                 #expect(host.readByte() == UInt8(point))
                 let found = servers(of: host)
                 #expect(found.count == 1, "servers")
@@ -195,7 +195,7 @@ extension CrashTests {
         /// Nobody but the kernel is left then to end the ranks.
         @Test func leaderAndServerAreKilledTogether() throws {
             for moment in 0..<10 {
-                let host = try HostProcess("served:work", ["8"])
+                let host = try HostProcess(.work, in: .served, ["8"])
                 #expect(host.readLine() != nil)
                 usleep(UInt32(moment) * 500)
                 var found: [Int] = []
@@ -213,7 +213,7 @@ extension CrashTests {
         /// A server that is stopped is woken by its leader's end. A companion in the group: the kernel
         /// would wake the stopped processes of a group that nobody outside it has as children.
         @Test func theLeaderIsKilledWhileTheServerIsStopped() throws {
-            let host = try HostProcess("served:work", ["4"])
+            let host = try HostProcess(.work, in: .served, ["4"])
             #expect(host.readLine() != nil)
             var attributes = posix_spawnattr_t()
             posix_spawnattr_init(&attributes)
@@ -248,16 +248,16 @@ extension CrashTests {
     @Suite(.serialized) struct ServerFaults {
         @Test(arguments: ["start", "array", "file", "run", "refill", "end"], errors)
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
-            let lines = try run("served:fault", stage, error)
+            let lines = try run(.fault, in: .served, stage, error)
             #expect(stage == "end" || lines.last?.contains(": 0 calls") == false, "\(lines)")
         }
 
         @Test(arguments: errors)
         func theServerMeetsAFailure(error: Int32) throws {
-            let lines = try run("server-fault", error)
+            let lines = try run(.serverFault, error)
             #expect(lines.last?.contains(", 0 errors") == false, "\(lines)")
         }
 
-        @Test func theWholeLifeOfATeam() throws { try run("served:fault-life", ENOMEM) }
+        @Test func theWholeLifeOfATeam() throws { try run(.faultLife, in: .served, ENOMEM) }
     }
 }

@@ -14,7 +14,7 @@ extension CrashTests {
         /// Ten libraries of each compiler, each cut off at thirty places.
         @Test(.enabled(if: !compilers.isEmpty, "there is neither clang nor gcc"))
         func functionsAndLinesOfEachKindOfFile() throws {
-            let lines = try run("symbols", compilers, program: HostProcess.memberProgram)
+            let lines = try run(verb: "symbols", compilers, program: HostProcess.memberProgram)
             #expect(lines.last == "libraries \(10 * compilers.count)")
         }
     }

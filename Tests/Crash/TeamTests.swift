@@ -1,6 +1,7 @@
 // TeamTests.swift - ranks, loops, kernels and arrays in forked teams, and the documented traps.
 
 import Glibc
+import TestSupport
 import Testing
 
 /// Everything here forks teams: one after the other within a suite, suites side by side, since most of
@@ -13,111 +14,111 @@ private let leaders = ["waits", "works"]
 
 extension CrashTests {
     @Suite(.serialized) struct Ranks {
-        @Test func threeTeamsOfEightEachHaveRanksZeroToSeven() throws { try run("ranks") }
+        @Test func threeTeamsOfEightEachHaveRanksZeroToSeven() throws { try run(.ranks) }
 
-        @Test func twoTeamsAtOnceKeepTheirRanksApart() throws { try run("two-teams") }
+        @Test func twoTeamsAtOnceKeepTheirRanksApart() throws { try run(.twoTeams) }
 
-        @Test func aLeaderThatWorksIsRankZero() throws { try run("leader-works") }
+        @Test func aLeaderThatWorksIsRankZero() throws { try run(.leaderWorks) }
 
         @Test(arguments: ["fork", "server"])
         func ranksRunWhereTheyAreBoundAndTheLeaderIsLeftAsItWas(start: String) throws {
-            try run("binding", start)
+            try run(.binding, start)
         }
 
-        @Test func aLeaderOfTwoTeamsIsFreeAfterTheLast() throws { try run("binding-twice") }
+        @Test func aLeaderOfTwoTeamsIsFreeAfterTheLast() throws { try run(.bindingTwice) }
 
-        @Test func onlyCPUsThatThisProcessMayUseAreBoundTo() throws { try run("binding-limited") }
+        @Test func onlyCPUsThatThisProcessMayUseAreBoundTo() throws { try run(.bindingLimited) }
 
-        @Test func aHeldRankIsRefused() throws { try run("held-rank") }
+        @Test func aHeldRankIsRefused() throws { try run(.heldRank) }
 
-        @Test func impossibleSizesAreRefused() throws { try run("bad-sizes") }
+        @Test func impossibleSizesAreRefused() throws { try run(.badSizes) }
 
-        @Test func twoHundredRanksWorkAndEnd() throws { try run("hello", 200) }
+        @Test func twoHundredRanksWorkAndEnd() throws { try run(.hello, 200) }
 
-        @Test func fiveHundredAndTwelveRanksWorkAndEnd() throws { try run("many-ranks", 512) }
+        @Test func fiveHundredAndTwelveRanksWorkAndEnd() throws { try run(.manyRanks, 512) }
     }
 
     @Suite(.serialized) struct Loops {
         @Test(arguments: [1, 2, 3, 8, 31], leaders)
         func everyAccessAndScheduleGivesTheRightResult(size: Int, leader: String) throws {
-            try run("loops", size, leader)
+            try run(.loops, size, leader)
         }
 
         /// By every schedule, in a worker or in a leader that works.
         @Test(arguments: schedules, leaders)
         func aKernelThatForksAndComesBackTwiceWorksOnce(schedule: String, leader: String) throws {
-            try run("copies", 3, leader, schedule)
-            try run("served:copies", 3, leader, schedule)
+            try run(.copies, 3, leader, schedule)
+            try run(.copies, in: .served, 3, leader, schedule)
         }
 
         @Test func reductionsHaveTheSameBitsForAnyTeam() throws {
-            let expected = try run("reductions", 1, "waits")
+            let expected = try run(.reductions, 1, "waits")
             #expect(expected.count == 14)
             for (size, leader) in [1, 2, 3, 8, 31].flatMap({ size in leaders.map { (size, $0) } }) {
-                let found = try run("reductions", size, leader)
+                let found = try run(.reductions, size, leader)
                 #expect(found == expected, "\(size) ranks, the leader \(leader)")
             }
         }
 
         @Test(arguments: ["automatic", "spin", "yield", "sleep"], leaders)
         func aLoopLikeTheOneBeforeMissesNothing(wait: String, leader: String) throws {
-            try run("repeated", 3, leader, wait)
+            try run(.repeated, 3, leader, wait)
         }
 
-        @Test func loopsOverNothing() throws { try run("empty") }
+        @Test func loopsOverNothing() throws { try run(.empty) }
 
-        @Test func anyGrainAndMoreRanksThanChunks() throws { try run("grains") }
+        @Test func anyGrainAndMoreRanksThanChunks() throws { try run(.grains) }
 
-        @Test func theReportSaysWhatWasDone() throws { try run("report") }
+        @Test func theReportSaysWhatWasDone() throws { try run(.report) }
 
-        @Test func arraysThatDifferInLengthNeedACount() throws { try run("mismatch") }
+        @Test func arraysThatDifferInLengthNeedACount() throws { try run(.mismatch) }
 
         /// A worker is killed within a row, of any width, by every schedule.
-        @Test func rowsAreDoneAgainWholeAndNoOthers() throws { try run("rows-redone") }
+        @Test func rowsAreDoneAgainWholeAndNoOthers() throws { try run(.rowsRedone) }
 
-        @Test func aStencilOverRowsIsTheSerialOne() throws { try run("row-stencils") }
+        @Test func aStencilOverRowsIsTheSerialOne() throws { try run(.rowStencils) }
 
-        @Test func aCountThatFitsNoArrayIsRefused() throws { try run("row-refusals") }
+        @Test func aCountThatFitsNoArrayIsRefused() throws { try run(.rowRefusals) }
 
-        @Test func aDefaultChunkIsOfWholeRowsAndBoundedInBytes() throws { try run("row-grains") }
+        @Test func aDefaultChunkIsOfWholeRowsAndBoundedInBytes() throws { try run(.rowGrains) }
 
         @Test(arguments: schedules, leaders)
         func anErrorNamesItsChunkAndTheTeamGoesOn(schedule: String, leader: String) throws {
-            try run("throwing", schedule, leader)
+            try run(.throwing, schedule, leader)
         }
 
-        @Test func aLoopCanBeCancelled() throws { try run("cancel") }
+        @Test func aLoopCanBeCancelled() throws { try run(.cancel) }
     }
 
     @Suite(.serialized) struct Kernels {
         @Test(arguments: leaders)
-        func anyTypeOfKernelReachesTheRanks(leader: String) throws { try run("kernels", leader) }
+        func anyTypeOfKernelReachesTheRanks(leader: String) throws { try run(.kernels, leader) }
 
-        @Test func ranksStayWhenWorkersAreForkedAnew() throws { try run("late-generic") }
+        @Test func ranksStayWhenWorkersAreForkedAnew() throws { try run(.lateGeneric) }
 
-        @Test func largeArgumentsArriveAndTooLargeOnesAreRefused() throws { try run("arguments") }
+        @Test func largeArgumentsArriveAndTooLargeOnesAreRefused() throws { try run(.arguments) }
     }
 
     @Suite(.serialized) struct Arrays {
         @Test(arguments: leaders)
-        func anyPlacementAndShape(leader: String) throws { try run("arrays", leader) }
+        func anyPlacementAndShape(leader: String) throws { try run(.arrays, leader) }
 
-        @Test func aThousandRoundsLeaveNothing() throws { try run("rounds", 1000) }
+        @Test func aThousandRoundsLeaveNothing() throws { try run(.rounds, 1000) }
 
-        @Test func moreThanTheMachineHasIsRefused() throws { try run("too-large") }
+        @Test func moreThanTheMachineHasIsRefused() throws { try run(.tooLarge) }
 
-        @Test func moreThanACgroupHasIsRefusedAndNobodyIsKilled() throws { try run("memory-group") }
+        @Test func moreThanACgroupHasIsRefusedAndNobodyIsKilled() throws { try run(.memoryGroup) }
 
-        @Test func npyFilesRoundTrip() throws { try run("npy") }
+        @Test func npyFilesRoundTrip() throws { try run(.npy) }
 
-        @Test func statisticsOfChannelsArraysAndDataSets() throws { try run("statistics") }
+        @Test func statisticsOfChannelsArraysAndDataSets() throws { try run(.statistics) }
 
         @Test(arguments: leaders)
-        func rawFilesAreReadAndChanged(leader: String) throws { try run("raw-files", leader) }
+        func rawFilesAreReadAndChanged(leader: String) throws { try run(.rawFiles, leader) }
 
-        @Test func filesOpenedLaterReachEveryRank() throws { try run("many-files") }
+        @Test func filesOpenedLaterReachEveryRank() throws { try run(.manyFiles) }
 
-        @Test func aFileThatShrinksEndsTheLoopOnly() throws { try run("shrunk") }
+        @Test func aFileThatShrinksEndsTheLoopOnly() throws { try run(.shrunk) }
     }
 
     @Suite(.serialized) struct Traps {
@@ -137,7 +138,7 @@ extension CrashTests {
                 ("array-in-loop", "it can't be made, written or recorded while a loop runs"),
             ])
         func aMistakeOfTheProgramIsRefused(mistake: String, words: String) throws {
-            let host = try HostProcess("trap", [mistake])
+            let host = try HostProcess(.trap, [mistake])
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(outcome.lines == ["ready"], "\(outcome.errors)")
@@ -157,7 +158,7 @@ extension CrashTests {
             ("working-leader", "two mutable views of one array in one chunk"),
         ])
         func aMistakeOfTheProgramEndsItWithWords(mistake: String, words: String) throws {
-            let host = try HostProcess("trap", [mistake])
+            let host = try HostProcess(.trap, [mistake])
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(outcome.lines == ["ready"], "\(outcome.errors)")
@@ -168,6 +169,6 @@ extension CrashTests {
             host.expectNothingLeft(mistake)
         }
 
-        @Test func aTrapInAWorkerIsADeath() throws { try run("trap-in-worker") }
+        @Test func aTrapInAWorkerIsADeath() throws { try run(.trapInWorker) }
     }
 }

@@ -14,37 +14,37 @@ extension CrashTests {
     @Suite(.serialized) struct WorkerDeaths {
         @Test(arguments: ["kill", "segv", "abort", "exit"], schedules)
         func aDeathInAChunkIsNamedAndTheRankReplaced(fate: String, schedule: String) throws {
-            try run("death", fate, schedule, "waits")
+            try run(.death, fate, schedule, "waits")
         }
 
         @Test(arguments: ["static", "cyclic"])
         func theSameWhereTheLeaderWorks(schedule: String) throws {
-            try run("death", "kill", schedule, "works")
+            try run(.death, "kill", schedule, "works")
         }
 
         @Test(arguments: workerPoints, [0, 1, 2])
         func aDeathAtAnyPoint(point: UInt32, rank: Int) throws {
             for schedule in ["static", "static-steal"] {
-                try run("death-at-point", point, rank, schedule)
+                try run(.deathAtPoint, point, rank, schedule)
             }
         }
 
-        @Test func anIdleWorkerThatDiesIsReplaced() throws { try run("idle-death") }
+        @Test func anIdleWorkerThatDiesIsReplaced() throws { try run(.idleDeath) }
 
-        @Test func allWorkersCanDieAtOnce() throws { try run("all-die") }
+        @Test func allWorkersCanDieAtOnce() throws { try run(.allDie) }
 
-        @Test func aDeathWhileAnArrayIsMade() throws { try run("death-in-creation") }
+        @Test func aDeathWhileAnArrayIsMade() throws { try run(.deathInCreation) }
 
-        @Test func aDeathBetweenALoopAndAReduction() throws { try run("death-in-reduce") }
+        @Test func aDeathBetweenALoopAndAReduction() throws { try run(.deathInReduce) }
 
-        @Test func everyMissingChunkIsCounted() throws { try run("many-missing") }
+        @Test func everyMissingChunkIsCounted() throws { try run(.manyMissing) }
 
-        @Test func stoppedWorkersGoOn() throws { try run("stopped") }
+        @Test func stoppedWorkersGoOn() throws { try run(.stopped) }
 
         @Test func manyDeathsAtRandomChunks() throws {
             let seed = chosenSeed()
             print("seed \(seed) (MUSTER_SEED)")
-            try run("death-storm", seed)
+            try run(.deathStorm, seed)
         }
     }
 }

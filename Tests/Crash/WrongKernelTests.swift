@@ -1,6 +1,7 @@
 // WrongKernelTests.swift - a kernel with a mistake ends its loop after a few deaths, and the error names
 // the function, what the runtime said and what may be wrong; standard error stays empty.
 
+import TestSupport
 import Testing
 
 extension CrashTests {
@@ -12,10 +13,10 @@ extension CrashTests {
 
         /// Of a server's ranks three: they differ in how they begin, not in how they die.
         @Test(
-            arguments: mistakes.map { ("wrong", $0) }
-                + ["index", "words", "exit"].map { ("served:wrong", $0) })
-        func aMistakeIsNamedOnce(scenario: String, mistake: String) throws {
-            let host = try HostProcess(scenario, [mistake])
+            arguments: mistakes.map { (Scenario.Way.plain, $0) }
+                + ["index", "words", "exit"].map { (.served, $0) })
+        func aMistakeIsNamedOnce(way: Scenario.Way, mistake: String) throws {
+            let host = try HostProcess(.wrong, in: way, [mistake])
             let outcome = host.finish()
             #expect(!outcome.isLate)
             #expect(outcome.exitStatus == 0, "\(outcome.errors)\(outcome.output)")
@@ -23,9 +24,9 @@ extension CrashTests {
             host.expectNothingLeft(mistake)
         }
 
-        @Test(arguments: ["right", "served:right"])
-        func oneBadChunkAmongTheFirstIsQuarantinedAlone(scenario: String) throws {
-            try run(scenario)
+        @Test(arguments: [Scenario.Way.plain, .served])
+        func oneBadChunkAmongTheFirstIsQuarantinedAlone(way: Scenario.Way) throws {
+            try run(.right, in: way)
         }
     }
 }

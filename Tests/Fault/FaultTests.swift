@@ -2,6 +2,7 @@
 // team costs.
 
 import Glibc
+import TestSupport
 import Testing
 
 /// Everything here forks teams, on few CPUs: one after the other.
@@ -23,53 +24,53 @@ extension FaultTests {
                     "refill", "end",
                 ], errors))
         func theLeaderMeetsAFailure(stage: String, error: Int32) throws {
-            let lines = try run("fault", stage, error)
+            let lines = try run(.fault, stage, error)
             // Ending a team is clean-up, which is not made to fail.
             #expect(stage == "end" || lines.last?.contains(": 0 calls") == false, "\(lines)")
         }
 
         @Test(arguments: errors)
-        func anyProcessMeetsAFailure(error: Int32) throws { try run("fault-life", error) }
+        func anyProcessMeetsAFailure(error: Int32) throws { try run(.faultLife, error) }
 
         /// A rank without its array of a file once summed zeros: in a checked loop they can be read.
         @Test(arguments: errors)
         func anyProcessOfACheckedTeamMeetsAFailure(error: Int32) throws {
-            try run("checked:fault-life", error)
+            try run(.faultLife, in: .checked, error)
         }
 
-        @Test func anIncompleteFileIsNotLeft() throws { try run("fault-save") }
+        @Test func anIncompleteFileIsNotLeft() throws { try run(.faultSave) }
     }
 
     @Suite struct Limits {
-        @Test func tooFewDescriptors() throws { try run("descriptors") }
+        @Test func tooFewDescriptors() throws { try run(.descriptors) }
 
-        @Test func tooFewProcesses() throws { try run("processes") }
+        @Test func tooFewProcesses() throws { try run(.processes) }
 
         @Test(arguments: [1, 4, 16, 64, 1000])
-        func fewAddresses(gib: Int) throws { try run("addresses", gib) }
+        func fewAddresses(gib: Int) throws { try run(.addresses, gib) }
 
-        @Test func aLimitOnFileSizes() throws { try run("file-size") }
+        @Test func aLimitOnFileSizes() throws { try run(.fileSize) }
 
         @Test func aLimitOnFilesThatAreSaved() throws {
-            #expect(try run("small-save") == ["refused"])
+            #expect(try run(.smallSave) == ["refused"])
         }
 
-        @Test func aLeaderWithThreadsIsRefused() throws { try run("threads") }
+        @Test func aLeaderWithThreadsIsRefused() throws { try run(.threads) }
 
-        @Test func signalsAreTheLeadersAffair() throws { try run("signals") }
+        @Test func signalsAreTheLeadersAffair() throws { try run(.signals) }
     }
 
     @Suite struct Costs {
         /// The one figure that an issue gives: 50 ms of CPU for 8 ranks and 2 s, all together.
         @Test func anIdleTeamCostsNothing() throws {
-            let line = try #require(try run("idle").first { $0.hasPrefix("idle ") })
+            let line = try #require(try run(.idle).first { $0.hasPrefix("idle ") })
             let microseconds = try #require(Int(line.dropFirst(5)))
             #expect(microseconds < 50_000)
             print("a team of 8, idle for 2 s: \(microseconds) us of CPU")
         }
 
         @Test func makingAnArray() throws {
-            for line in try run("creation", 2) { print("made by 2 ranks, \(line)") }
+            for line in try run(.creation, 2) { print("made by 2 ranks, \(line)") }
         }
 
         #if DEBUG
@@ -81,7 +82,7 @@ extension FaultTests {
         /// At most two bits of verification memory a chunk and rank.
         @Test(arguments: ["static", "cyclic", "dynamic", "guided", "static-steal"])
         func chunksOfOneElement(schedule: String) throws {
-            let lines = try run("chunks", Costs.chunks, 2, schedule)
+            let lines = try run(.chunks, Costs.chunks, 2, schedule)
             print("\(schedule): \(lines.last ?? "")")
         }
     }
@@ -91,7 +92,7 @@ extension FaultTests {
     /// `muster run` in a process of its own each time, since it forks the supervisor from it.
     @Test func aLaunchMeetsAFailure() throws {
         var n = 1
-        while try run("launch-fault", n, EMFILE).contains("delivered") {
+        while try run(.launchFault, n, EMFILE).contains("delivered") {
             n += 1
             try #require(n < 2000, "no end of calls")
         }

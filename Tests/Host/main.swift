@@ -7,69 +7,169 @@
 // C's streams are global variables, which strict concurrency does not like.
 import MusterCore.Testing
 @preconcurrency import Glibc
+import TestSupport
 
 takePart(CommandLine.arguments.dropFirst().first ?? "")
 
-let scenarios: [String: ([String]) throws -> Void] = [
-    "throws": documentedThrows, "wrong-kernels": wrongKernels, "fuzz-check": fuzzCheck,
-    "ranks": ranks, "two-teams": twoTeams, "leader-works": leaderWorks, "held-rank": heldRank,
-    "bad-sizes": badSizes, "hello": hello, "many-ranks": manyRanks,
-    "loops": loops, "repeated": repeated, "reductions": reductions, "empty": emptyLoops,
-    "report": reportContents,
-    "grains": grains,
-    "binding": binding, "binding-twice": bindingTwice, "binding-limited": bindingLimited,
-    "kernels": kernels, "late-generic": lateKernels, "arguments": arguments, "throwing": throwing,
-    "cancel": cancel, "mismatch": mismatch,
-    "rows-redone": rowsRedone, "row-stencils": rowStencils, "row-refusals": rowRefusals,
-    "row-grains": rowGrains,
-    "arrays": arrays, "rounds": rounds, "too-large": tooLarge, "memory-group": memoryGroupLimit,
-    "npy": npyRoundTrip, "raw-files": rawFiles, "many-files": manyFiles,
-    "statistics": statistics, "shrunk": shrunkFile,
-    "trap": trap, "trap-in-worker": trapInWorker,
-    "death": deathInChunk, "death-at-point": deathAtPoint, "idle-death": idleDeath,
-    "all-die": allDie, "death-in-creation": deathInCreation, "many-missing": manyMissing,
-    "stopped": stoppedWorkers, "death-storm": deathStorm, "death-in-reduce": deathInReduce,
-    "redo": redo, "redo-at-point": redoAtPoint, "quarantine": quarantine,
-    "undo": undo, "stall": stall, "vacant": vacant, "hopeless": hopeless, "canary": canary,
-    "forked-again": forkedAgain, "never-begins": neverBegins, "hidden-access": hiddenAccess,
-    "caught-throw": caughtThrow, "throw-and-die": throwAndDie, "shrunk-beside": shrunkBeside,
-    "own-fork": ownFork, "deaths-at-once": deathsAtOnce,
-    "edge-works": edgeLeaderWorks, "edge-clash": edgeClash, "edge-last-words": edgeLastWords,
-    "edge-many": edgeManyDeaths,
-    "edge-all-killed": edgeAllKilled, "edge-each-rank": edgeEachRank,
-    "edge-quarantines": edgeQuarantines, "edge-reads-output": edgeReadsOutput,
-    "edge-untouched": edgeUntouched, "edge-file": edgeFile, "edge-report": edgeReport,
-    "edge-reduce": edgeReduce, "edge-alone": edgeAlone, "edge-thousand": edgeThousand,
-    "edge-one-line": edgeOneLine, "edge-reaped": edgeReaped, "edge-two-teams": edgeTwoTeams,
-    "edge-two-arrays": edgeTwoArrays, "edge-journal": edgeJournal,
-    "edge-journal-memory": edgeJournalMemory, "edge-stopped": edgeStopped,
-    "edge-not-stalled": edgeNotStalled, "edge-shortage": edgeShortage,
-    "edge-full-table": edgeFullTable, "edge-restarts": edgeRestarts,
-    "edge-shortage-for-rank": edgeShortageForRank, "edge-fault": edgeFault,
-    "timeline": timelineOfLoops, "timeline-deaths": timelineOfDeaths,
-    "timeline-theft": timelineOfTheft, "timeline-full": timelineThatIsFull,
-    "traced-member": tracedMember, "traced-loops": tracedLoops,
-    "timeline-long": timelineThatIsLong,
-    "work": work, "paused": paused,
-    "refused": refused, "swift-members": swiftMembers,
-    "threads": threadedLeader, "signals": signals,
-    "descriptors": fewDescriptors, "processes": fewProcesses, "addresses": fewAddresses,
-    "file-size": smallFiles, "small-save": smallSave, "idle": idleCost, "chunks": manyChunks,
-    "server-threads": serverForThreads, "same-start": sameStart, "times": startTimes,
-    "forgotten": forgottenLine, "program": teamProgram, "stray": strayServer, "never": neverServes,
-    "threads-first": badServer, "crashing": badServer, "variable": strangeVariable,
-    "server-redo": serverRedo, "server-death": serverDeath, "server-deaths": serverDeaths,
-    "served-kernels": servedKernels,
-    "surroundings": surroundings, "deleted-program": deletedProgram,
-    "server-fault": faultInServer, "copies": copies, "raised": raised, "raised-inner": raisedInner,
-    "creation": creationCost, "guest-topology": guestTopology, "guest-placements": guestPlacements,
-    "guest-full-node": guestFullNode, "guest-mirrored": guestMirrored, "guest-steal": guestSteal,
-    "guest-timeline": guestTimeline, "guest-cpusets": guestCpusets, "guest-migrated": guestMigrated,
-    "guest-hotplug": guestHotplug, "guest-homes": guestHomes,
-    "member": member, "stray-member": strayMember, "launch-fault": launchFault,
-    "output": outputOfKernels, "crash": crash, "wrong": wrongKernel, "right": rightKernel,
-    "fault": fault, "fault-life": faultLife, "fault-save": faultInSave,
-]
+/// What a scenario runs.
+/// Length: a line for each.
+private func body(of scenario: Scenario) -> ([String]) throws -> Void {
+    switch scenario {
+    case .throws: documentedThrows
+    case .wrongKernels: wrongKernels
+    case .fuzzCheck: fuzzCheck
+    case .ranks: ranks
+    case .twoTeams: twoTeams
+    case .leaderWorks: leaderWorks
+    case .heldRank: heldRank
+    case .badSizes: badSizes
+    case .hello: hello
+    case .manyRanks: manyRanks
+    case .loops: loops
+    case .repeated: repeated
+    case .reductions: reductions
+    case .empty: emptyLoops
+    case .report: reportContents
+    case .grains: grains
+    case .binding: binding
+    case .bindingTwice: bindingTwice
+    case .bindingLimited: bindingLimited
+    case .kernels: kernels
+    case .lateGeneric: lateKernels
+    case .arguments: arguments
+    case .throwing: throwing
+    case .cancel: cancel
+    case .mismatch: mismatch
+    case .rowsRedone: rowsRedone
+    case .rowStencils: rowStencils
+    case .rowRefusals: rowRefusals
+    case .rowGrains: rowGrains
+    case .arrays: arrays
+    case .rounds: rounds
+    case .tooLarge: tooLarge
+    case .memoryGroup: memoryGroupLimit
+    case .npy: npyRoundTrip
+    case .rawFiles: rawFiles
+    case .manyFiles: manyFiles
+    case .statistics: statistics
+    case .shrunk: shrunkFile
+    case .trap: trap
+    case .trapInWorker: trapInWorker
+    case .death: deathInChunk
+    case .deathAtPoint: deathAtPoint
+    case .idleDeath: idleDeath
+    case .allDie: allDie
+    case .deathInCreation: deathInCreation
+    case .manyMissing: manyMissing
+    case .stopped: stoppedWorkers
+    case .deathStorm: deathStorm
+    case .deathInReduce: deathInReduce
+    case .redo: redo
+    case .redoAtPoint: redoAtPoint
+    case .quarantine: quarantine
+    case .undo: undo
+    case .stall: stall
+    case .vacant: vacant
+    case .hopeless: hopeless
+    case .canary: canary
+    case .forkedAgain: forkedAgain
+    case .neverBegins: neverBegins
+    case .hiddenAccess: hiddenAccess
+    case .caughtThrow: caughtThrow
+    case .throwAndDie: throwAndDie
+    case .shrunkBeside: shrunkBeside
+    case .ownFork: ownFork
+    case .deathsAtOnce: deathsAtOnce
+    case .edgeWorks: edgeLeaderWorks
+    case .edgeClash: edgeClash
+    case .edgeLastWords: edgeLastWords
+    case .edgeMany: edgeManyDeaths
+    case .edgeAllKilled: edgeAllKilled
+    case .edgeEachRank: edgeEachRank
+    case .edgeQuarantines: edgeQuarantines
+    case .edgeReadsOutput: edgeReadsOutput
+    case .edgeUntouched: edgeUntouched
+    case .edgeFile: edgeFile
+    case .edgeReport: edgeReport
+    case .edgeReduce: edgeReduce
+    case .edgeAlone: edgeAlone
+    case .edgeThousand: edgeThousand
+    case .edgeOneLine: edgeOneLine
+    case .edgeReaped: edgeReaped
+    case .edgeTwoTeams: edgeTwoTeams
+    case .edgeTwoArrays: edgeTwoArrays
+    case .edgeJournal: edgeJournal
+    case .edgeJournalMemory: edgeJournalMemory
+    case .edgeStopped: edgeStopped
+    case .edgeNotStalled: edgeNotStalled
+    case .edgeShortage: edgeShortage
+    case .edgeFullTable: edgeFullTable
+    case .edgeRestarts: edgeRestarts
+    case .edgeShortageForRank: edgeShortageForRank
+    case .edgeFault: edgeFault
+    case .timeline: timelineOfLoops
+    case .timelineDeaths: timelineOfDeaths
+    case .timelineTheft: timelineOfTheft
+    case .timelineFull: timelineThatIsFull
+    case .tracedMember: tracedMember
+    case .tracedLoops: tracedLoops
+    case .timelineLong: timelineThatIsLong
+    case .work: work
+    case .paused: paused
+    case .refused: refused
+    case .swiftMembers: swiftMembers
+    case .threads: threadedLeader
+    case .signals: signals
+    case .descriptors: fewDescriptors
+    case .processes: fewProcesses
+    case .addresses: fewAddresses
+    case .fileSize: smallFiles
+    case .smallSave: smallSave
+    case .idle: idleCost
+    case .chunks: manyChunks
+    case .serverThreads: serverForThreads
+    case .sameStart: sameStart
+    case .times: startTimes
+    case .forgotten: forgottenLine
+    case .program: teamProgram
+    case .stray: strayServer
+    case .never: neverServes
+    case .threadsFirst: badServer
+    case .crashing: badServer
+    case .variable: strangeVariable
+    case .serverRedo: serverRedo
+    case .serverDeath: serverDeath
+    case .serverDeaths: serverDeaths
+    case .servedKernels: servedKernels
+    case .surroundings: surroundings
+    case .deletedProgram: deletedProgram
+    case .serverFault: faultInServer
+    case .copies: copies
+    case .raised: raised
+    case .raisedInner: raisedInner
+    case .creation: creationCost
+    case .guestTopology: guestTopology
+    case .guestPlacements: guestPlacements
+    case .guestFullNode: guestFullNode
+    case .guestMirrored: guestMirrored
+    case .guestSteal: guestSteal
+    case .guestTimeline: guestTimeline
+    case .guestCpusets: guestCpusets
+    case .guestMigrated: guestMigrated
+    case .guestHotplug: guestHotplug
+    case .guestHomes: guestHomes
+    case .member: member
+    case .strayMember: strayMember
+    case .launchFault: launchFault
+    case .output: outputOfKernels
+    case .crash: crash
+    case .wrong: wrongKernel
+    case .right: rightKernel
+    case .fault: fault
+    case .faultLife: faultLife
+    case .faultSave: faultInSave
+    }
+}
 
 setvbuf(stdout, nil, _IOLBF, 0)
 var given = Array(CommandLine.arguments.dropFirst())
@@ -81,20 +181,20 @@ if given.first == "broken", given.count > 2 {
     muster_testing_break(muster_breakage(breakage ?? 0))
 }
 var name = given.first ?? ""
-if name.hasPrefix("checked:") {
-    name.removeFirst("checked:".count)
+if name.hasPrefix(Scenario.Way.checked.rawValue) {
+    name.removeFirst(Scenario.Way.checked.rawValue.count)
     setenv("MUSTER_CHECK", "1", 1)
 }
-if name.hasPrefix("served:") {
-    name.removeFirst("served:".count)
+if name.hasPrefix(Scenario.Way.served.rawValue) {
+    name.removeFirst(Scenario.Way.served.rawValue.count)
     usualStart = .forkServer
 }
-guard given.count >= 2, let scenario = scenarios[name], chdir(given.last!) == 0 else {
-    explain("scenarios: \(scenarios.keys.sorted().joined(separator: " "))")
+guard given.count >= 2, let scenario = Scenario(rawValue: name), chdir(given.last!) == 0 else {
+    explain("scenarios: \(Scenario.allCases.map(\.rawValue).sorted().joined(separator: " "))")
     exit(64)
 }
 do {
-    try scenario(Array(given.dropFirst().dropLast()))
+    try body(of: scenario)(Array(given.dropFirst().dropLast()))
     if let breakage {
         explain("\(given.joined(separator: " ")): breakage \(breakage) is not noticed")
         exit(1)

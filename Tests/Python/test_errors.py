@@ -181,10 +181,18 @@ def test_start_errors(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(muster.StartError, match="preload threaded.*1 threads"):
         muster.Team(2, preload="threaded")
+    python = sys.executable
     for executable in ("", None, "/no/such/python"):
         monkeypatch.setattr(sys, "executable", executable)
         with pytest.raises(muster.StartError, match="sys.executable"):
             muster.Team(2)
+    monkeypatch.setattr(sys, "executable", python)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/cloudpickle.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "broken"), *sys.path])
+    with pytest.raises(muster.StartError, match="can't be imported there: ImportError: broken on purpose"):
+        muster.Team(2)
+    monkeypatch.setattr(sys, "path", sys.path[1:])
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(muster.StartError, match="exit status 1"):
         muster.Team(2)

@@ -140,7 +140,7 @@ def test_kernels_again_and_again(team):
     for _ in range(5):
         team.run(step, muster.in_place(x), 2.0)
     assert (x == 32).all()
-    x.shape = (10, 100)
+    x = x.reshape(10, 100)
     team.run(step, muster.in_place(x), 2.0)
     assert (x == 64).all() and team.report.elements == 10
     mutable = [0.5]

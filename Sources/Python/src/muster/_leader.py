@@ -39,6 +39,8 @@ class Team(Preparing):
     A team belongs to the thread that made it. Errors: ArgumentError, StartError, OutOfMemoryError.
     """
 
+    _closed = True  # until it has started
+
     def __init__(
         self,
         size: int | None = None,
@@ -155,6 +157,8 @@ class Team(Preparing):
                 pass  # in another thread, or at the interpreter's end: the library ends with the leader
 
     def __repr__(self) -> str:
+        if self._leader is None:
+            return "<muster.Team: not started>"
         state = "closed" if self._closed else f"pids {', '.join(map(str, self.pids))}"
         return f"<muster.Team of {self._size}: {state}>"
 

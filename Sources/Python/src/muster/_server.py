@@ -21,11 +21,19 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
 )
 
-CODE = (
-    "import os, sys, json; how = json.loads(sys.argv[1]); sys.path[:] = how['path']; "
-    f"os.environ.update(dict.fromkeys({_THREADS!r}, '1')); "
-    "from muster._server import main; main(how)"
-)
+CODE = f"""
+import os, sys, json
+how = json.loads(sys.argv[1])
+sys.path[:] = how["path"]
+os.environ.update(dict.fromkeys({_THREADS!r}, "1"))
+try:
+    from muster._server import main
+except BaseException as error:
+    with open("/proc/%d/fd/%d" % (how["leader"], how["files"]["log"]), "a") as file:
+        file.write("muster can't be imported there: %s: %s" % (type(error).__name__, error))
+    raise SystemExit(4)
+main(how)
+"""
 """What the interpreter executes, its argument in JSON: threads are few before NumPy is imported."""
 
 
@@ -99,6 +107,6 @@ def main(how: dict) -> None:
         _say(leader, files["log"], str(error))
         os._exit(4)
     except BaseException:
-        _say(leader, files["log"], traceback.format_exc())
+        _say(leader, files["log"], " ".join(traceback.format_exc(limit=-1).split()))
         os._exit(4)
     _core.serve()

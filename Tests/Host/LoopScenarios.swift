@@ -2,6 +2,7 @@
 
 import Glibc
 import Muster
+import MusterCore
 
 let counts = [1, 2, 31, 1000, 70_001]
 
@@ -84,6 +85,25 @@ func reductions(_ arguments: [String]) throws {
         let sum = try team.reduce(Bulk.Sum(rough.input)).result
         print("bulk \(count) \(dot.bitPattern) \(sum.bitPattern)")
     }
+    try keepsRoom(Team(size: size, leader: leader))
+}
+
+/// Room for few partial results is kept: a second reduction is one job, and more of them are two, since new
+/// room takes memory by a job of its own.
+private func keepsRoom(_ team: borrowing Team) throws {
+    let ones = try team.array([Double](repeating: 1, count: 4000))
+    let job = muster_team_job(team.handle)!
+    func jobs(grain: Int) throws -> UInt64 {
+        let before = job.pointee.number
+        let sum = try team.reduce(Bulk.Sum(ones.input), grain: grain).result
+        try claim(equal: sum, 4000, "by \(grain)")
+        return job.pointee.number - before
+    }
+    _ = try jobs(grain: 100)
+    try claim(equal: try jobs(grain: 100), 1, "jobs of a reduction like the one before")
+    try claim(equal: try jobs(grain: 200), 1, "jobs of a reduction with fewer partial results")
+    try claim(equal: try jobs(grain: 1), 2, "jobs of a reduction with more partial results")
+    try claim(equal: try jobs(grain: 1), 1, "jobs of the next one")
 }
 
 func emptyLoops(_: [String]) throws {

@@ -38,9 +38,10 @@ extension TeamCore {
             grain: Int(grain), elements: elements)
         if chunks == 0 { return report }
 
-        var partials: Extent?
-        defer { if let partials { give(back: partials) } }
-        if partialBytes > 0 { partials = try partialRoom(bytes: Int(chunks) * partialBytes) }
+        var room: PartialRoom?
+        defer { if let room { give(back: room) } }
+        if partialBytes > 0 { room = try partialRoom(bytes: Int(chunks) * partialBytes) }
+        let partials = room?.extent
         let refused = try ranks.refill()
         if case .fork = entry.lookup, start == .fork, Int(entry.id) >= ranks.knownKernels {
             try ranks.restartWorkers()
@@ -147,18 +148,25 @@ extension TeamCore {
     }
 
     /// Room for partial results: what the last reduction had, or new, which takes a job by itself.
-    func partialRoom(bytes: Int) throws(MusterError) -> Extent {
+    func partialRoom(bytes: Int) throws(MusterError) -> PartialRoom {
         if let spare, spare.bytes >= bytes {
             self.spare = nil
             return spare
         }
-        return try allocate(bytes: bytes, of: "partial results")
+        return PartialRoom(extent: try allocate(bytes: bytes, of: "partial results"), bytes: bytes)
     }
 
     /// Keeps it for the next reduction where it is nothing beside the team's own memory.
-    func give(back partials: Extent) {
-        guard partials.bytes <= 1 << 20 else { return free(partials) }
-        if let spare { free(spare) }
-        spare = partials
+    func give(back room: PartialRoom) {
+        guard room.bytes <= 1 << 20 else { return free(room.extent) }
+        if let spare { free(spare.extent) }
+        spare = room
     }
+}
+
+/// Room for partial results. An extent is larger than what it has memory for, which `bytes` says: only those
+/// can be touched.
+struct PartialRoom {
+    let extent: Extent
+    let bytes: Int
 }

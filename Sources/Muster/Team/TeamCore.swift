@@ -29,7 +29,7 @@ final class TeamCore {
     var ownRank: RankPart?
     var isRunning = false
     /// The last reduction's room for partial results.
-    var spare: Extent?
+    var spare: PartialRoom?
     /// The last loop, where one like it can be dispatched without looking at everything again.
     @exclusivity(unchecked) var repeated: RepeatedLoop?
     /// Where that loop's kernel may write beyond its arrays without a signal.

@@ -121,6 +121,18 @@ static void same_bits(void)
 
 /* -- recovery ------------------------------------------------------------------------------- */
 
+/* Reports of two loops, one with a death, added. */
+static void added(const struct muster_report *report)
+{
+    struct muster_report sum = {0}, other = *report;
+    CHECK(muster_report_add(&sum, report) == 0 && muster_report_add(&sum, &other) == 0);
+    CHECK(sum.loops == 2 && sum.failed == 0 && sum.clean && sum.size == report->size);
+    CHECK(sum.chunks == 2 * report->chunks && sum.redone == 2 && sum.death_count == 2);
+    CHECK(!sum.deaths && !sum.text && sum.interrupted_by == UINT32_MAX);
+    other.size_bytes -= 8;
+    CHECK(muster_report_add(&sum, &other) == -EINVAL && sum.loops == 2);
+}
+
 static void redone(muster_kernel kernel, enum mischief what, uint32_t schedule)
 {
     prepare(kernel, MUSTER_ACCESS_IN_PLACE, what, 20);
@@ -130,6 +142,7 @@ static void redone(muster_kernel kernel, enum mischief what, uint32_t schedule)
     CHECK(muster_leader_run(leader, &loop, &error) == 0);
     const struct muster_report *report = clean();
     CHECK(report->death_count == 1 && report->redone == 1);
+    added(report);
     const struct muster_report_death *death = report->deaths;
     CHECK(death->chunk == 20 && death->signal == SIGKILL && death->attempt == 1);
     CHECK(death->stalled == (what == HANG_ONCE) && death->pid > 0 && death->exit_code == 0);

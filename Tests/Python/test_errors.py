@@ -295,3 +295,18 @@ def test_errors_can_be_pickled_but_teams_not(team):
     report = team.run(abs, count=0)
     assert str(pickle.loads(pickle.dumps(report))) == str(report)
     assert issubclass(muster.AuditError, muster.MusterError)
+
+
+def test_an_input_as_long_as_the_loop_or_no_chunk_has_a_part_of_it(team):
+    """A chunk's part of a shorter array would lie behind its end."""
+    x, shorter, longer = team.array(16), team.array(12), team.array(30)
+    for other in (shorter, longer):
+        with pytest.raises(muster.ArgumentError, match=rf"it has {len(other)} rows, and the loop 16"):
+            team.run(lambda chunk, x, y: None, muster.output(x), muster.input(other), grain=5)
+    with pytest.raises(muster.ArgumentError, match="it has 16 rows, and each_rank deals one row to each of 3 ranks"):
+        team.each_rank(lambda me, x: None, muster.in_place(x))
+    team.run(lambda chunk, x, y: x.fill(len(y)), muster.output(x), shorter)  # all of it, in each chunk
+    assert (x == 12).all()
+    ranks = team.array(team.size)
+    team.each_rank(lambda me, mine: mine.fill(me.rank), muster.output(ranks))
+    assert ranks.tolist() == [0, 1, 2]

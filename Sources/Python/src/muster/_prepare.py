@@ -362,6 +362,12 @@ class Preparing:
         self, count: int | None, lent: list[tuple[Access, int, Any, int, int]], by_rank: bool
     ) -> int:
         if by_rank:
+            for access, position, _, rows, _ in lent:
+                if rows != self._size:
+                    raise ArgumentError(
+                        f"argument {position}, muster.{access.word}: it has {rows} rows, and each_rank deals "
+                        f"one row to each of {self._size} ranks: use run, or give the array {self._size} rows"
+                    )
             return self._size
         written = [item for item in lent if item[0].kind != INPUT]
         dealt = written or lent
@@ -374,7 +380,8 @@ class Preparing:
                 "how many chunks? No array is dealt (in_place, output, input), so give count=..., or use "
                 "team.each_rank"
             )
-        for access, position, _, rows, _ in dealt:
+        # Inputs as well: a chunk's part of a shorter array would lie behind its end.
+        for access, position, _, rows, _ in lent:
             if rows != count:
                 raise ArgumentError(
                     f"argument {position}, muster.{access.word}: it has {rows} rows, and the loop {count}: "

@@ -244,7 +244,7 @@ static void under_limits(void)
             FILE *file = fopen("/proc/self/statm", "r");
             CHECK(file && fscanf(file, "%lu", &pages) == 1 && fclose(file) == 0);
             limit(what == 0 ? RLIMIT_AS : RLIMIT_NOFILE,
-                  what == 0 ? pages * (unsigned long)sysconf(_SC_PAGESIZE) + (1u << 20) : 3);
+                  what == 0 ? pages * (unsigned long)sysconf(_SC_PAGESIZE) + (64u << 10) : 3);
             CHECK_STATUS(join_as_told(&me), what == 0 ? -ENOMEM : -EMFILE);
             char advice[512];
             CHECK_STATUS(muster_join_advice(what == 0 ? -ENOMEM : -EMFILE, advice, sizeof advice),

@@ -362,7 +362,7 @@ func edgeReadsOutput(_: [String]) throws {
     #if DEBUG
         let isPoisoned = true
     #else
-        let isPoisoned = false
+        let isPoisoned = getenv("MUSTER_CHECK") != nil  // a checked loop poisons in each build
     #endif
     try leavingNothing("a kernel that reads its output") {
         let team = try Doom.team(3)

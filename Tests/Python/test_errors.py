@@ -310,3 +310,20 @@ def test_an_input_as_long_as_the_loop_or_no_chunk_has_a_part_of_it(team):
     ranks = team.array(team.size)
     team.each_rank(lambda me, mine: mine.fill(me.rank), muster.output(ranks))
     assert ranks.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("returned", "dtype"),
+    [
+        (numpy.int64(1000), numpy.int8),
+        (numpy.uint64(300), numpy.uint8),
+        ((1 << 60) + 1, float),
+        (numpy.float64(1e300), numpy.float32),
+    ],
+)
+def test_a_result_that_the_dtype_of_a_reduction_can_not_hold(team, returned, dtype):
+    with pytest.raises(muster.MusterError, match="can't hold: ask reduce for dtype="):
+        team.reduce(lambda chunk: returned, count=4, grain=1, dtype=dtype)
+    kind = numpy.asarray(returned).dtype
+    assert team.reduce(lambda chunk: returned, count=1, dtype=kind) == returned
+    assert team.reduce(lambda chunk: 1 << 40, count=2, grain=1) == 1 << 41  # each bit of it

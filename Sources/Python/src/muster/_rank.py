@@ -223,6 +223,21 @@ def store(view: numpy.ndarray, result: Any) -> None:
             f"shape={view.shape}: give reduce the shape that the function returns"
         )
     numpy.copyto(view, value, casting="same_kind")
+    if value.dtype != view.dtype and not _is_held(view, value):
+        raise MusterError(
+            f"the function returned {value.dtype} values that {view.dtype} can't hold: ask reduce for "
+            f"dtype={value.dtype}"
+        )
+
+
+def _is_held(copy: numpy.ndarray, value: numpy.ndarray) -> bool:
+    """Whether a copy of another dtype has each integer as it was, and no number that became infinite."""
+    with numpy.errstate(all="ignore"):
+        if value.dtype.kind in "iu":
+            return numpy.array_equal(copy.astype(value.dtype), value)
+        if value.dtype.kind in "fc" and copy.dtype.kind in "fc":
+            return numpy.array_equal(numpy.isfinite(copy), numpy.isfinite(value))
+    return True
 
 
 def append(name: str, data: bytes) -> int:

@@ -327,3 +327,13 @@ def test_a_result_that_the_dtype_of_a_reduction_can_not_hold(team, returned, dty
     kind = numpy.asarray(returned).dtype
     assert team.reduce(lambda chunk: returned, count=1, dtype=kind) == returned
     assert team.reduce(lambda chunk: 1 << 40, count=2, grain=1) == 1 << 41  # each bit of it
+
+
+def test_a_reduction_of_nothing_is_the_identity_or_an_error(team):
+    none = team.array(0)
+    assert team.reduce(lambda chunk, x: x.sum(), muster.input(none)) == 0
+    assert team.reduce(lambda chunk, x: x.prod(), muster.input(none), op=numpy.multiply) == 1
+    with pytest.raises(muster.ArgumentError, match="minimum of none has no value"):
+        team.reduce(lambda chunk, x: x.min(), muster.input(none), op=numpy.minimum)
+    with pytest.raises(muster.ArgumentError, match="a reduction of nothing"):
+        team.reduce(lambda chunk, x: x.min(), muster.input(none), op=lambda a, b: a)

@@ -363,7 +363,8 @@ class Team(Preparing):
         op: of two arrays (or numbers), associative; a NumPy ufunc such as numpy.maximum, or any
         function. shape, dtype: of what the function returns. Results are combined in a fixed binary tree
         over the chunks: the same bits for any team size, schedule and death. Of a loop without elements
-        the result is zeros. The rest as run. Returns: a NumPy scalar, or an array.
+        the result is the identity of `op` (0 of numpy.add); an ArgumentError where it has none, as
+        numpy.minimum. The rest as run. Returns: a NumPy scalar, or an array.
         """
         self._check()
         if isinstance(shape, int):
@@ -389,6 +390,15 @@ class Team(Preparing):
                 one[...] = op(one[()], other[()])
 
         self._dispatch(prepared, progress, (bytes_each, join, result.ctypes.data))
+        report = self.report
+        if report is not None and report.chunks == 0:
+            identity = getattr(op, "identity", None)
+            if identity is None:
+                raise ArgumentError(
+                    f"a reduction of nothing: the loop has no elements, and {getattr(op, '__name__', op)} of "
+                    "none has no value"
+                )
+            result[...] = identity
         return result[()]
 
     def map(

@@ -292,7 +292,7 @@ int muster_member_loop_end(struct muster_member_loop *seen, struct muster_report
     if (status < 0)
         return status;
     MUSTER__POINT(MUSTER_POINT_AUDITING);
-    struct muster_report made = {.size_bytes = sizeof made,
+    struct muster_report made = {MUSTER__REPORT_OF_NOTHING,
                                  .size = me->size,
                                  .loops = 1,
                                  .adopted = me->loop_adopted,
@@ -300,8 +300,6 @@ int muster_member_loop_end(struct muster_member_loop *seen, struct muster_report
                                  .elements = loop->loop.cursor.elements,
                                  .grain = loop->loop.cursor.grain,
                                  .schedule = loop->loop.schedule,
-                                 .interrupted_by = UINT32_MAX,
-                                 .first_finding_ranks = {UINT32_MAX, UINT32_MAX},
                                  .death_count = me->loop_deaths};
     status = audit(me, &made);
     if (status < 0 && status != -EBADMSG) {

@@ -151,10 +151,9 @@ static void note_interruption(struct muster__note *note, const struct muster__me
                               uint64_t chunks, uint32_t by)
 {
     struct muster__counts counts = counts_of(note);
-    struct muster_report ended = {.size_bytes = sizeof ended,
-                                  .interrupted = 1,
-                                  .interrupted_chunks = chunks,
-                                  .interrupted_by = by};
+    struct muster_report ended = {MUSTER__REPORT_OF_NOTHING, .interrupted = 1,
+                                  .interrupted_chunks = chunks};
+    ended.interrupted_by = by;
     counts.interrupted_number = number;
     for (uint32_t rank = 0; rank < plan->size; rank++) {
         const void *roll = parts->rolls + rank * plan->roll_bytes;

@@ -94,6 +94,12 @@ struct muster__post {
 /* More than ranks count in years, and so little that a team's sum is an int64_t's. */
 #define MUSTER__COUNT_MOST (INT64_MAX / MUSTER_RANKS_MAX)
 
+/* In an initialiser: a report of nothing, whose fields say so where 0 would say something else. */
+#define MUSTER__REPORT_OF_NOTHING                                                                  \
+    .size_bytes = sizeof(struct muster_report), .interrupted_by = UINT32_MAX,                      \
+    .first_finding_ranks = {UINT32_MAX, UINT32_MAX}, .failed_chunk = UINT64_MAX,                   \
+    .failed_rank = UINT32_MAX
+
 /* What the loops of one name came to, as one rank has seen it. */
 struct muster__counts {
     struct muster_report report; /* the sum, without lists; interruptions as far as this rank saw */

@@ -40,13 +40,7 @@ func takePart(_ scenario: String) {
     case "stray" where isCopy, "never" where isCopy: return
     case "crashing" where isCopy: raise(SIGKILL)
     case "throws" where isCopy && getenv(dyingServerVariable) != nil: _exit(7)
-    case "threads-first" where isCopy:
-        var thread = pthread_t()
-        pthread_create(
-            &thread, nil,
-            { _ in
-                while true { pause() }
-            }, nil)
+    case "threads-first" where isCopy: startThread()
     case "served:paused" where isCopy:
         // As the leader has armed it; the ranks inherit it from here.
         let words = CommandLine.arguments.compactMap { Int64($0) }

@@ -93,6 +93,7 @@ static void cut_off(uint32_t rounds, bool goes_on)
     CHECK_STATUS(muster_launcher_audited(team.launcher, 0, &audit), 1);
     CHECK(strcmp(audit.name, "cut") == 0 && audit.report.loops == 1 && audit.report.failed == 0);
     CHECK(audit.report.chunks == CHUNKS && audit.report.exactly_once == CHUNKS);
+    CHECK(audit.report.grain == 1 && audit.report.first_finding_ranks[0] == UINT32_MAX);
     CHECK(audit.report.interrupted == rounds && audit.report.interrupted_chunks == CHUNKS);
     CHECK(audit.report.interrupted_committed == CHUNKS - CHUNKS / 3 + 1 &&
           audit.report.interrupted_by == 1);

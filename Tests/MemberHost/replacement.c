@@ -71,6 +71,8 @@ static int begin_early(struct team *team, uint32_t rank, uint32_t incarnation)
         struct muster_report report = {.size_bytes = sizeof report};
         CHECK_STATUS(muster_member_loop_end(loop, &report), 0);
         CHECK(report.exactly_once == CHUNKS && report.death_count == 1 && report.adopted > 0);
+        CHECK(report.failed_chunk == UINT64_MAX && report.failed_rank == UINT32_MAX &&
+              report.interrupted_by == UINT32_MAX && report.first_finding_ranks[0] == UINT32_MAX);
         muster_testing_add(&meanwhile->finished, 1);
     }
     CHECK_STATUS(muster_recover(me), 0);

@@ -2,6 +2,7 @@
 /// helps: another shape gives another value.
 
 import MusterCore
+import TestSupport
 import Testing
 
 @testable import Muster
@@ -70,7 +71,7 @@ import Testing
         return values.first
     }
 
-    private static func expect(_ count: Int, _ generator: inout SplitMix) {
+    private static func expect(_ count: Int, _ generator: inout Seeded) {
         let join = Join(seed: generator.next())
         let values = (0..<count).map { _ in generator.next() }
         let wanted = naive(values[...], join)
@@ -79,32 +80,20 @@ import Testing
         #expect(walked(values, join) == wanted, "\(count) values walked")
     }
 
-    private struct SplitMix {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-    }
-
     @Test func eachSmallCount() {
-        var generator = SplitMix(state: 1)
+        var generator = Seeded(1)
         for count in 0...140 { Self.expect(count, &generator) }
     }
 
     @Test func randomCountsAndJoins() {
-        let seed = UInt64.random(in: 0...UInt64.max)
-        print("tree: seed \(seed)")
-        var generator = SplitMix(state: seed)
+        let seed = chosenSeed()
+        print("tree: seed \(seed) (MUSTER_SEED)")
+        var generator = Seeded(UInt64(seed))
         for power in 8...12 {
             for count in [(1 << power) - 1, 1 << power, (1 << power) + 1] {
                 Self.expect(count, &generator)
             }
         }
-        for _ in 0..<40 { Self.expect(Int(generator.next() % 5000), &generator) }
+        for _ in 0..<40 { Self.expect(generator.below(5000), &generator) }
     }
 }

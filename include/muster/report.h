@@ -85,9 +85,11 @@ static inline int muster_report_add(struct muster_report *sum, const struct must
         return -EINVAL;
     if (sum->loops == 0 && sum->interrupted == 0) { /* the first */
         sum->size_bytes = (uint32_t)sizeof *sum;
+        sum->interrupted_by = UINT32_MAX;
+    }
+    if (sum->loops == 0) { /* interrupted ones have neither */
         sum->grain = report->grain;
         sum->schedule = report->schedule;
-        sum->interrupted_by = UINT32_MAX;
     }
     if (sum->failed == 0) {
         sum->first_finding = report->first_finding;

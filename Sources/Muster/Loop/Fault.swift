@@ -59,8 +59,8 @@ struct Causes {
         case place(signal: Int32, String)
         /// `muster_fault_kind`, where no function is known.
         case kind(UInt64)
-        /// `exit` in a kernel.
-        case exit(Int32)
+        /// A kernel that left the process by itself.
+        case status(Int32)
     }
 
     /// Chunks that have died of each cause.
@@ -81,7 +81,7 @@ struct Causes {
     /// What a death is of, where that is the kernel's own doing; nil: somebody else's, as with SIGKILL.
     private mutating func cause(of death: inout muster_death) -> Cause? {
         guard death.has_fault != 0 else {
-            return death.signal == 0 && death.exit_code > 0 ? .exit(death.exit_code) : nil
+            return death.signal == 0 && death.exit_code > 0 ? .status(death.exit_code) : nil
         }
         let isOwn = death.fault.code > 0 || death.fault.code == Causes.tkill
         guard isOwn && death.fault.stray == 0 else { return nil }

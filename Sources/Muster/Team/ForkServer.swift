@@ -151,7 +151,7 @@ extension Ranks {
             return MusterError(
                 .start, subject: subject,
                 reason:
-                    "the server's program did not come to Team.serveIfAsked() in 30 s, and was killed: "
+                    "the server's program did not come to \(caller.serve) in 30 s, and was killed: "
                     + "let it load less before that call", errorNumber: ETIMEDOUT)
         }
         if trouble.late != 0 {

@@ -1,5 +1,5 @@
-// TeamCore.swift - a team's process-side state: who is started, which kernels and arrays it knows, and
-// how a loop goes from its arguments to a report.
+// TeamCore.swift - what a team's leader holds: its processes (Ranks), the job slot, kernels, arrays, and
+// what it remembers from one loop to the next.
 //
 // Team and SharedArray own it together, so that arrays stay readable after the team has ended. In a
 // forked worker it is the same object, copied; nothing there ever releases it, since workers leave by
@@ -41,7 +41,7 @@ final class TeamCore {
     /// A kernel can touch only its chunk (CheckMode.swift).
     let isChecked: Bool
     /// Whose words errors use.
-    let caller: Caller
+    var caller: Caller { ranks.caller }
     /// Where the chunks of the loop in the job slot leave their partial results; nil: it has none.
     var lastPartials: (place: Extent, bytes: Int)?
     /// The accesses of the loop in the job slot.
@@ -84,7 +84,6 @@ final class TeamCore {
         self.leaderWorks = leaderWorks
         self.start = start
         self.isChecked = isChecked
-        self.caller = caller
         ranks = Ranks(
             team: team, size: size, leaderWorks: leaderWorks, start: start, seats: seats,
             serverProgram: serverProgram, caller: caller)

@@ -8,212 +8,9 @@
  * returned. If it has more, the function has kept it, and the chunk is not committed: it could be
  * written to later, when the chunk is another rank's.
  */
-#include "_core.h"
+#include "_core_rank.h"
 
-#include <string.h>
-
-#define LENT_MOST MUSTER_USES_MAX
-
-/* An array that is lent chunk by chunk. */
-struct lent {
-    int position;    /* among the function's arguments */
-    uint32_t use;    /* its number in the loop */
-    uint32_t access; /* enum muster_access */
-    int dimensions;
-    npy_intp shape[NPY_MAXDIMS]; /* the first is the chunk's rows, and set for each chunk */
-    npy_intp element_bytes, row_elements;
-    PyArray_Descr *descr;
-    PyObject *view; /* of the last chunk, to be used again; NULL: none */
-};
-
-/* What the order of a serial number is, in this process. */
-struct task {
-    uint64_t serial; /* 0: none */
-    PyObject *function;
-    PyObject *template; /* arguments, with None where something is lent */
-    Py_ssize_t argument_count;
-    struct lent lent[LENT_MOST];
-    int lent_count;
-    PyArray_Descr *partial_descr; /* of a reduction; NULL: it is none */
-    int partial_dimensions;
-    npy_intp partial_shape[NPY_MAXDIMS];
-    uintptr_t code;   /* of a native or compiled kernel */
-    uintptr_t extras; /* of a compiled one: where its whole arrays are listed */
-};
-
-static struct task current;
-static PyObject *rank_module; /* muster._rank */
-static PyObject *keeper;      /* the base of lent views: any object that is no array */
-static int is_relayed;
-
-/* -- errors --------------------------------------------------------------------------------- */
-
-/* Sends the exception that is set to the leader. Returns: the kernel's status, above 0. */
-static int fail(const struct muster_work *work)
-{
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (value && trace)
-        PyException_SetTraceback(value, trace);
-    int status = 0;
-    PyObject *chunk = muster_python_lend_chunk(work);
-    PyObject *answer =
-        chunk && value ? PyObject_CallMethod(rank_module, "fail", "OO", value, chunk) : NULL;
-    const char *text = NULL;
-    if (answer && PyArg_ParseTuple(answer, "is", &status, &text))
-        muster_work_explain(work, text);
-    else
-        muster_work_explain(work, "the function raised, and its exception can't be sent");
-    PyErr_Clear();
-    Py_XDECREF(answer);
-    Py_XDECREF(chunk);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
-    return status > 0 ? status : INT32_MAX;
-}
-
-/* -- tasks ---------------------------------------------------------------------------------- */
-
-static void forget(struct task *task)
-{
-    task->serial = 0;
-    for (int i = 0; i < task->lent_count; i++) {
-        Py_CLEAR(task->lent[i].view);
-        Py_CLEAR(task->lent[i].descr);
-    }
-    task->lent_count = 0;
-    Py_CLEAR(task->function);
-    Py_CLEAR(task->template);
-    Py_CLEAR(task->partial_descr);
-}
-
-static int read_shape(PyObject *tuple, npy_intp *shape, int most)
-{
-    Py_ssize_t count = PyTuple_Size(tuple);
-    if (count < 0 || count > most)
-        return -1;
-    for (Py_ssize_t i = 0; i < count; i++)
-        shape[i] = PyLong_AsSsize_t(PyTuple_GetItem(tuple, i));
-    return PyErr_Occurred() ? -1 : (int)count;
-}
-
-/* item: (position, use, access, dtype, shape of a row). */
-static int read_lent(PyObject *item, struct lent *lent)
-{
-    PyObject *dtype, *row;
-    if (!PyArg_ParseTuple(item, "iIIOO!", &lent->position, &lent->use, &lent->access, &dtype,
-                          &PyTuple_Type, &row) ||
-        !PyArray_DescrConverter(dtype, &lent->descr))
-        return -1;
-    int count = read_shape(row, lent->shape + 1, NPY_MAXDIMS - 1);
-    if (count < 0)
-        return -1;
-    lent->dimensions = count + 1;
-    lent->element_bytes = PyDataType_ELSIZE(lent->descr);
-    lent->row_elements = 1;
-    for (int i = 1; i < lent->dimensions; i++)
-        lent->row_elements *= lent->shape[i];
-    return 0;
-}
-
-/* Addresses of the arrays that are read as a whole: by the number of their use. */
-static PyObject *inputs_of(const struct muster_work *work, uint64_t count)
-{
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (uint64_t i = 0; list && i < count; i++) {
-        PyObject *address =
-            PyLong_FromVoidPtr((void *)(uintptr_t)muster_work_input(work, (uint32_t)i));
-        if (!address || PyList_SetItem(list, (Py_ssize_t)i, address) < 0)
-            Py_CLEAR(list);
-    }
-    return list;
-}
-
-/* Reads an order that this process has not seen, or has forgotten. Returns: 0, or -1 with an
- * exception. */
-static int load(const struct muster_work *work, const struct order *order)
-{
-    forget(&current);
-    const char *payload = (const char *)(order + 1) + order->argument_bytes;
-    /* The arrays that are read as a whole are the first uses: their number is in `reserved`. */
-    PyObject *inputs = inputs_of(work, order->reserved);
-    PyObject *bytes = PyBytes_FromStringAndSize(payload, order->payload_bytes);
-    PyObject *answer = inputs && bytes
-                           ? PyObject_CallMethod(rank_module, "load", "KOO",
-                                                 (unsigned long long)order->serial, bytes, inputs)
-                           : NULL;
-    Py_XDECREF(inputs);
-    Py_XDECREF(bytes);
-    if (!answer)
-        return -1;
-    PyObject *function, *template, *lent, *dtype, *shape;
-    unsigned long long code, extras;
-    int status = -1;
-    if (!PyArg_ParseTuple(answer, "OO!O!OO!KK", &function, &PyTuple_Type, &template, &PyTuple_Type,
-                          &lent, &dtype, &PyTuple_Type, &shape, &code, &extras))
-        goto done;
-    Py_ssize_t count = PyTuple_Size(lent);
-    for (Py_ssize_t i = 0; i < count && i < (Py_ssize_t)LENT_MOST; i++) {
-        struct lent *one = &current.lent[i];
-        memset(one, 0, sizeof *one);
-        current.lent_count = (int)i + 1;
-        if (read_lent(PyTuple_GetItem(lent, i), one) < 0)
-            goto done;
-    }
-    if (dtype != Py_None) {
-        if (!PyArray_DescrConverter(dtype, &current.partial_descr))
-            goto done;
-        current.partial_dimensions = read_shape(shape, current.partial_shape, NPY_MAXDIMS);
-        if (current.partial_dimensions < 0)
-            goto done;
-    }
-    Py_INCREF(function);
-    Py_INCREF(template);
-    current.function = function;
-    current.template = template;
-    current.argument_count = PyTuple_Size(template);
-    current.code = (uintptr_t)code;
-    current.extras = (uintptr_t)extras;
-    current.serial = order->serial;
-    status = 0;
-done:
-    if (status < 0)
-        forget(&current);
-    Py_DECREF(answer);
-    return status;
-}
-
-/* What each kernel does first. Returns: 0, or a status. */
-static int enter(const struct muster_work *work, const struct order **order)
-{
-    *order = work->arguments;
-    if (__builtin_expect(!rank_module, 0)) {
-        PyOS_AfterFork_Child();
-        rank_module = PyImport_ImportModule("muster._rank");
-        PyObject *answer =
-            rank_module ? PyObject_CallMethod(rank_module, "begin", "II", work->rank, work->size)
-                        : NULL;
-        if (!answer) {
-            PyErr_Print();
-            muster_work_explain(work, "this rank's Python can't begin: see its standard error");
-            return INT32_MAX;
-        }
-        Py_DECREF(answer);
-    }
-    int relayed = ((*order)->flags & ORDER_RELAY) != 0;
-    if (__builtin_expect(relayed != is_relayed, 0)) {
-        PyObject *answer = PyObject_CallMethod(rank_module, "relay", "i", relayed);
-        if (!answer)
-            return fail(work);
-        Py_DECREF(answer);
-        is_relayed = relayed;
-    }
-    if (__builtin_expect((*order)->serial != current.serial, 0) && load(work, *order) < 0)
-        return fail(work);
-    return 0;
-}
+static PyObject *keeper; /* the base of lent views: any object that is no array */
 
 /* -- views ---------------------------------------------------------------------------------- */
 
@@ -268,7 +65,7 @@ static int has_kept(const struct task *task, uint32_t flags)
  */
 static int check_kept(struct task *task, uint32_t flags)
 {
-    PyObject *answer = PyObject_CallMethod(rank_module, "collect", NULL);
+    PyObject *answer = PyObject_CallMethod(muster_python_rank_module, "collect", NULL);
     if (!answer)
         return -1;
     Py_DECREF(answer);
@@ -280,7 +77,7 @@ static int check_kept(struct task *task, uint32_t flags)
             continue;
         /* The keeper has it now; this rank may go on to write there no more through it. */
         Py_CLEAR(lent->view);
-        answer = PyObject_CallMethod(rank_module, "kept", "i", lent->position);
+        answer = PyObject_CallMethod(muster_python_rank_module, "kept", "i", lent->position);
         Py_XDECREF(answer);
         return -1;
     }
@@ -292,10 +89,12 @@ static int check_kept(struct task *task, uint32_t flags)
 /* Stores what a reduction's function has returned as the chunk's partial result. */
 static int store_partial(const struct muster_work *work, PyObject *result)
 {
-    Py_INCREF((PyObject *)current.partial_descr);
-    PyObject *view = muster_python_view(current.partial_descr, current.partial_dimensions,
-                                        current.partial_shape, NULL, work->partial, 1, keeper);
-    PyObject *answer = view ? PyObject_CallMethod(rank_module, "store", "OO", view, result) : NULL;
+    Py_INCREF((PyObject *)muster_python_task.partial_descr);
+    PyObject *view =
+        muster_python_view(muster_python_task.partial_descr, muster_python_task.partial_dimensions,
+                           muster_python_task.partial_shape, NULL, work->partial, 1, keeper);
+    PyObject *answer =
+        view ? PyObject_CallMethod(muster_python_rank_module, "store", "OO", view, result) : NULL;
     Py_XDECREF(view);
     Py_XDECREF(answer);
     return answer ? 0 : -1;
@@ -305,37 +104,38 @@ static int store_partial(const struct muster_work *work, PyObject *result)
 static int call(const struct muster_work *work, uint32_t flags)
 {
     PyObject *chunk = muster_python_lend_chunk(work);
-    PyObject *arguments = chunk ? PyTuple_New(current.argument_count + 1) : NULL;
+    PyObject *arguments = chunk ? PyTuple_New(muster_python_task.argument_count + 1) : NULL;
     if (!arguments) {
         Py_XDECREF(chunk);
         return -1;
     }
     PyTuple_SetItem(arguments, 0, chunk);
-    for (Py_ssize_t i = 0; i < current.argument_count; i++) {
-        PyObject *item = PyTuple_GetItem(current.template, i);
+    for (Py_ssize_t i = 0; i < muster_python_task.argument_count; i++) {
+        PyObject *item = PyTuple_GetItem(muster_python_task.template, i);
         Py_INCREF(item);
         PyTuple_SetItem(arguments, i + 1, item);
     }
-    for (int i = 0; i < current.lent_count; i++) {
-        Py_INCREF(current.lent[i].view);
-        PyTuple_SetItem(arguments, current.lent[i].position + 1, current.lent[i].view);
+    for (int i = 0; i < muster_python_task.lent_count; i++) {
+        Py_INCREF(muster_python_task.lent[i].view);
+        PyTuple_SetItem(arguments, muster_python_task.lent[i].position + 1,
+                        muster_python_task.lent[i].view);
     }
-    PyObject *result = PyObject_Call(current.function, arguments, NULL);
+    PyObject *result = PyObject_Call(muster_python_task.function, arguments, NULL);
     Py_DECREF(arguments);
     if (!result)
         return -1;
-    int status = current.partial_descr ? store_partial(work, result) : 0;
+    int status = muster_python_task.partial_descr ? store_partial(work, result) : 0;
     Py_DECREF(result);
-    if (status == 0 && __builtin_expect(has_kept(&current, flags), 0))
-        status = check_kept(&current, flags);
+    if (status == 0 && __builtin_expect(has_kept(&muster_python_task, flags), 0))
+        status = check_kept(&muster_python_task, flags);
     return status;
 }
 
 /* Lends the whole chunk. Returns: 0, or -1 with an exception. */
 static int lend_all(const struct muster_work *work, int is_flat)
 {
-    for (int i = 0; i < current.lent_count; i++) {
-        struct lent *lent = &current.lent[i];
+    for (int i = 0; i < muster_python_task.lent_count; i++) {
+        struct lent *lent = &muster_python_task.lent[i];
         char *start;
         if (lent->access == MUSTER_ACCESS_INPUT)
             start = (char *)(uintptr_t)muster_work_input(work, lent->use);
@@ -355,14 +155,14 @@ static int lend_all(const struct muster_work *work, int is_flat)
 static int call_by_tiles(const struct muster_work *work, uint32_t flags)
 {
     struct lent *changed = NULL;
-    for (int i = 0; i < current.lent_count; i++)
-        if (current.lent[i].access == MUSTER_ACCESS_IN_PLACE)
-            changed = &current.lent[i];
+    for (int i = 0; i < muster_python_task.lent_count; i++)
+        if (muster_python_task.lent[i].access == MUSTER_ACCESS_IN_PLACE)
+            changed = &muster_python_task.lent[i];
     if (!changed)
         return lend_all(work, 1) < 0 ? -1 : call(work, flags);
     char *starts[LENT_MOST];
-    for (int i = 0; i < current.lent_count; i++) {
-        const struct lent *lent = &current.lent[i];
+    for (int i = 0; i < muster_python_task.lent_count; i++) {
+        const struct lent *lent = &muster_python_task.lent[i];
         starts[i] = lent->access == MUSTER_ACCESS_INPUT
                         ? (char *)(uintptr_t)muster_work_input(work, lent->use)
                     : lent->access == MUSTER_ACCESS_OUTPUT ? muster_work_output(work, lent->use)
@@ -370,8 +170,8 @@ static int call_by_tiles(const struct muster_work *work, uint32_t flags)
     }
     struct muster_tile tile = {0};
     while (muster_work_update_elements(work, changed->use, &tile)) {
-        for (int i = 0; i < current.lent_count; i++) {
-            struct lent *lent = &current.lent[i];
+        for (int i = 0; i < muster_python_task.lent_count; i++) {
+            struct lent *lent = &muster_python_task.lent[i];
             char *start = lent == changed ? tile.elements : starts[i];
             if (!lend(lent, start + (npy_intp)tile.first * lent->element_bytes,
                       (npy_intp)(tile.end - tile.first), 1))
@@ -388,7 +188,7 @@ static PyObject *flush_module; /* muster._rank, once something was printed that 
 int muster_python_kernel(const struct muster_work *work)
 {
     const struct order *order;
-    int status = enter(work, &order);
+    int status = muster_python_enter(work, &order);
     if (status != 0)
         return status;
     if (order->flags & ORDER_ELEMENTWISE)
@@ -396,7 +196,7 @@ int muster_python_kernel(const struct muster_work *work)
     else
         status = lend_all(work, 0) < 0 ? -1 : call(work, order->flags);
     if (status < 0)
-        status = fail(work);
+        status = muster_python_fail(work);
     if (__builtin_expect(flush_module != NULL, 0)) {
         PyObject *answer = PyObject_CallMethod(flush_module, "flush", NULL);
         if (!answer)
@@ -409,12 +209,12 @@ int muster_python_kernel(const struct muster_work *work)
 int muster_python_native(const struct muster_work *work)
 {
     const struct order *order;
-    int status = enter(work, &order);
+    int status = muster_python_enter(work, &order);
     if (status != 0)
         return status;
     struct muster_work theirs = *work;
     theirs.arguments = order->argument_bytes ? (const void *)(order + 1) : NULL;
-    return ((muster_kernel)current.code)(&theirs);
+    return ((muster_kernel)muster_python_task.code)(&theirs);
 }
 
 /* Compiled code gets the chunk's numbers, of each lent array where it begins and how many rows (or
@@ -426,20 +226,20 @@ typedef int (*compiled)(const int64_t *chunk, char *const *starts, const int64_t
 int muster_python_compiled(const struct muster_work *work)
 {
     const struct order *order;
-    int status = enter(work, &order);
+    int status = muster_python_enter(work, &order);
     if (status != 0)
         return status;
-    compiled code = (compiled)current.code;
+    compiled code = (compiled)muster_python_task.code;
     const int64_t numbers[] = {(int64_t)work->chunk.index, (int64_t)work->chunk.first,
                                (int64_t)work->chunk.end, work->rank, work->size};
-    const void *scalars = order + 1, *extras = (const void *)current.extras;
+    const void *scalars = order + 1, *extras = (const void *)muster_python_task.extras;
     char *starts[LENT_MOST];
     int64_t rows[LENT_MOST];
     int changed = -1;
     int by_tiles = (order->flags & ORDER_ELEMENTWISE) != 0;
     int64_t count = (int64_t)(work->chunk.end - work->chunk.first);
-    for (int i = 0; i < current.lent_count; i++) {
-        const struct lent *lent = &current.lent[i];
+    for (int i = 0; i < muster_python_task.lent_count; i++) {
+        const struct lent *lent = &muster_python_task.lent[i];
         rows[i] = by_tiles ? count * lent->row_elements : count;
         if (lent->access == MUSTER_ACCESS_IN_PLACE && by_tiles) {
             changed = i;
@@ -457,10 +257,11 @@ int muster_python_compiled(const struct muster_work *work)
     } else {
         struct muster_tile tile = {0};
         int64_t before = 0;
-        while (status == 0 && muster_work_update_elements(work, current.lent[changed].use, &tile)) {
+        while (status == 0 &&
+               muster_work_update_elements(work, muster_python_task.lent[changed].use, &tile)) {
             int64_t length = (int64_t)(tile.end - tile.first);
-            for (int i = 0; i < current.lent_count; i++) {
-                const struct lent *lent = &current.lent[i];
+            for (int i = 0; i < muster_python_task.lent_count; i++) {
+                const struct lent *lent = &muster_python_task.lent[i];
                 rows[i] = length;
                 if (i == changed)
                     starts[i] = (char *)tile.elements + tile.first * (uint64_t)lent->element_bytes;
@@ -472,9 +273,9 @@ int muster_python_compiled(const struct muster_work *work)
         }
     }
     if (status != 0) {
-        PyObject *answer = PyObject_CallMethod(rank_module, "compiled_failed", NULL);
+        PyObject *answer = PyObject_CallMethod(muster_python_rank_module, "compiled_failed", NULL);
         Py_XDECREF(answer);
-        return fail(work);
+        return muster_python_fail(work);
     }
     return 0;
 }

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, Sequence
 
 import numpy
 
-from . import _access, _core, _errors, _output, _server
+from . import _access, _core, _errors, _files, _output, _server
 from ._access import Kernel, Native
 from ._errors import ArgumentError, MusterError, StartError
 from ._prepare import RELAY, Prepared, Preparing, integer
@@ -236,28 +236,7 @@ class Team(Preparing):
         element_bytes = code = 0
         try:
             if dtype is None:
-                with open(path, "rb") as file:
-                    try:
-                        version = numpy.lib.format.read_magic(file)
-                        read = (
-                            numpy.lib.format.read_array_header_1_0
-                            if version == (1, 0)
-                            else numpy.lib.format.read_array_header_2_0
-                        )
-                        found, fortran, dtype = read(file)
-                    except ValueError as error:
-                        raise _errors.FileError(
-                            f"{path}: it is no .npy file ({error}): give the dtype of its elements"
-                        ) from None
-                if fortran and len(found) > 1:
-                    raise _errors.FileError(
-                        f"{path}: it is in Fortran's order: save numpy.ascontiguousarray(...) of it"
-                    )
-                code = CODES.get(dtype.str.lstrip("<=|"), 0)
-                if code == 0:
-                    raise _errors.FileError(
-                        f"{path}: it holds {dtype}: numbers in this machine's byte order can be mapped"
-                    )
+                found, dtype, code = _files.read_header(path)
                 shape = found if shape is None else shape
             else:
                 dtype = numpy.dtype(dtype)
@@ -486,13 +465,6 @@ class Team(Preparing):
             made.report = report if report._values and "chunks" in report._values else None
         made.__suppress_context__ = True
         return made
-
-
-# enum muster_type, by NumPy's letters.
-CODES = {
-    "f2": 1, "f4": 2, "f8": 3, "i1": 4, "i2": 5, "i4": 6, "i8": 7,
-    "u1": 8, "u2": 9, "u4": 10, "u8": 11, "b1": 12,
-}  # fmt: skip
 
 
 def mirror(array: numpy.ndarray) -> None:

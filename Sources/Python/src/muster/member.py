@@ -43,9 +43,9 @@ def _explain(error: BaseException, what: str) -> MusterError:
 
 
 def _code(dtype: numpy.dtype, what: str) -> int:
-    from ._leader import CODES
+    from ._files import type_code
 
-    code = CODES.get(dtype.str.lstrip("<=|"), 0)
+    code = type_code(dtype)
     if code == 0:
         raise ArgumentError(f"{what}: values of dtype {dtype} can't be combined: use integers or floats")
     return code

@@ -1,6 +1,6 @@
 """The job that pools with sections by a worker's number do, verified: fill one array, and reduce it.
 
-    muster run -n 8 -- python3 member.py [ELEMENTS [ROUNDS]]
+    muster run -n 8 -- python3 member.py [ELEMENTS [ROUNDS]]     (after pip install ./Sources/Python)
 
 All ranks share one NumPy array. Each chunk of it is filled by exactly one rank, and read by exactly
 one; the audit of both loops is printed by `muster run` at the end. Kill any of them: with
